@@ -1,0 +1,48 @@
+"""Everything that can go wrong on purpose: one base class, and a noun for each kind."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class IncidentKitError(ValueError):
+    """Base of every error the kit raises for its user: says what, where, what is available, what to do."""
+
+
+class UnreadableFile(IncidentKitError):
+    """A file is missing, a directory, empty, cut short, or not text."""
+
+
+class UnknownFormat(IncidentKitError):
+    """No source recognises the file, or the named source does not exist."""
+
+
+class InvalidRows(IncidentKitError):
+    """A file was recognised, but no row of it can be used."""
+
+
+class InvalidStore(IncidentKitError):
+    """The incident file is not one, is in use, or was written by another version."""
+
+
+class InvalidCase(IncidentKitError):
+    """``incident.yaml`` cannot be used."""
+
+
+class InvalidPolicy(IncidentKitError):
+    """A policy file cannot be used."""
+
+
+class UnansweredQuestion(IncidentKitError):
+    """The loaded logs cannot answer what was asked of them."""
+
+
+class NoSuchItem(IncidentKitError):
+    """A request, route, phase, target or source that is not there."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``" (did you mean 'x'?)"`` for the nearest known word, or an empty string."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,0 +1,163 @@
+-- The tables of one incident. Instants are TIMESTAMPTZ (UTC), durations integer milliseconds unless the name says seconds.
+-- Unknown is NULL, never 0. Every loaded row names its load; a row of `requests` without one was derived from `attempts`.
+
+create table if not exists meta (key varchar primary key, value varchar not null);
+
+create table if not exists loads (
+  load_id bigint primary key,
+  source varchar not null,               -- the format's name
+  path varchar not null,                 -- as the user gave it
+  sha256 varchar not null,               -- of the file as it lay on disk
+  rows_read bigint not null,
+  rows_loaded bigint not null,
+  rows_duplicate bigint not null,
+  rows_rejected bigint not null,
+  loaded_at timestamptz not null,
+  check (rows_read = rows_loaded + rows_duplicate + rows_rejected)
+);
+
+create table if not exists rejects (load_id bigint not null, line bigint not null, reason varchar not null, record varchar);
+
+-- what each load can answer: yes | lower bound | no, and why
+create table if not exists answers (load_id bigint not null, question varchar not null, answer varchar not null, why varchar not null);
+
+create table if not exists attempts (
+  attempt_id varchar not null,
+  request_id varchar not null,
+  seq integer,                           -- order within the request, from 1; refusals and cache hits take a number too
+  kind varchar not null,                 -- call | refusal | cache_hit | guardrail
+  target varchar,                        -- what a policy names; in LiteLLM the model group
+  deployment varchar,
+  provider varchar,
+  model varchar,
+  sent_at timestamptz,
+  first_token_at timestamptz,            -- NULL unless streamed
+  done_at timestamptz,
+  latency_ms bigint,
+  status varchar,                        -- ok | error | timeout | cut
+  error_class varchar,                   -- an HTTP code as text, or timeout | context_window | content_policy | connection | cut | unknown
+  prompt_tokens bigint,
+  completion_tokens bigint,
+  cost_usd double,
+  tools_offered integer,
+  tool_calls integer,                    -- calls the answer made
+  tool_errors integer,                   -- of them: malformed, or answered with an error
+  tool_result_at timestamptz,            -- when the last result became known (with the next request of the conversation)
+  cache_hit boolean,
+  worker varchar,
+  load_id bigint
+);
+
+-- what each logged record says about its request as a whole; `requests` is rolled up from these and from `attempts`
+create table if not exists request_facts (
+  attempt_id varchar not null,
+  request_id varchar not null,
+  conversation_id varchar,
+  ticket_id varchar,
+  intent varchar,
+  channel varchar,
+  requested varchar,                     -- where the record itself says what was asked for
+  is_fallback boolean,                   -- where the record itself says so
+  stream boolean,
+  labels json,
+  tool_call_ids varchar[],               -- of the calls this answer made
+  tool_results json,                     -- [{"id": call id, "ok": true|false}] that came in with this request
+  source varchar not null,
+  load_id bigint not null
+);
+
+create table if not exists requests (
+  request_id varchar not null,
+  conversation_id varchar,
+  ticket_id varchar,
+  intent varchar,
+  channel varchar,
+  arrived_at timestamptz not null,
+  wait_ms bigint,
+  wait_is_lower_bound boolean,
+  requested varchar,
+  served varchar,                        -- target of the answer; NULL when none came
+  is_fallback boolean,
+  status varchar,                        -- ok | error | timeout | cut
+  error_class varchar,
+  stream boolean,
+  tools_offered integer,
+  tool_calls integer,
+  tool_errors integer,
+  prompt_tokens bigint,
+  completion_tokens bigint,
+  cost_usd double,
+  attempts_logged integer,               -- rows in `attempts`, refusals and cache hits included
+  attempts_complete boolean,
+  labels json,
+  load_id bigint
+);
+
+create table if not exists feedback (
+  feedback_id varchar not null,
+  suggestion_id varchar,
+  request_id varchar,
+  ticket_id varchar,
+  shown_at timestamptz,
+  at timestamptz,                        -- when the agent decided
+  decision varchar not null,             -- accepted | edited | rejected | ignored | unknown
+  overridden boolean,                    -- edited or rejected; NULL when ignored or unknown
+  edit_ratio double,
+  source varchar,
+  load_id bigint
+);
+
+create table if not exists tickets (
+  ticket_id varchar not null,
+  created_at timestamptz,
+  first_reply_at timestamptz,
+  solved_at timestamptz,
+  priority varchar,
+  channel varchar,
+  intent varchar,
+  reopens integer,
+  csat double,
+  load_id bigint
+);
+
+create table if not exists sla (
+  ticket_id varchar not null,
+  metric varchar not null,
+  instance_no integer not null,
+  policy varchar,
+  target_s bigint,
+  clock varchar,                         -- business | calendar
+  started_at timestamptz,
+  due_at timestamptz,
+  stopped_at timestamptz,
+  paused_s bigint,
+  elapsed_s bigint,
+  breached boolean,
+  outcome varchar,                       -- met | breached | active | cancelled
+  evidence_level varchar,                -- event | instance | label
+  recomputed_breached boolean,
+  load_id bigint
+);
+
+create table if not exists sla_events (
+  ticket_id varchar not null,
+  metric varchar not null,
+  instance_no integer not null,
+  at timestamptz not null,
+  type varchar not null,                 -- start | pause | resume | apply | target_change | breach | stop | cancel | reset | status | measure
+  target_s bigint,
+  clock varchar,
+  policy varchar,
+  seq bigint not null,
+  elapsed_s bigint,
+  load_id bigint
+);
+
+create table if not exists ticket_events (ticket_id varchar not null, at timestamptz not null, type varchar not null, load_id bigint);
+
+create table if not exists signals (
+  name varchar not null, known_at timestamptz not null, numerator double, denominator double, value double,
+  request_id varchar, ticket_id varchar, intent varchar, target varchar, load_id bigint
+);
+
+create table if not exists annotations (at timestamptz not null, until timestamptz, kind varchar not null, text varchar, link varchar);
