@@ -99,7 +99,7 @@ create table if not exists feedback (
   request_id varchar,
   ticket_id varchar,
   shown_at timestamptz,
-  at timestamptz,                        -- when the agent decided
+  "at" timestamptz,                        -- when the agent decided
   decision varchar not null,             -- accepted | edited | rejected | ignored | unknown
   overridden boolean,                    -- edited or rejected; NULL when ignored or unknown
   edit_ratio double,
@@ -143,7 +143,7 @@ create table if not exists sla_events (
   ticket_id varchar not null,
   metric varchar not null,
   instance_no integer not null,
-  at timestamptz not null,
+  "at" timestamptz not null,
   type varchar not null,                 -- start | pause | resume | apply | target_change | breach | stop | cancel | reset | status | measure
   target_s bigint,
   clock varchar,
@@ -153,11 +153,11 @@ create table if not exists sla_events (
   load_id bigint
 );
 
-create table if not exists ticket_events (ticket_id varchar not null, at timestamptz not null, type varchar not null, load_id bigint);
+create table if not exists ticket_events (ticket_id varchar not null, "at" timestamptz not null, type varchar not null, load_id bigint);
 
 create table if not exists signals (
   name varchar not null, known_at timestamptz not null, numerator double, denominator double, value double,
   request_id varchar, ticket_id varchar, intent varchar, target varchar, load_id bigint
 );
 
-create table if not exists annotations (at timestamptz not null, until timestamptz, kind varchar not null, text varchar, link varchar);
+create table if not exists annotations ("at" timestamptz not null, until timestamptz, kind varchar not null, text varchar, link varchar);
