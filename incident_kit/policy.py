@@ -1,0 +1,107 @@
+"""Policy: which target answers which intent, and what makes that change. Frozen; a change is a validated copy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from incident_kit.conditions import Condition, Rule
+from incident_kit.errors import UnreadableFile
+from incident_kit.policyreader import Reader
+from incident_kit.policytree import Item, read_tree
+from incident_kit.policywriter import held, inline, leaves, long_form, yaml_text
+from incident_kit.routes import Breaker, Entry, HalfOpen, Notes, OnFallback, Retry, Route, Window
+
+__all__ = [
+    "Breaker",
+    "Condition",
+    "Entry",
+    "HalfOpen",
+    "Implied",
+    "OnFallback",
+    "Policy",
+    "Retry",
+    "Route",
+    "Rule",
+    "Window",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Implied:
+    """One value that the file left unsaid: where it would stand, and what it is."""
+
+    path: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.value}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy(Notes):
+    """An ordered list of routes; the first that matches takes the request.
+
+    Two policies are equal when they say the same: `name`, `implied`, `warnings` and the text of the file do not count.
+    """
+
+    routes: tuple[Route, ...]
+    name: str = field(default="policy", compare=False)
+    version: int = 1
+    implied: tuple[Implied, ...] = field(default=(), compare=False)
+    warnings: tuple[str, ...] = field(default=(), compare=False)
+    text: str | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Policy:
+        """Return the policy in a YAML file; without a ``name:`` in it, the file's name is its name.
+
+        Raises
+        ------
+        UnreadableFile
+            The file is missing, a directory, or not text.
+        InvalidPolicy
+            With every problem and its line.
+        """
+        path = Path(path)
+        try:
+            text = path.read_bytes().decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise UnreadableFile(f"{path} is not a policy: it is not text (UTF-8)") from None
+        except OSError as error:
+            raise UnreadableFile(f"{path} cannot be read: {error.strerror or error}") from None
+        return cls.parse(text, name=path.stem, source=str(path))
+
+    @classmethod
+    def parse(cls, text: str, *, name: str | None = None, source: str = "the policy") -> Policy:
+        """Return the policy that a YAML text holds; `name` is its name if the text gives none.
+
+        Examples
+        --------
+        >>> policy = Policy.parse("routes: [{intent: refund, primary: big, fallback: small, max_p95_ms: 3500}]")
+        >>> policy.routes[0].breaker.when.of[0].text, policy.targets
+        ('p95_ms > 3500', ('big', 'small'))
+        """
+        return replace(cls._of(read_tree(text, source=source), source, name or "policy"), text=text)
+
+    @classmethod
+    def _of(cls, tree: Item, source: str, name: str) -> Policy:
+        reader = Reader(source)
+        attributes, routes = reader.policy(tree)
+        policy = cls(**({"name": name} | attributes), routes=routes, warnings=tuple(reader.warnings))
+        said = set(held(Item(reader.tree)))
+        unsaid = (Implied(path, inline(value)) for path, value in leaves(long_form(policy)) if path not in said)
+        return replace(policy, implied=tuple(unsaid))
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Every target that the policy names, in order of appearance."""
+        return tuple(dict.fromkeys(entry.model for route in self.routes for entry in route.chain))
+
+    def route_of(self, intent: str | None) -> Route | None:
+        """Return the first route that matches, or None: the request stays as logged."""
+        return next((route for route in self.routes if route.matches(intent)), None)
+
+    def expand(self) -> str:
+        """Return the long form as YAML: every key written out, nothing implied."""
+        return yaml_text(long_form(self))

@@ -1,0 +1,217 @@
+"""A policy file as a tree whose every value knows its line; what YAML readers let pass in silence is refused here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from incident_kit.errors import InvalidPolicy
+
+LONGEST_TEXT = 1_000_000
+DEEPEST = 24
+BOOLEAN_WORDS = frozenset({"y", "n", "yes", "no", "on", "off"})
+ROUTE_KEY = re.compile(
+    r"(primary|fallback|fallback_on|on_fallback|retry|breaker|max_p[\d.]+_ms|disable_tools_on_fallback|match|switch"
+    r"|sticky|deadline_ms)\s*:"
+)
+_TAG = "tag:yaml.org,2002:"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A value of the file and the line it stands on (0: it came from no file)."""
+
+    value: Any
+    line: int = 0
+
+    def plain(self) -> Any:
+        """Return the value without lines."""
+        if isinstance(self.value, dict):
+            return {key: item.plain() for key, item in self.value.items()}
+        if isinstance(self.value, list):
+            return [item.plain() for item in self.value]
+        return self.value
+
+
+@dataclass(slots=True)
+class Problems:
+    """What is wrong with a file; all of it is said at once."""
+
+    source: str
+    found: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, item: Item, message: object) -> None:
+        """Note one problem at the line of an item."""
+        if (problem := (item.line, str(message))) not in self.found:
+            self.found.append(problem)
+
+    def check(self) -> None:
+        """Raise everything noted so far.
+
+        Raises
+        ------
+        InvalidPolicy
+            There was something.
+        """
+        lines = [f"line {line}: {text}" if line else text for line, text in sorted(self.found, key=lambda one: one[0])]
+        if len(lines) == 1:
+            raise InvalidPolicy(f"{self.source}, {lines[0]}" if self.found[0][0] else f"{self.source}: {lines[0]}")
+        if lines:
+            shown = lines[:20] + [f"... and {len(lines) - 20} more"] * (len(lines) > 20)
+            raise InvalidPolicy("\n  ".join([f"{self.source} has {len(lines)} problems:", *shown]))
+
+
+def item_of(value: Any) -> Item:
+    """Return plain Python values as a tree without lines."""
+    if isinstance(value, dict):
+        return Item({key: item_of(inner) for key, inner in value.items()})
+    if isinstance(value, list | tuple):
+        return Item([item_of(inner) for inner in value])
+    return Item(value)
+
+
+def read_tree(text: str, *, source: str = "the policy") -> Item:
+    """Return the tree of one YAML document.
+
+    Raises
+    ------
+    InvalidPolicy
+        Not YAML, or YAML that readers disagree on: a key twice, a boolean as a key, anchors, tags, lost indentation.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    problems = Problems(source)
+    if len(text) > LONGEST_TEXT:
+        raise InvalidPolicy(
+            f"{source} is not a policy: it has {len(text):,} characters, and the limit is {LONGEST_TEXT:,}"
+        )
+    if first := next((i for i, line in enumerate(text.splitlines(), 1) if line.startswith("%")), None):
+        raise InvalidPolicy(
+            f"{source}, line {first}: a YAML directive (%...) has no place in a policy: remove the line"
+        )
+    root = None
+    try:
+        root = YAML(typ="rt").compose(text)
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        problem = (
+            (error.problem or error.context or "cannot be read").replace("\0", "").replace("but found ''", "").strip()
+        )
+        hint = " (indent with spaces)" if "\\t" in problem else ""
+        hint = ' (put quotes around it: "*")' if "scanning an alias" in (error.context or "") else hint
+        problems.add(Item(None, line), _lost_indentation(text) or f"not YAML: {problem}{hint}")
+    except RecursionError:
+        raise InvalidPolicy(f"{source} is nested too deeply to be a policy") from None
+    except (YAMLError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, AssertionError) as error:
+        raise InvalidPolicy(f"{source} is not YAML: {str(error).splitlines()[0] or type(error).__name__}") from None
+    problems.check()
+    if root is None:
+        raise InvalidPolicy(f"{source} is empty: a policy has at least `routes:` with one route")
+    tree = _Walk(problems).item(root, root.start_mark.line + 1, 0)
+    problems.check()
+    if not isinstance(tree.value, dict):
+        raise InvalidPolicy(f"{source} is not a policy: it holds no `routes:`")
+    stray = next((item for key, item in tree.value.items() if ROUTE_KEY.match(f"{key}:")), None)
+    if stray and (lost := _lost_indentation(text)):
+        raise InvalidPolicy(f"{source}, line {stray.line}: {lost}")
+    return tree
+
+
+def _lost_indentation(text: str) -> str | None:
+    """Say so if a key of a route stands no deeper than the dash of the route above it."""
+    dash, where, what = -1, 0, ""
+    for number, line in enumerate(text.splitlines(), 1):
+        bare = line.lstrip(" ")
+        indent = len(line) - len(bare)
+        if re.match(r"-\s+intent\s*:", bare):
+            dash, where, what = indent, number, bare.strip()[:60]
+        elif dash >= 0 and indent <= dash and (key := ROUTE_KEY.match(bare)):
+            return (
+                f"`{key[1]}:` (line {number}) stands at the margin, outside its route: the indentation was lost. "
+                f"Put {dash + 2} spaces before it, so that it stands under `{what}` (line {where})"
+            )
+    return None
+
+
+class _Walk:
+    """Nodes to items, noting what is refused."""
+
+    def __init__(self, problems: Problems) -> None:
+        self.problems = problems
+
+    def item(self, node: Any, line: int, depth: int) -> Item:
+        """Return one node and all below it; `line` is that of its key."""
+        here = Item(None, line)
+        tag = str(node.tag or "")
+        if depth > DEEPEST:
+            self.problems.add(here, "nested too deeply to be a policy")
+            return here
+        if node.anchor:
+            self.problems.add(
+                here, f"the anchor &{node.anchor}: anchors and aliases are not used; put it in `defaults:`"
+            )
+            return here
+        kind = type(node).__name__
+        if kind == "MappingNode" and tag == f"{_TAG}map":
+            return self.mapping(node, line, depth)
+        if kind == "SequenceNode" and tag == f"{_TAG}seq":
+            return Item([self.item(inner, inner.start_mark.line + 1, depth + 1) for inner in node.value], line)
+        if kind == "ScalarNode" and tag.startswith(_TAG):
+            return self.scalar(node, tag.removeprefix(_TAG), here)
+        self.problems.add(here, f"the tag {tag.replace(_TAG, '!!')}: tags are not used in a policy")
+        return here
+
+    def mapping(self, node: Any, line: int, depth: int) -> Item:
+        found: dict[str, Item] = {}
+        for key_node, value_node in node.value:
+            here = Item(None, key_node.start_mark.line + 1)
+            key = key_node.value
+            if str(key_node.tag) == f"{_TAG}merge":
+                self.problems.add(here, "the merge key <<: merging is not used; put the shared keys in `defaults:`")
+            elif str(key_node.tag) == f"{_TAG}bool" or (not key_node.style and str(key).lower() in BOOLEAN_WORDS):
+                self.problems.add(here, f"the key {key!r} is read as true or false by some YAML readers: no key is one")
+            elif str(key_node.tag) != f"{_TAG}str" or key_node.anchor:
+                self.problems.add(here, f"a key is a plain word, not {_short(key)}")
+            elif key in found:
+                message = f"the key {key!r} stands twice (first on line {found[key].line}): readers keep only the last"
+                self.problems.add(here, message)
+            elif str(value_node.tag) == f"{_TAG}null" and not value_node.anchor:
+                self.problems.add(here, f"`{key}:` has no value: give it one, or remove the key")
+            else:
+                found[key] = self.item(value_node, here.line, depth + 1)
+        return Item(found, line)
+
+    def scalar(self, node: Any, kind: str, here: Item) -> Item:
+        text, line = node.value, here.line
+        if kind == "str":
+            if not node.style and text.lower() in BOOLEAN_WORDS:
+                message = f"{text!r} is true or false to some YAML readers and text to others: write true or false, or quote it"
+                self.problems.add(here, message)
+            return Item(text, line)
+        if kind == "bool" and text.lower() in {"true", "false"}:
+            return Item(text.lower() == "true", line)
+        if kind == "int" and re.fullmatch(r"-?(0|[1-9]\d{0,17})", text, re.ASCII):
+            return Item(int(text), line)
+        if kind == "float" and re.fullmatch(r"-?\d{1,15}\.\d{0,15}", text, re.ASCII):
+            return Item(float(text), line)
+        if kind == "timestamp" and re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
+            try:
+                return Item(date.fromisoformat(text), line)
+            except ValueError:
+                self.problems.add(here, f"{text} is not a date")
+        elif kind == "timestamp":
+            return Item(text, line)
+        elif kind == "null":
+            self.problems.add(here, "an entry without a value: give it one, or remove it")
+        else:
+            self.problems.add(
+                here, f"{_short(text)} is written in a way that YAML readers disagree on: write plain digits"
+            )
+        return here
+
+
+def _short(value: Any) -> str:
+    return repr(value) if isinstance(value, str) and len(value) <= 40 else "this"
