@@ -261,8 +261,8 @@ def _share(value: str, sign: str, metric: str) -> Fraction:
     share = Fraction(parts[1]) / (100 if parts[2] else 1)
     if share > 1:
         raise InvalidPolicy(f"{metric} is a share between 0 and 1: {value!r} is more (for percent write {value}%)")
-    if (sign, share) in {(">", 1), ("<", 0)}:
+    if (sign == ">" and share == 1) or (sign == "<" and share == 0):
         raise InvalidPolicy(f"'{metric} {sign} {value}' can never be true")
-    if (sign, share) in {(">=", 0), ("<=", 1)}:
+    if (sign == ">=" and share == 0) or (sign == "<=" and share == 1):
         raise InvalidPolicy(f"'{metric} {sign} {value}' is always true")
     return share

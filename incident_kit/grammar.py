@@ -23,7 +23,7 @@ class Key:
     """One key: the attribute it fills, how its value is read and shown; or the section that it opens."""
 
     attribute: str
-    read: Callable[[Any], Any]
+    read: Callable[..., Any]
     show: Callable[[Any], Any] = lambda value: value
     section: str = ""
 
@@ -256,7 +256,7 @@ def unknown_key(section: str, key: str) -> InvalidPolicy:
     name = NAMES.get(section, f"`{section}`")
     if hint := did_you_mean(key, known):
         return InvalidPolicy(f"{key!r} is not a key of {name}{hint}")
-    homes = {home: keys for home, keys in KEYS.items() if key in keys and home != section and home != "entry"}
+    homes = {home: keys for home, keys in KEYS.items() if key in keys and home not in {section, "entry"}}
     if key in {"intent", "fallback"} or "route" in homes:
         return InvalidPolicy(f"{key!r} belongs to a route: write it under `routes:`, in `- intent: ...`")
     if homes:

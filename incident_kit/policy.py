@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from incident_kit.conditions import Condition, Rule
 from incident_kit.errors import UnreadableFile
+from incident_kit.policydiff import Change, Diff, diff
+from incident_kit.policyedit import changed_tree, file_text
 from incident_kit.policyreader import Reader
-from incident_kit.policytree import Item, read_tree
+from incident_kit.policytree import Item, item_of, read_tree
+from incident_kit.policywords import describe
 from incident_kit.policywriter import held, inline, leaves, long_form, yaml_text
 from incident_kit.routes import Breaker, Entry, HalfOpen, Notes, OnFallback, Retry, Route, Window
 
 __all__ = [
     "Breaker",
+    "Change",
     "Condition",
+    "Diff",
     "Entry",
     "HalfOpen",
     "Implied",
@@ -24,6 +30,8 @@ __all__ = [
     "Route",
     "Rule",
     "Window",
+    "describe",
+    "diff",
 ]
 
 
@@ -82,10 +90,11 @@ class Policy(Notes):
         >>> policy.routes[0].breaker.when.of[0].text, policy.targets
         ('p95_ms > 3500', ('big', 'small'))
         """
-        return replace(cls._of(read_tree(text, source=source), source, name or "policy"), text=text)
+        return replace(cls.of_tree(read_tree(text, source=source), source=source, name=name or "policy"), text=text)
 
     @classmethod
-    def _of(cls, tree: Item, source: str, name: str) -> Policy:
+    def of_tree(cls, tree: Item, *, source: str = "the policy", name: str = "policy") -> Policy:
+        """Return the policy that a tree holds; `source` is how errors name it."""
         reader = Reader(source)
         attributes, routes = reader.policy(tree)
         policy = cls(**({"name": name} | attributes), routes=routes, warnings=tuple(reader.warnings))
@@ -98,10 +107,54 @@ class Policy(Notes):
         """Every target that the policy names, in order of appearance."""
         return tuple(dict.fromkeys(entry.model for route in self.routes for entry in route.chain))
 
-    def route_of(self, intent: str | None) -> Route | None:
+    def routeof_tree(self, intent: str | None) -> Route | None:
         """Return the first route that matches, or None: the request stays as logged."""
         return next((route for route in self.routes if route.matches(intent)), None)
 
     def expand(self) -> str:
         """Return the long form as YAML: every key written out, nothing implied."""
         return yaml_text(long_form(self))
+
+    def save(self, path: str | Path) -> None:
+        """Write the policy as a file that `load` reads back equal.
+
+        A policy that came from a file keeps its comments and order, and only what changed changes; one that did not
+        (a baseline), or whose routes are others now, is written in the long form.
+        """
+        path = Path(path)
+        unfinished = path.with_name(f"{path.name}.unfinished")
+        unfinished.write_bytes(file_text(self).encode())
+        unfinished.replace(path)
+
+    def with_value(self, path: str, value: Any) -> Policy:
+        """Return a validated copy with one value changed, as a file would write it; None removes it.
+
+        A path begins with a route's name or, as in `implied`, with ``routes[0]``: ``refund-policy.max_p95_ms``,
+        ``refund-policy.breaker.cooldown``, ``routes[0].breaker.half_open.requests``. ``breaker.when.error_rate`` is
+        the number in the rule's condition on that metric; ``max_p95_ms`` is short for ``breaker.when.p95_ms``.
+
+        Raises
+        ------
+        NoSuchItem
+            The path leads nowhere.
+        InvalidPolicy
+            The value cannot stand there.
+
+        Examples
+        --------
+        >>> policy = Policy.parse("routes: [{intent: refund, primary: big, fallback: small, max_p95_ms: 3500}]")
+        >>> policy.with_value("refund.breaker.cooldown", "5m").routes[0].breaker.cooldown_ms
+        300000
+        """
+        tree, at = changed_tree(self, path, value)
+        changed = Policy.of_tree(item_of(tree), source=f"{path} = {value}", name=self.name)
+        was = {implied.path for implied in self.implied}
+        said = {leaf for leaf, _ in leaves(long_form(self))} - was
+        implied = (
+            Implied(leaf, inline(shown))
+            for leaf, shown in leaves(long_form(changed))
+            if leaf not in said and not f"{leaf}.".startswith((f"{at}.", f"{at}["))
+        )
+        kept = zip(changed.routes, self.routes, strict=True)
+        routes = tuple(replace(new, degraded_start=old.degraded_start) for new, old in kept)
+        return replace(changed, routes=routes, implied=tuple(implied), text=self.text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from incident_kit.conditions import Condition, Rule, later
@@ -135,7 +135,7 @@ class Reader:
                 self.problems.add(item, f"{path}: has no `{name}`{hint}")
         return found
 
-    def value(self, item: Item, read: Any, path: str) -> Any:
+    def value(self, item: Item, read: Callable[..., Any], path: str) -> Any:
         """Return what a reader makes of a value, or None with a problem noted."""
         if read == Rule.parse and (bad := list(self.conditions(item, path))):
             for where, error in bad:

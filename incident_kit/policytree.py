@@ -185,32 +185,37 @@ class _Walk:
         return Item(found, line)
 
     def scalar(self, node: Any, kind: str, here: Item) -> Item:
-        text, line = node.value, here.line
+        """Return one word, number or date; what readers of YAML 1.1 and 1.2 take for different things is noted."""
+        text, value = node.value, None
         if kind == "str":
+            value = text
             if not node.style and text.lower() in BOOLEAN_WORDS:
-                message = f"{text!r} is true or false to some YAML readers and text to others: write true or false, or quote it"
+                message = (
+                    f"{text!r} is text to some YAML readers, true or false to others: write true or false, or quote it"
+                )
                 self.problems.add(here, message)
-            return Item(text, line)
-        if kind == "bool" and text.lower() in {"true", "false"}:
-            return Item(text.lower() == "true", line)
-        if kind == "int" and re.fullmatch(r"-?(0|[1-9]\d{0,17})", text, re.ASCII):
-            return Item(int(text), line)
-        if kind == "float" and re.fullmatch(r"-?\d{1,15}\.\d{0,15}", text, re.ASCII):
-            return Item(float(text), line)
-        if kind == "timestamp" and re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
-            try:
-                return Item(date.fromisoformat(text), line)
-            except ValueError:
-                self.problems.add(here, f"{text} is not a date")
+        elif kind == "bool":
+            value = text.lower() == "true"
         elif kind == "timestamp":
-            return Item(text, line)
+            value = _date(text) or text
+        elif kind == "int" and re.fullmatch(r"-?(0|[1-9]\d{0,17})", text, re.ASCII):
+            value = int(text)
+        elif kind == "float" and re.fullmatch(r"-?\d{1,15}\.\d{0,15}", text, re.ASCII):
+            value = float(text)
         elif kind == "null":
             self.problems.add(here, "an entry without a value: give it one, or remove it")
         else:
             self.problems.add(
-                here, f"{_short(text)} is written in a way that YAML readers disagree on: write plain digits"
+                here, f"{_short(text)} is a number only to some YAML readers: write plain digits, or quote it"
             )
-        return here
+        return Item(value, here.line)
+
+
+def _date(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def _short(value: Any) -> str:

@@ -11,14 +11,16 @@ from incident_kit.policytree import BOOLEAN_WORDS, Item
 
 if TYPE_CHECKING:
     from incident_kit.policy import Policy
+    from incident_kit.routes import Route
 
 
 def long_form(policy: Policy) -> dict[str, Any]:
     """Return a policy as plain values, every key written out, in the order of the language."""
-    return _section(policy, "policy") | {"routes": [_route(route) for route in policy.routes]}
+    return _section(policy, "policy") | {"routes": [route_form(route) for route in policy.routes]}
 
 
-def _route(route: Any) -> dict[str, Any]:
+def route_form(route: Route) -> dict[str, Any]:
+    """Return one route as plain values, every key written out."""
     tree = _section(route, "route")
     primary = {"primary": tree.pop("primary"), "fallback": [_section(entry, "entry") for entry in route.fallback]}
     notes = {key: tree.pop(key) for key in list(tree) if key in KEYS["policy"]}
@@ -73,9 +75,9 @@ def yaml_text(tree: Any) -> str:
             return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
     Representer.add_representer(str, Representer.represent_str)
-    yaml = YAML(typ="safe", pure=True)
+    yaml: Any = YAML(typ="safe", pure=True)
     yaml.Representer = Representer
-    yaml.default_flow_style = None
+    yaml.default_flow_style = None  # neither: groups of words and numbers on one line
     yaml.sort_base_mapping_type_on_output = False
     yaml.width = 4096
     yaml.allow_unicode = True
