@@ -37,7 +37,7 @@ NOT_IN_VERSION_1 = {
 _CONDITION = re.compile(r"\s*(?P<metric>[^<>=!]+?)\s*(?P<sign>>=|<=|==|!=|>|<|=)\s*(?P<value>.+?)\s*")
 _QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d{1,4})?)_ms", re.ASCII)
 _SLOW = re.compile(r"slow_rate\s*\(\s*(.*?)\s*\)")
-_SHARE = re.compile(r"(\d{0,4}(?:\.\d{1,6})?)\s*(%?)", re.ASCII)
+_SHARE = re.compile(r"(\d{0,4}(?:\.\d{1,6})?)\s*(%)|(\d{0,4}(?:\.\d{1,8})?)", re.ASCII)
 
 
 def later(what: str) -> InvalidPolicy:
@@ -256,9 +256,10 @@ def _quantile(percent: Decimal, sign: str, value: str) -> Condition:
 
 def _share(value: str, sign: str, metric: str) -> Fraction:
     parts = _SHARE.fullmatch(value)
-    if parts is None or not parts[1].strip("."):
+    number = (parts[1] or parts[3]) if parts else None
+    if parts is None or not number:
         raise InvalidPolicy(f"{metric} is compared with a share such as 0.05 or 5%, not {value!r}")
-    share = Fraction(parts[1]) / (100 if parts[2] else 1)
+    share = Fraction(number) / (100 if parts[2] else 1)
     if share > 1:
         raise InvalidPolicy(f"{metric} is a share between 0 and 1: {value!r} is more (for percent write {value}%)")
     if (sign == ">" and share == 1) or (sign == "<" and share == 0):

@@ -14,7 +14,7 @@ from incident_kit.errors import InvalidPolicy, did_you_mean
 from incident_kit.routes import Breaker, HalfOpen, OnFallback, Retry, Window
 
 CLASSES = ("5xx", "4xx", "timeout", "context_window", "content_policy", "tool_error", "invalid_output")
-SHORT_KEY = re.compile(r"max_(p[\d.]+_ms)")
+SHORT_KEY = re.compile(r"max_(p(?:50|75|80|90|95|98|99|99\.5|99\.9)_ms)")  # max_p59_ms is a slip
 MOST = 1_000_000
 
 
@@ -100,7 +100,7 @@ def one_of(key: str, *now: str, then: tuple[str, ...] = (), durations: bool = Fa
     """Return the reader of a word; the words in `then` are refused as not replayed yet."""
 
     def read(value: Any) -> str:
-        if value in then or (durations and isinstance(value, str) and re.match(r"\d", value)):
+        if value in then or (durations and isinstance(value, str) and re.fullmatch(r"\d[\ddhms]*", value)):
             raise later(f"`{key}: {value}`")
         if value not in now:
             hint = did_you_mean(value, (*now, *then)) if isinstance(value, str) else ""
@@ -144,10 +144,17 @@ def cooldown(value: Any) -> int:
     return parse_duration(value["base"])
 
 
+def version(value: Any) -> int:
+    """Return the version of the language."""
+    if whole(0)(value) != 1:
+        raise InvalidPolicy(f"must be 1, the version of the language that this kit reads, not {value}")
+    return 1
+
+
 def primary(value: Any) -> str:
     """Return the primary; weights are refused by name."""
     if isinstance(value, dict):
-        raise later("weights in `primary`")
+        raise later("a weighted `primary`")
     if value in {"human", "reject"}:
         raise InvalidPolicy(f"{value!r} ends a chain; the primary is a model")
     return text(value)
@@ -179,7 +186,7 @@ NOTES = {
     "note": Key("note", prose),
 }
 KEYS: dict[str, dict[str, Key]] = {
-    "policy": {"version": Key("version", whole(1, 1)), "name": Key("name", text), **NOTES},
+    "policy": {"version": Key("version", version), "name": Key("name", text), **NOTES},
     "route": {
         **NOTES,
         "primary": Key("primary", primary),

@@ -107,7 +107,7 @@ class Policy(Notes):
         """Every target that the policy names, in order of appearance."""
         return tuple(dict.fromkeys(entry.model for route in self.routes for entry in route.chain))
 
-    def routeof_tree(self, intent: str | None) -> Route | None:
+    def route_of(self, intent: str | None) -> Route | None:
         """Return the first route that matches, or None: the request stays as logged."""
         return next((route for route in self.routes if route.matches(intent)), None)
 

@@ -92,7 +92,7 @@ def _threshold(when: Any, metric: str, value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise InvalidPolicy(f"the threshold of {metric} is a number, not {value!r}")
     number = str(int(value)) if isinstance(value, float) and value.is_integer() and metric.startswith("p") else value
-    number = f"{number:.6f}" if isinstance(number, float) else str(number)
+    number = f"{number:.8f}" if isinstance(number, float) else str(number)
     if when is None:
         return f"{metric} > {number}"
     rule = Rule.parse(when)

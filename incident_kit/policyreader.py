@@ -55,9 +55,8 @@ class Reader:
         if not isinstance(item.value, dict):
             self.problems.add(item, "defaults: must be a mapping of route keys")
             return Item({})
-        for key in ("intent", "primary"):
-            if key in item.value:
-                self.problems.add(item.value[key], f"defaults: {key!r} belongs to each route")
+        if "intent" in item.value:
+            self.problems.add(item.value["intent"], "defaults: 'intent' belongs to each route")
         return self.short_keys(item, "defaults")
 
     def lengthened(self, item: Item, defaults: Item, path: str) -> Item:
@@ -74,7 +73,7 @@ class Reader:
         if fallback is not None:
             entries = fallback.value if isinstance(fallback.value, list) else [fallback]
             merged.value["fallback"] = Item(
-                [self.entry_item(entry, f"{path}.fallback") for entry in entries], fallback.line
+                [self.entry_item(entry, f"{path}.fallback[{i}]") for i, entry in enumerate(entries)], fallback.line
             )
         return merged
 

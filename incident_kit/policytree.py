@@ -11,10 +11,11 @@ from incident_kit.errors import InvalidPolicy
 
 LONGEST_TEXT = 1_000_000
 DEEPEST = 24
+SCALARS = frozenset({"str", "int", "float", "bool", "null", "timestamp"})
 BOOLEAN_WORDS = frozenset({"y", "n", "yes", "no", "on", "off"})
 ROUTE_KEY = re.compile(
     r"(primary|fallback|fallback_on|on_fallback|retry|breaker|max_p[\d.]+_ms|disable_tools_on_fallback|match|switch"
-    r"|sticky|deadline_ms)\s*:"
+    r"|sticky|deadline_ms|intent)\s*:"
 )
 _TAG = "tag:yaml.org,2002:"
 
@@ -92,17 +93,14 @@ def read_tree(text: str, *, source: str = "the policy") -> Item:
         raise InvalidPolicy(
             f"{source}, line {first}: a YAML directive (%...) has no place in a policy: remove the line"
         )
-    root = None
     try:
         root = YAML(typ="rt").compose(text)
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
-        problem = (
-            (error.problem or error.context or "cannot be read").replace("\0", "").replace("but found ''", "").strip()
-        )
-        hint = " (indent with spaces)" if "\\t" in problem else ""
-        hint = ' (put quotes around it: "*")' if "scanning an alias" in (error.context or "") else hint
-        problems.add(Item(None, line), _lost_indentation(text) or f"not YAML: {problem}{hint}")
+        message = ", ".join(part for part in (error.context, error.problem) if part).replace("\0", "the end")
+        hint = ' (put quotes around it: "*")' if "an alias" in message else " (indent with spaces)" * ("\\t" in message)
+        lost = _lost_indentation(text)
+        problems.found.append(lost or (line, f"not YAML: {message}{hint}"))
     except RecursionError:
         raise InvalidPolicy(f"{source} is nested too deeply to be a policy") from None
     except (YAMLError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, AssertionError) as error:
@@ -110,28 +108,31 @@ def read_tree(text: str, *, source: str = "the policy") -> Item:
     problems.check()
     if root is None:
         raise InvalidPolicy(f"{source} is empty: a policy has at least `routes:` with one route")
+    keys = [key.value for key, _ in root.value] if type(root).__name__ == "MappingNode" else []
+    if any(isinstance(key, str) and ROUTE_KEY.match(f"{key}:") for key in keys) and (lost := _lost_indentation(text)):
+        problems.found.append(lost)
+        problems.check()
     tree = _Walk(problems).item(root, root.start_mark.line + 1, 0)
     problems.check()
     if not isinstance(tree.value, dict):
         raise InvalidPolicy(f"{source} is not a policy: it holds no `routes:`")
-    stray = next((item for key, item in tree.value.items() if ROUTE_KEY.match(f"{key}:")), None)
-    if stray and (lost := _lost_indentation(text)):
-        raise InvalidPolicy(f"{source}, line {stray.line}: {lost}")
     return tree
 
 
-def _lost_indentation(text: str) -> str | None:
-    """Say so if a key of a route stands no deeper than the dash of the route above it."""
-    dash, where, what = -1, 0, ""
+def _lost_indentation(text: str) -> tuple[int, str] | None:
+    """Say so, with its line, if a key of a route stands no deeper than the dash of the route above it."""
+    dash, where = -1, 0
     for number, line in enumerate(text.splitlines(), 1):
         bare = line.lstrip(" ")
         indent = len(line) - len(bare)
         if re.match(r"-\s+intent\s*:", bare):
-            dash, where, what = indent, number, bare.strip()[:60]
+            dash, where = indent, number
+        elif dash < 0 and re.match(r"intent\s*:", line):
+            return number, "`intent:` stands at the margin, without its dash: write `- intent: ...` under `routes:`"
         elif dash >= 0 and indent <= dash and (key := ROUTE_KEY.match(bare)):
-            return (
-                f"`{key[1]}:` (line {number}) stands at the margin, outside its route: the indentation was lost. "
-                f"Put {dash + 2} spaces before it, so that it stands under `{what}` (line {where})"
+            return number, (
+                f"`{key[1]}:` stands at the margin, outside its route: the indentation was lost. "
+                f"Put {dash + 2} spaces before it, so that it stands under `intent:` (line {where})"
             )
     return None
 
@@ -159,9 +160,9 @@ class _Walk:
             return self.mapping(node, line, depth)
         if kind == "SequenceNode" and tag == f"{_TAG}seq":
             return Item([self.item(inner, inner.start_mark.line + 1, depth + 1) for inner in node.value], line)
-        if kind == "ScalarNode" and tag.startswith(_TAG):
+        if kind == "ScalarNode" and tag.removeprefix(_TAG) in SCALARS:
             return self.scalar(node, tag.removeprefix(_TAG), here)
-        self.problems.add(here, f"the tag {tag.replace(_TAG, '!!')}: tags are not used in a policy")
+        self.problems.add(here, f"the tag {tag.replace(_TAG, '!!')!r}: tags are not used in a policy")
         return here
 
     def mapping(self, node: Any, line: int, depth: int) -> Item:
@@ -179,7 +180,7 @@ class _Walk:
                 message = f"the key {key!r} stands twice (first on line {found[key].line}): readers keep only the last"
                 self.problems.add(here, message)
             elif str(value_node.tag) == f"{_TAG}null" and not value_node.anchor:
-                self.problems.add(here, f"`{key}:` has no value: give it one, or remove the key")
+                self.problems.add(here, f"{key!r} has no value: give it one, or remove the key")
             else:
                 found[key] = self.item(value_node, here.line, depth + 1)
         return Item(found, line)
@@ -206,7 +207,7 @@ class _Walk:
             self.problems.add(here, "an entry without a value: give it one, or remove it")
         else:
             self.problems.add(
-                here, f"{_short(text)} is a number only to some YAML readers: write plain digits, or quote it"
+                here, f"{_short(text)} is no number that every YAML reader reads alike: write plain digits, or quote it"
             )
         return Item(value, here.line)
 

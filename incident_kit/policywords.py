@@ -32,7 +32,8 @@ def describe(policy: Policy) -> str:
     Examples
     --------
     >>> from incident_kit.policy import Policy
-    >>> print(describe(Policy.parse("routes: [{intent: refund, primary: big, fallback: small, max_p95_ms: 3500}]")))  # doctest: +NORMALIZE_WHITESPACE
+    >>> policy = Policy.parse("routes: [{intent: refund, primary: big, fallback: small, max_p95_ms: 3500}]")
+    >>> print(describe(policy))  # doctest: +NORMALIZE_WHITESPACE
     refund requests go to big; if more than one answer in twenty takes over 3.5 s in five minutes, they go to small,
     and the primary is tried again after a minute with five requests.
     """
@@ -48,8 +49,12 @@ def sentence(route: Route, *, alone: bool = False) -> str:
         return f"{who} go to {primary}, and nowhere else."
     chain = ", then ".join(_entry(entry.model, entry.breaker) for entry in route.fallback)
     if breaker is None:
-        failures = f" ({', '.join(route.fallback_on)})" if route.fallback_on else ""
-        return f"{who} go to {primary}; one that fails{failures} is sent on to {chain}{_mode(route)}; the others stay."
+        if not route.fallback_on:
+            return f"{who} go to {primary}, and nowhere else: no failure and no breaker sends them on."
+        failures = ", ".join(route.fallback_on)
+        return (
+            f"{who} go to {primary}; one that fails ({failures}) is sent on to {chain}{_mode(route)}; the others stay."
+        )
     lasting = f", for {period(breaker.for_ms)} without a break" if breaker.for_ms else ""
     return (
         f"{who} go to {primary}; if {rule_words(breaker.when)} in {_window(breaker.window)}{lasting}, "
