@@ -1,0 +1,8 @@
+"""Charts: pure functions from frames to Altair charts; nothing here reads a store."""
+
+from incident_kit.charts.offline import enable_offline, png, svg
+from incident_kit.charts.quality import quality
+from incident_kit.charts.states import states
+from incident_kit.charts.timeline import timeline
+
+__all__ = ["enable_offline", "png", "quality", "states", "svg", "timeline"]

@@ -1,0 +1,176 @@
+"""The backup beside the primary, for each kind of question and each measure of quality."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import altair as alt
+import polars as pl
+
+from incident_kit.charts import theme, words
+
+if TYPE_CHECKING:
+    from incident_kit.charts.words import Metric
+
+ROLES = {"primary": theme.BLUE, "backup": theme.VERMILLION}
+_ROW = 34
+_BETWEEN = 16
+NOT_USED = "not used"
+
+
+def quality(frame: Any, *, plain: bool = False, width: int = theme.WIDTH) -> alt.VConcatChart:
+    """Return small multiples, one a metric: the backup's bar under the primary's for each intent.
+
+    Parameters
+    ----------
+    frame
+        One row an intent, target, role and metric: ``intent``, ``target``, ``role`` (``primary`` or ``backup``),
+        ``metric``, ``value`` (None when unknown), ``n``, ``note``. Or anything with such a ``.quality()``: an incident.
+    plain
+        Words for people who are no engineers.
+    width
+        Of the whole chart, in pixels; from 500 there are two panels a line.
+    """
+    if hasattr(frame, "quality"):
+        frame = frame.quality()
+    if frame.is_empty():
+        return theme.nothing("Nothing to show: no answers in this period.", width=width)
+    told = _told(_completed(frame), plain=plain)
+    metrics = list(dict.fromkeys(told["metric"]))
+    known = [name for name in metrics if told.filter(metric=name)["value"].count()]
+    unknown = [name for name in metrics if name not in known]
+    columns, gutter = (2, 124) if width >= 500 else (1, 110)
+    plot = (width - gutter - (columns - 1) * _BETWEEN) // columns
+    rows: list[Any] = []
+    for i in range(0, len(known), columns):
+        panels = [
+            _panel(told.filter(metric=name), width=plot, gutter=0 if j else gutter, legend=i + j == 0, plain=plain)
+            for j, name in enumerate(known[i : i + columns])
+        ]
+        joined = alt.hconcat(*panels, spacing=_BETWEEN)
+        rows.append(joined if len(panels) > 1 else panels[0])
+    rows += [theme.sentence(_missing(told.filter(metric=name), plain=plain), width=width - gutter) for name in unknown]
+    chart = alt.vconcat(*rows)
+    return theme.finished(chart, describe(told, known, unknown, plain=plain))
+
+
+def _completed(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows in the order they are drawn, with one that says "not used" where a role answered nothing."""
+    seen = frame.select("intent", "metric").unique().join(frame.select("role").unique(), how="cross")
+    absent = seen.join(frame, on=["intent", "metric", "role"], how="anti", nulls_equal=True).with_columns(
+        note=pl.lit(NOT_USED)
+    )
+    place = {name: i for i, name in enumerate(words.METRICS)}
+    order = pl.col("metric").replace_strict(place, default=len(place), return_dtype=pl.Int64)
+    both = pl.concat([frame.with_columns(pl.col("note").cast(pl.String)), absent], how="diagonal")
+    return both.sort(order, "metric", "intent", pl.col("role") != "primary", "target", nulls_last=True)
+
+
+def _title(metric: Metric, *, plain: bool) -> str:
+    title = words.sentence(metric.plain) if plain else metric.title
+    return f"{title},\u00a0{'s' if plain and metric.unit == 'ms' else metric.unit}" if metric.unit else title
+
+
+def _missing(rows: pl.DataFrame, *, plain: bool) -> str:
+    known = words.metric(rows["metric"][0])
+    notes = [
+        words.label(note, longest=160)
+        for note in rows["note"].drop_nulls().unique(maintain_order=True)
+        if note not in {words.NOT_IN_LOG, NOT_USED}
+    ]
+    name = words.sentence(known.plain) if plain else known.title
+    return ". ".join([f"{name}: {words.NOT_IN_LOG}", *notes]) + "."
+
+
+def _told(frame: pl.DataFrame, *, plain: bool) -> pl.DataFrame:
+    """Return the rows with their words: the value at the bar's end, or what is not known in its place."""
+
+    def said(row: dict[str, Any]) -> str:
+        if row["value"] is None:
+            return f"{row['role']}: {words.label(row['note']) if row['note'] else words.UNKNOWN}"
+        text = words.metric(row["metric"]).shown(row["value"], plain=plain)
+        return f"{text} or more" if row["note"] == "lower bound" else text
+
+    def few(row: dict[str, Any]) -> str:
+        return "unknown" if row["n"] is None else words.number(row["n"])
+
+    cleaned = frame.with_columns(
+        pl.col("value").cast(pl.Float64).fill_nan(None),
+        pl.col("intent").map_elements(words.label, return_dtype=pl.String, skip_nulls=False),
+        pl.col("target").map_elements(words.label, return_dtype=pl.String, skip_nulls=False),
+        pl.col("note").cast(pl.String),
+    )
+    rows = list(cleaned.iter_rows(named=True))
+    return cleaned.with_columns(
+        said=pl.Series([said(row) for row in rows], dtype=pl.String),
+        samples=pl.Series([few(row) for row in rows], dtype=pl.String),
+        remark=pl.Series(
+            [words.label(row["note"], longest=120) if row["note"] else "none" for row in rows], dtype=pl.String
+        ),
+        start=pl.lit(0.0),
+    )
+
+
+def _panel(rows: pl.DataFrame, *, width: int, gutter: int, legend: bool, plain: bool) -> Any:
+    known = words.metric(rows["metric"][0])
+    intents = sorted(set(rows["intent"]))
+    top = float(rows["value"].max() or 0)  # type: ignore[arg-type]
+    room = width / (width - 84)  # the number stands at the bar's end
+    scale = alt.Scale(domain=[0, top * room or 1], nice=False)
+    bands = alt.Scale(paddingInner=0.28, paddingOuter=0.14)
+    y = alt.Y("intent:N", sort=intents, title=None, scale=bands, axis=theme.names(gutter) if gutter else None)
+    none = alt.Axis(labels=False, ticks=False, domain=False, grid=False, title=None)
+    offset = alt.YOffset("role:N", sort=list(ROLES), scale=alt.Scale(domain=list(ROLES), paddingInner=0.08))
+    key = alt.Legend(symbolType="square", symbolSize=110, symbolStrokeWidth=0, offset=10) if legend else None
+    colour = alt.Color("role:N", scale=alt.Scale(domain=list(ROLES), range=list(ROLES.values())), legend=key)
+    tooltip = [
+        alt.Tooltip(f"{field}:N", title=title)
+        for field, title in (
+            ("intent", "Questions about"),
+            ("role", "Role"),
+            ("target", "Model"),
+            ("said", "Value"),
+            ("samples", "Samples"),
+            ("remark", "Note"),
+        )
+    ]
+    x = alt.X("value:Q", scale=scale, axis=none)
+    zero = alt.X("start:Q", scale=scale, axis=none)
+    base = alt.Chart(rows.filter(pl.col("value").is_not_null())).encode(y=y, yOffset=offset, tooltip=tooltip)
+    layers: list[Any] = [
+        base.mark_bar().encode(x=x, color=colour),
+        base.mark_text(align="left", baseline="middle", dx=4, color=theme.INK).encode(x=x, text="said:N"),
+    ]
+    blank = rows.filter(pl.col("value").is_null())
+    if blank.height:
+        words_for = alt.Chart(blank).mark_text(
+            align="left", baseline="middle", dx=4, fontStyle="italic", color=theme.MUTED
+        )
+        layers.append(words_for.encode(x=zero, y=y, yOffset=offset, text="said:N", tooltip=tooltip))
+    bound = " (lower bound)" if "lower bound" in set(rows["note"].drop_nulls()) else ""
+    title = theme.heading(_title(known, plain=plain) + bound, width=width)
+    return alt.layer(*layers).properties(width=width, height=_ROW * len(intents), title=title)
+
+
+def describe(told: pl.DataFrame, known: list[str], unknown: list[str], *, plain: bool) -> str:
+    """Return the chart in words, from its data: for each metric the widest gap, and what is not known."""
+    parts = []
+    for name in known:
+        metric = words.metric(name)
+        title = words.sentence(metric.plain) if plain else metric.title
+        sides = (
+            told.filter(metric=name)
+            .group_by("intent", maintain_order=True)
+            .agg(*(pl.col("value").filter(pl.col("role") == role).first().alias(role) for role in ROLES))
+        )
+        both = sides.drop_nulls()
+        if both.is_empty():
+            parts.append(f"{title}: no question that both answered.")
+            continue
+        gap = both.sort((pl.col("backup") - pl.col("primary")).abs(), "intent", descending=[True, False]).row(
+            0, named=True
+        )
+        backup, primary = metric.shown(gap["backup"], plain=plain), metric.shown(gap["primary"], plain=plain)
+        parts.append(f"{title}: backup {backup}, primary {primary} on {gap['intent']}, the widest gap.")
+    parts += [_missing(told.filter(metric=name), plain=plain) for name in unknown]
+    return " ".join(parts)

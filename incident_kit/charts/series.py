@@ -1,0 +1,99 @@
+"""The time series behind the timeline: in order, with its holes, and told in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from incident_kit.charts import words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from incident_kit.phases import Phase
+
+MEASURES = ("p95_wait_ms", "p50_wait_ms", "error_rate", "tool_success_rate", "override_rate", "fallback_share")
+
+
+def tidy(series: pl.DataFrame) -> pl.DataFrame:
+    """Return the series with every column the timeline reads, observed lines first, each line in order of time."""
+    absent = {"n": pl.lit(None, pl.Int64), "policy": pl.lit("as logged"), "evidence": pl.lit("observed")}
+    absent |= {name: pl.lit(None, pl.Float64) for name in MEASURES}
+    frame = series.with_columns(value.alias(name) for name, value in absent.items() if name not in series.columns)
+    estimated = pl.col("evidence") != "observed"
+    said = pl.when(estimated).then(pl.lit(" (estimated)")).otherwise(pl.lit(" (observed)"))
+    return frame.with_columns(
+        pl.col(MEASURES).cast(pl.Float64).fill_nan(None),
+        estimated=estimated,
+        line=pl.col("policy").map_elements(words.label, return_dtype=pl.String, skip_nulls=False) + said,
+        middle=pl.col("at") + (pl.col("until") - pl.col("at")) / 2,
+    ).sort("estimated", "line", "at")
+
+
+def lines(bins: pl.DataFrame) -> list[str]:
+    """Return the names of the lines, observed first."""
+    return list(dict.fromkeys(bins["line"]))
+
+
+def measured(bins: pl.DataFrame, measures: tuple[str, ...], *, plain: bool) -> pl.DataFrame:
+    """Return one row a bin and line with its ``value``; a null where bins are missing, so that no line crosses a hole.
+
+    Several measures of one policy become lines of their own names. ``alone`` marks a point without neighbours, which
+    a line would not show.
+    """
+    parts = []
+    for name in measures:
+        known = words.metric(name)
+        scale = 1000 if plain and known.unit == "ms" else 1
+        part = bins.select("at", "until", "middle", "line", "estimated", value=pl.col(name) / scale)
+        if len(measures) > 1:
+            said = words.sentence(known.plain) + " this" if plain else known.title
+            suffix = pl.when("estimated").then(pl.lit(" (estimated)")).otherwise(pl.lit(""))
+            part = part.with_columns(line=pl.lit(said) + suffix)
+        parts.append(part)
+    frame = pl.concat(parts)
+    place = {line: i for i, line in enumerate(lines(frame))}
+    gap = pl.col("at").shift(-1).over("line") > pl.col("until")
+    holes = frame.filter(gap).with_columns(middle=pl.col("until"), value=pl.lit(None, pl.Float64))
+    frame = pl.concat([frame, holes]).sort(pl.col("line").replace_strict(place, return_dtype=pl.Int64), "middle")
+    bare = [pl.col("value").shift(step).over("line").is_null() for step in (1, -1)]
+    return frame.with_columns(alone=pl.col("value").is_not_null() & bare[0] & bare[1])
+
+
+def describe(bins: pl.DataFrame, phases: Iterable[Phase], measures: Iterable[str], *, plain: bool) -> str:
+    """Return the series in words: for each line the level before the impact, the worst bin in it and when that was."""
+    shown = list(measures)
+    impact = next((phase for phase in phases if phase.kind == "impact"), None)
+    names = lines(bins)
+    parts = [f"{words.clock(bins['at'].min(), date=True)} to {words.clock(bins['until'].max())}."]  # type: ignore[arg-type]
+    for line in names:
+        rows = bins.filter(pl.col("line") == line)
+        busy = rows.filter((pl.col("n") >= 0.2 * pl.col("n").median()).fill_null(value=True))
+        said = "; ".join(filter(None, (_change(name, busy, impact, plain=plain) for name in shown)))
+        said = said or "only one interval, so nothing to compare it with"
+        parts.append(f"{line}: {said}." if len(names) > 1 else f"{words.sentence(said) if plain else said}.")
+    return " ".join(parts)
+
+
+def _change(name: str, rows: pl.DataFrame, impact: Phase | None, *, plain: bool) -> str:
+    """Return how one measure moved: from its median before the impact (or over all) to its worst bin in it."""
+    known = words.metric(name)
+    rows = rows.filter(pl.col(name).is_not_null())
+    if rows.height < 2:
+        return ""
+    before = rows.filter(pl.col("until") <= impact.at) if impact else rows
+    usual = float((before if before.height else rows)[name].median())  # type: ignore[arg-type]
+    during = rows.filter(pl.col("until") > impact.at) if impact else rows
+    if impact and impact.until:
+        during = during.filter(pl.col("at") < impact.until)
+    falls = name == "tool_success_rate"
+    worst = (during if during.height else rows).sort(name, "at", descending=[not falls, False]).row(0, named=True)
+    start, end = known.shown(usual, plain=plain), known.shown(worst[name], plain=plain)
+    moved = (worst[name] < usual if falls else worst[name] > usual) and start != end
+    at = words.clock(worst["at"])
+    if plain:
+        what = known.plain + (" " if known.unit == "ms" else ": ")
+        return f"{what}{end} at {at} (usually {start})" if moved else f"{what}{start} throughout"
+    verb = "fell" if falls else "rose"
+    return f"{known.title} {verb} from {start} to {end} at {at}" if moved else f"{known.title} stayed at {start}"
