@@ -48,10 +48,15 @@ create table if not exists attempts (
   load_id bigint
 );
 
--- what each logged record says about its request as a whole; `requests` is rolled up from these and from `attempts`
+-- what each logged record says, besides the attempt itself: `requests` and the derived columns of `attempts` are rolled up from these
 create table if not exists request_facts (
-  attempt_id varchar not null,
   request_id varchar not null,
+  attempt_id varchar not null,
+  seq integer,                           -- order within the request, where the record says it
+  began_at timestamptz,                  -- when the record's own clock started
+  spans_request boolean,                 -- that clock starts with the request, not with this call
+  rows_stated integer,                   -- how many attempts the record says its request had; NULL: it does not say
+  fallbacks integer,                     -- how many of them went to another target
   conversation_id varchar,
   ticket_id varchar,
   intent varchar,
@@ -60,8 +65,8 @@ create table if not exists request_facts (
   is_fallback boolean,                   -- where the record itself says so
   stream boolean,
   labels json,
-  tool_call_ids varchar[],               -- of the calls this answer made
-  tool_results json,                     -- [{"id": call id, "ok": true|false}] that came in with this request
+  calls_made struct(id varchar, ok boolean)[],    -- tool calls of this answer; ok: well formed
+  tool_results struct(id varchar, ok boolean)[],  -- what came in with this request, of earlier calls
   source varchar not null,
   load_id bigint not null
 );

@@ -1,0 +1,161 @@
+"""The kit's own format: the columns of its tables, in CSV, NDJSON, JSON or Parquet; typed without a detour through JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from incident_kit.sources.formats import Format
+from incident_kit.sources.records import Records, quoted
+
+if TYPE_CHECKING:
+    import duckdb
+
+NAME = "canonical"
+WITHOUT_ZONE = "has no time zone"
+
+# the columns by which a file of a table is recognised: the most of them that are all there win
+REQUIRED = {
+    "requests": ("request_id", "arrived_at"),
+    "attempts": ("attempt_id", "request_id", "sent_at"),
+    "feedback": ("feedback_id", "decision"),
+    "tickets": ("ticket_id", "created_at"),
+    "sla": ("ticket_id", "metric", "instance_no"),
+    "sla_events": ("ticket_id", "metric", "instance_no", "at", "type", "seq"),
+    "ticket_events": ("ticket_id", "at", "type"),
+    "signals": ("name", "known_at"),
+}
+KEYS = {
+    "requests": ("request_id",),
+    "attempts": ("request_id", "attempt_id"),
+    "feedback": ("feedback_id",),
+    "tickets": ("ticket_id",),
+    "sla": ("ticket_id", "metric", "instance_no"),
+    "sla_events": ("ticket_id", "metric", "instance_no", "at", "type", "seq"),
+    "ticket_events": ("ticket_id", "at", "type"),
+    "signals": ("name", "known_at", "request_id", "ticket_id", "intent", "target"),
+}
+ALLOWED = {
+    ("attempts", "kind"): ("call", "refusal", "cache_hit", "guardrail"),
+    ("attempts", "status"): ("ok", "error", "timeout", "cut"),
+    ("requests", "status"): ("ok", "error", "timeout", "cut"),
+    ("feedback", "decision"): ("accepted", "edited", "rejected", "ignored", "unknown"),
+    ("sla", "clock"): ("business", "calendar"),
+    ("sla", "outcome"): ("met", "breached", "active", "cancelled"),
+    ("sla", "evidence_level"): ("event", "instance", "label"),
+    ("sla_events", "clock"): ("business", "calendar"),
+}
+# what a column is where the file does not have it or leaves it empty
+DEFAULTS = {
+    ("attempts", "kind"): "'call'",
+    ("requests", "is_fallback"): "served <> requested",
+    ("feedback", "overridden"): "case when decision in ('edited', 'rejected') then true when decision = 'accepted' then false end",
+    ("sla", "evidence_level"): "'instance'",
+}
+SIGNED = ("value", "numerator", "denominator", "csat")
+_SAID = {"TIMESTAMP WITH TIME ZONE": "a time", "JSON": "JSON", "BOOLEAN": "true or false"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table, and where the file has it."""
+
+    name: str
+    type: str
+    source: str = ""
+    source_type: str = ""
+
+
+def canonical_formats() -> tuple[Format, ...]:
+    """Return one format per table of the kit that can be loaded as it is."""
+    answers = {
+        "requests": {"waits": "yes: the file's own wait_ms", "fidelity": "yes: the file says what was asked for and what answered"},
+        "attempts": {"waits": "lower bound: a wait is taken from the first to the last attempt", "errors": "yes: the file's own attempts"},
+    }
+    return tuple(
+        Format(
+            name=NAME,
+            title=f"the kit's own columns of {table}",
+            table=table,
+            detect=required,
+            answers={question: tuple(text.split(": ", 1)) for question, text in answers.get(table, {}).items()},  # type: ignore[misc]
+        )
+        for table, required in REQUIRED.items()
+    )
+
+
+def typed(records: Records, table: str, *, wanted: Mapping[str, str], connection: duckdb.DuckDBPyConnection) -> str:
+    """Return SQL that reads the records as rows of a table: line, reject, and the wanted columns that the file has.
+
+    Its parameters are those of the records, ``$zone`` and, for JSON, ``$own_paths``. A value that does not cast
+    gives a reason in ``reject`` that names the column and the value.
+    """
+    if records.file.kind in {"csv", "parquet"}:
+        described = connection.execute(f"describe {records.rows}", records.params).fetchall()
+        types = {row[0]: row[1] for row in described}
+        present = [Column(name, kind, quoted(name), types[name]) for name, kind in wanted.items() if name in types]
+        raw = f"select row_number() over () as line, * from ({records.rows})"
+    else:
+        numbered = enumerate(wanted.items(), start=1)
+        present = [Column(name, kind, f"v[{number}]", "VARCHAR") for number, (name, kind) in numbered]
+        raw = f"select row_number() over () as line, json_extract_string(record, $own_paths) as v from ({records.objects})"
+    cast = [f"{_cast(column)} as {quoted(column.name)}" for column in present]
+    cast += [f"{column.source}::varchar as {quoted('given ' + column.name)}" for column in present if _may_fail(column)]
+    here = {column.name for column in present}
+    chosen = [_with_default(column, table) for column in present]
+    chosen += [f"{DEFAULTS[table, name]} as {quoted(name)}" for name in wanted if (table, name) in DEFAULTS and name not in here]
+    reasons = " ".join(reason for column in present for reason in _reasons(column, table))
+    return (
+        f"with raw as ({raw}), cast_rows as (select line, {', '.join(cast)} from raw) "
+        f"select line, case {reasons} end as reject, {', '.join(chosen)} from cast_rows"
+    )
+
+
+def json_paths(wanted: Mapping[str, str], *, columns: Mapping[str, str]) -> list[str]:
+    """Return where a JSON record has each wanted column, in order."""
+    return [f'$."{columns.get(name, name)}"' for name in wanted]
+
+
+def _may_fail(column: Column) -> bool:
+    return column.type not in {column.source_type, "VARCHAR"}
+
+
+def _cast(column: Column) -> str:
+    source = f"nullif({column.source}, '')" if column.source_type == "VARCHAR" else column.source
+    if column.type == column.source_type:
+        return source
+    if column.type == "TIMESTAMP WITH TIME ZONE":
+        if column.source_type.startswith(("TIMESTAMP", "DATE")):
+            return f"timezone($zone, {source}::timestamp)"
+        return f"instant({source}::varchar, $zone)"
+    if column.type == "JSON" and column.source_type != "VARCHAR":
+        return f"to_json({source})"
+    return f"try_cast({source} as {column.type})"
+
+
+def _with_default(column: Column, table: str) -> str:
+    name, default = quoted(column.name), DEFAULTS.get((table, column.name))
+    return f"coalesce({name}, {default}) as {name}" if default else name
+
+
+def _reasons(column: Column, table: str) -> list[str]:
+    name, given = quoted(column.name), quoted("given " + column.name)
+    shown = f"'{column.name}: ''' || left({given}, 40)"
+    found = []
+    if _may_fail(column):
+        if column.type == "TIMESTAMP WITH TIME ZONE":
+            test = "true" if column.source_type.startswith(("TIMESTAMP", "DATE")) else f"zoneless({given})"
+            found.append(f"when {name} is null and {given} <> '' and {test} then {shown} || ''' {WITHOUT_ZONE}'")
+        said = _SAID.get(column.type, "a number")
+        found.append(f"when {name} is null and {given} <> '' then {shown} || ''' is not {said}'")
+    if column.name in REQUIRED[table]:
+        found.append(f"when {name} is null then 'no {column.name}'")
+    if (table, column.name) in ALLOWED:
+        words = ALLOWED[table, column.name]
+        listed = ", ".join(f"'{word}'" for word in words)
+        wrong = f"'{column.name}: ''' || left({name}, 40) || ''' is not one of {', '.join(words)}'"
+        found.append(f"when {name} not in ({listed}) then {wrong}")
+    if column.type in {"BIGINT", "INTEGER", "DOUBLE"} and column.name not in SIGNED:
+        found.append(f"when {name} < 0 then '{column.name}: ' || {name} || ' is negative'")
+    return found

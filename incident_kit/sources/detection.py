@@ -1,0 +1,107 @@
+"""Detection: which format a file is in, told by the keys of its first records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from incident_kit.errors import UnknownFormat, UnreadableFile, did_you_mean
+from incident_kit.sources.files import SAMPLES, LogFile
+from incident_kit.sources.records import Records
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from incident_kit.sources.formats import Format
+
+SHOWN_KEYS = 12
+
+
+def sampled(file: LogFile, connection: duckdb.DuckDBPyConnection) -> LogFile:
+    """Return the file with its first records, read through DuckDB where they are not lines.
+
+    Raises
+    ------
+    UnreadableFile
+        DuckDB cannot read the file.
+    """
+    import json
+
+    import duckdb
+
+    if file.samples or file.kind in {"lines", "csv"}:
+        return file
+    records = Records(file)
+    for attempt in (records, replace(records, longest=1 << 28)):
+        try:
+            rows = connection.execute(f"{attempt.objects} limit {SAMPLES}", attempt.params).fetchall()
+        except duckdb.Error as error:
+            reason = str(error).splitlines()[0].split(": ", 1)[-1]
+            if "maximum_object_size" in reason and attempt is records:
+                continue
+            raise UnreadableFile(f"{file.shown} cannot be read as {_KINDS[file.kind]}: {reason}") from error
+        values = [json.loads(text) for (text,) in rows if text]
+        return replace(file, samples=tuple(value for value in values if isinstance(value, dict)))
+    return file
+
+
+_KINDS = {"array": "a JSON array", "page": "JSON", "parquet": "Parquet", "csv": "CSV", "lines": "NDJSON"}
+
+
+def recognised(file: LogFile, formats: Sequence[Format]) -> tuple[LogFile, Format]:
+    """Return the format whose keys the first records have, the most specific first, and where in a page they are.
+
+    Raises
+    ------
+    UnknownFormat
+        No format matches, or two match equally well.
+    """
+    for member, records in ((file.member, file.samples), *_members(file)):
+        found = _best(records, formats)
+        if len(found) == 1:
+            return replace(file, member=member, samples=tuple(records)), found[0]
+        if found:
+            names = " or ".join(item.name for item in found)
+            raise UnknownFormat(f"{file.shown} could be {names}: say which with source=")
+    raise UnknownFormat(_not_recognised(file, formats))
+
+
+def placed(file: LogFile, chosen: Format) -> LogFile:
+    """Return the file with the place of its records set, for a format that the user named."""
+    for member, records in ((file.member, file.samples), *_members(file)):
+        if any(chosen.matches(record) for record in records):
+            return replace(file, member=member, samples=tuple(records))
+    return file
+
+
+def _members(file: LogFile) -> Iterable[tuple[str, list[dict[str, Any]]]]:
+    for key in dict.fromkeys(key for record in file.samples for key in record):
+        lists = [record[key] for record in file.samples if isinstance(record.get(key), list)]
+        inner = [row for rows in lists for row in rows if isinstance(row, dict)]
+        if inner and '"' not in key:
+            yield f'$."{key}"[*]', inner[:SAMPLES]
+
+
+def _best(records: Sequence[Mapping[str, Any]], formats: Sequence[Format]) -> list[Format]:
+    votes: Counter[int] = Counter()
+    for record in records:
+        matching = {number: len(item.detect) for number, item in enumerate(formats) if item.matches(record)}
+        votes.update(number for number, keys in matching.items() if keys == max(matching.values()))
+    most = max(votes.values(), default=0)
+    if most * 2 < len(records):
+        return []
+    return [formats[number] for number, count in sorted(votes.items()) if count == most]
+
+
+def _not_recognised(file: LogFile, formats: Sequence[Format]) -> str:
+    keys = list(dict.fromkeys(key for record in file.samples for key in record)) or list(file.columns)
+    shown = ", ".join(repr(key[:40]) for key in keys[:SHOWN_KEYS]) + (", ..." if len(keys) > SHOWN_KEYS else "")
+    names = ", ".join(dict.fromkeys(item.name for item in formats))
+    hints = {key: did_you_mean(key, {want for item in formats for want in item.detect}) for key in keys[:SHOWN_KEYS]}
+    hint = next((f"; {key!r}{text}" for key, text in hints.items() if text and not text.endswith(f"{key!r}?)")), "")
+    return (
+        f"{file.shown} is in no known format: its first records have the keys {shown or '(none)'}{hint}. Sources are {names}. "
+        "Say source=..., map your columns with columns={'latency_ms': 'duration'}, or write a .sql file and pass its path as source"
+    )

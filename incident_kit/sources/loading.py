@@ -1,0 +1,238 @@
+"""`load`: files into the incident's tables, in one transaction, every row loaded, rejected or counted as a duplicate."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from incident_kit.errors import InvalidRows, UnknownFormat
+from incident_kit.sources import canonical, verdict
+from incident_kit.sources.detection import placed, recognised, sampled
+from incident_kit.sources.files import LogFile, expand, inspect
+from incident_kit.sources.formats import Format, named_format, vendor_formats
+from incident_kit.sources.report import FileLoad, LoadReport
+from incident_kit.sources.rollup import roll_up
+from incident_kit.sources.staging import Staged, prepare, stage
+from incident_kit.store import statement
+
+if TYPE_CHECKING:
+    from incident_kit.store import Store
+
+FACTS = (
+    "spans_request", "rows_stated", "fallbacks", "conversation_id", "ticket_id", "intent", "channel", "requested",
+    "is_fallback", "stream", "labels", "calls_made", "tool_results",
+)  # fmt: skip
+DERIVED = ("tool_errors", "tool_result_at", "latency_ms", "spans_request")
+
+
+def formats() -> tuple[Format, ...]:
+    """Return every format that `load` knows: the kit's own columns, and the vendors'."""
+    return (*canonical.canonical_formats(), *vendor_formats())
+
+
+def load(
+    store: Store,
+    path: str | Path | Sequence[str | Path],
+    *,
+    source: str | None = None,
+    labels: Mapping[str, Sequence[str]] | None = None,
+    tags: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    zone: str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> LoadReport:
+    """Return what became of the files' rows; the incident holds all of them afterwards, or, after an error, none.
+
+    Parameters
+    ----------
+    store
+        The incident.
+    path
+        A file, a glob, or a list of them: NDJSON, JSON, CSV or Parquet, plain, gzip or zstd; told by content.
+    source
+        A format's name, or a ``.sql`` file of yours; detected when not given.
+    labels, tags
+        Where a label is: ``{"intent": ["$.metadata.topic"]}`` and ``{"intent": "^topic:(.+)$"}`` replace the
+        format's own list and pattern for that label.
+    columns
+        The kit's name of a column mapped to the file's: ``{"latency_ms": "duration"}``.
+    zone
+        The zone of times that carry none.
+    progress
+        Called with a line of text as the work proceeds.
+
+    Raises
+    ------
+    UnreadableFile
+        A file is missing, empty, damaged or binary.
+    UnknownFormat
+        A file's format is not known, or ``source`` names none.
+    InvalidRows
+        No row of a file can be used, or its times lack a zone.
+    """
+    tell = progress or (lambda _text: None)
+    paths = list(dict.fromkeys(expand(path)))
+    prepare(store)
+    with tempfile.TemporaryDirectory(prefix="incident-kit-") as folder:
+        staged: list[Staged] = []
+        try:
+            for number, one in enumerate(paths):
+                tell(f"reading {one} ({number + 1} of {len(paths)})")
+                file = inspect(one)
+                file, chosen = _recognise(store, file, source=source, columns=columns or {})
+                if chosen.name == canonical.NAME and (labels or tags):
+                    raise UnknownFormat(f"{file.shown} has the kit's own columns: map them with columns=, not labels= or tags=")
+                chosen = chosen.relabelled(labels, tags)
+                sub = Path(folder) / str(number)
+                sub.mkdir()
+                staged.append(stage(store, file, chosen, number=number, folder=sub, zone=zone, columns=columns or {}))
+            with store.transaction():
+                return _insert_all(store, staged, tell=tell)
+        finally:
+            for number in range(len(paths)):
+                store.run(f"drop table if exists staged_{number}")
+
+
+def _recognise(store: Store, file: LogFile, *, source: str | None, columns: Mapping[str, str]) -> tuple[LogFile, Format]:
+    file = sampled(file, store.connection).renamed(columns)
+    known = formats()
+    if source == canonical.NAME:
+        return recognised(file, canonical.canonical_formats())
+    if source is not None:
+        chosen = named_format(source, known)
+        return placed(file, chosen), chosen
+    return recognised(file, known)
+
+
+def _insert_all(store: Store, staged: list[Staged], *, tell: Callable[[str], None]) -> LoadReport:
+    loads = []
+    for item in staged:
+        tell(f"loading {item.file.shown} as {item.format.name}")
+        loads.append(_insert(store, item))
+    ids = [item.load_id for item in loads]
+    rejects = store.frame("select * from rejects where list_contains($ids, load_id) order by all", {"ids": ids})
+    fresh = verdict.answers(store, ids)
+    return LoadReport(loads=tuple(loads), rejects=rejects, answers=fresh, unlabelled=verdict.unlabelled(store, ids))
+
+
+def _insert(store: Store, item: Staged) -> FileLoad:
+    run = store.connection.execute
+    table = item.format.table
+    ((load_id,),) = store.rows("select coalesce(max(load_id), 0) + 1 from loads")
+    run(f"create or replace temp view staged as select * from {item.table}")
+    run("create or replace temp table judged (line bigint, outcome varchar, reason varchar)")
+    before = store.rows(
+        "select rows_read from loads where sha256 = $1 and source = $2 and rows_loaded > 0 limit 1", [item.sha256, item.format.name]
+    )
+    if before:
+        run("insert into judged select line, 'duplicate', 'the same file again' from staged")
+    else:
+        _judge(store, item)
+    names = [row[0] for row in store.rows("describe staged") if row[0] not in {"line", "reject"}]
+    kept = "from staged where line not in (select line from judged)"
+    if table == "attempts":
+        own = ", ".join(name for name in names if name not in FACTS)
+        run(f"insert into attempts by name select {own}, $1 as load_id {kept}", [load_id])
+        facts = f"request_id, attempt_id, seq, sent_at as began_at, {', '.join(FACTS)}"
+        run(
+            f"insert into request_facts by name select {facts}, $1 as source, $2 as load_id {kept}", [item.format.name, load_id]
+        )
+    else:
+        if table == "requests":
+            run(f"delete from requests where load_id is null and request_id in (select request_id {kept})")
+        run(f"insert into {table} by name select {', '.join(map(_quote, names))}, $1 as load_id {kept}", [load_id])
+    done = _record(store, item, load_id)
+    if done.rows_loaded:
+        roll_up(store, table, load_id)
+        verdict.record(store, item.format, load_id)
+    return done
+
+
+def _quote(name: str) -> str:
+    return f'"{name}"'
+
+
+def _judge(store: Store, item: Staged) -> None:
+    run = store.connection.execute
+    table = item.format.table
+    run("insert into judged select line, 'rejected', reject from staged where reject is not null")
+    if table == "attempts":
+        run(f"insert into judged {statement('load_elsewhere')}", {"source": item.format.name})
+    # an id of several columns is one text; 31 is the unit separator
+    keys = [_quote(name) for name in canonical.KEYS[table]]
+    key = keys[0] if len(keys) == 1 else f"concat_ws(chr(31), {', '.join(f'coalesce({name}::varchar, chr(0))' for name in keys)})"
+    names = [row[0] for row in store.rows("describe staged") if row[0] not in {"line", "reject", *DERIVED}]
+    content = f"hash({', '.join(map(_quote, names))})"
+    stored = f"select {key} as key, {content} as content from {table}"
+    if table == "attempts":
+        sides = {name: f"f.{name}" if name in FACTS else f"a.{name}" for name in names}
+        sides |= {"sent_at": "f.began_at", "seq": "f.seq"}
+        stored_key = "concat_ws(chr(31), f.request_id, f.attempt_id)"
+        key = "concat_ws(chr(31), request_id, attempt_id)"
+        joined = "request_facts as f join attempts as a on a.request_id = f.request_id and a.attempt_id = f.attempt_id"
+        stored = f"select {stored_key} as key, hash({', '.join(sides.values())}) as content from {joined}"
+    elif table == "requests":
+        stored += " where load_id is not null"
+    run(f"create or replace temp view stored as {stored}")
+    run(
+        f"create or replace temp view candidates as select line, {key} as key, {content} as content from staged"
+        " where line not in (select line from judged)"
+    )
+    run(f"insert into judged {statement('load_judge')}")
+
+
+def _record(store: Store, item: Staged, load_id: int) -> FileLoad:
+    ((rows,),) = store.rows("select count(*) from staged")
+    reasons = dict(store.rows("select reason, count(*) from judged group by reason"))
+    outcomes = dict(store.rows("select outcome, count(*) from judged group by outcome"))
+    bad = item.records.bad
+    for _, reason in bad:
+        reasons[reason] = reasons.get(reason, 0) + 1
+    rejected = outcomes.get("rejected", 0) + len(bad)
+    duplicate = outcomes.get("duplicate", 0)
+    done = FileLoad(
+        load_id=load_id,
+        source=item.format.name,
+        path=item.file.shown,
+        rows_read=rows + len(bad),
+        rows_loaded=rows - sum(outcomes.values()),
+        rows_duplicate=duplicate,
+        rows_rejected=rejected,
+        reasons=reasons,
+    )
+    if done.rows_read and done.rows_rejected == done.rows_read:
+        first = sorted(reasons, key=lambda reason: -reasons[reason])[:3]
+        raise InvalidRows(f"no row of {item.file.shown} can be used as {item.format.name}: {'; '.join(first)}")
+    values: dict[str, Any] = {
+        "load_id": load_id, "source": done.source, "path": done.path, "sha256": item.sha256, "rows_read": done.rows_read,
+        "rows_loaded": done.rows_loaded, "rows_duplicate": duplicate, "rows_rejected": rejected, "loaded_at": datetime.now(UTC),
+    }  # fmt: skip
+    placeholders = ", ".join(f"${name}" for name in values)
+    store.run(f"insert into loads by position select {placeholders}", values)
+    _record_rejects(store, item, load_id)
+    return done
+
+
+def _record_rejects(store: Store, item: Staged, load_id: int) -> None:
+    import polars as pl
+
+    keys = ", ".join(f"{_quote(name)} := s.{_quote(name)}" for name in canonical.KEYS[item.format.table])
+    found = store.rows(
+        f"select j.line, j.reason, left(to_json(struct_pack({keys}))::varchar, 200) from judged as j"
+        " join staged as s on s.line = j.line where j.outcome = 'rejected' order by j.line"
+    )
+    rows = [(load_id, item.records.line(line), reason, record) for line, reason, record in found]
+    rows += [(load_id, line, reason, None) for line, reason in item.records.bad]
+    if rows:
+        frame = pl.DataFrame(sorted(rows, key=lambda row: row[1]), schema=["load_id", "line", "reason", "record"], orient="row")
+        frame = frame.with_columns(pl.col("record").cast(pl.String))
+        store.connection.register("reject_rows", frame.to_arrow())
+        try:
+            store.run("insert into rejects by name select * from reject_rows")
+        finally:
+            store.connection.unregister("reject_rows")

@@ -1,0 +1,26 @@
+-- What format files may call besides DuckDB's own functions.
+
+-- 's', 'ms', 'us' or 'ns' for a number (or its text) since 1970 by its size; NULL for any other text
+create or replace temp macro epoch_unit(value) as case
+  when not regexp_full_match(value::varchar, '\s*[0-9]{9,20}(\.[0-9]+)?([eE]\+?[0-9]+)?\s*') then null
+  when value::double < 1e11 then 's'
+  when value::double < 1e14 then 'ms'
+  when value::double < 1e17 then 'us'
+  else 'ns'
+end;
+
+-- whether a text is a time of day without a zone
+create or replace temp macro zoneless(value) as coalesce(
+  try_cast(value as timestamp) is not null and not regexp_matches(value, '[0-9]{2}:[0-9]{2}.*(Z|[+-][0-9]{2}(:?[0-9]{2})?|\s[A-Za-z][A-Za-z_/]+)\s*$'),
+  false
+);
+
+-- the instant a text or number says: ISO 8601 with a zone, without one read in `zone` (NULL: not read), or an epoch number of any unit
+create or replace temp macro instant(value, zone) as case
+  when epoch_unit(value) = 's' then make_timestamptz((value::double * 1e6)::bigint)
+  when epoch_unit(value) = 'ms' then make_timestamptz((value::double * 1e3)::bigint)
+  when epoch_unit(value) = 'us' then make_timestamptz(value::double::bigint)
+  when epoch_unit(value) = 'ns' then make_timestamptz((value::hugeint // 1000)::bigint)
+  when zoneless(value) then timezone(zone, try_cast(value as timestamp))
+  when isfinite(try_cast(value as timestamptz)) then try_cast(value as timestamptz)
+end;

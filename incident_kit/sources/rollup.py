@@ -1,0 +1,46 @@
+"""Rolled up: the rows that follow from other rows, made anew after each load so that their order does not matter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from incident_kit.store import statement
+
+if TYPE_CHECKING:
+    from incident_kit.store import Store
+
+
+def roll_up(store: Store, table: str, load_id: int) -> None:
+    """Make the rows anew that depend on what the load brought: of `attempts` and `requests`, or of `sla`."""
+    if table == "attempts":
+        _roll_up_requests(store, load_id)
+    elif table == "sla_events":
+        _roll_up_sla(store, load_id)
+
+
+def _roll_up_requests(store: Store, load_id: int) -> None:
+    run = store.run
+    run(f"create or replace temp table touched as {statement('load_touched_requests')}", {"load_id": load_id})
+    run(f"create or replace temp table rolled as {statement('roll_attempts')}")
+    run(
+        "update attempts set seq = r.seq, sent_at = r.sent_at, latency_ms = r.latency_ms, tool_errors = r.tool_errors,"
+        " tool_result_at = r.tool_result_at from rolled as r"
+        " where r.request_id = attempts.request_id and r.attempt_id = attempts.attempt_id"
+    )
+    run("delete from requests where load_id is null and request_id in (select request_id from touched)")
+    # a row of a requests file wins over what its attempts say
+    run(
+        f"insert into requests by name select * from ({statement('roll_requests')})"
+        " where request_id not in (select request_id from requests where load_id is not null)"
+    )
+
+
+def _roll_up_sla(store: Store, load_id: int) -> None:
+    store.run(f"create or replace temp table touched as {statement('load_touched_sla')}", {"load_id": load_id})
+    store.run(
+        "delete from sla where load_id is null and (ticket_id, metric, instance_no) in (select (ticket_id, metric, instance_no) from touched)"
+    )
+    store.run(
+        f"insert into sla by name select * from ({statement('roll_sla')})"
+        " where (ticket_id, metric, instance_no) not in (select (ticket_id, metric, instance_no) from sla where load_id is not null)"
+    )

@@ -1,0 +1,144 @@
+"""Staged: a file's rows as the kit's columns in a temporary table, each with its line and, if it cannot be used, why."""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from incident_kit.errors import InvalidRows, UnknownFormat, UnreadableFile
+from incident_kit.sources import canonical
+from incident_kit.sources.records import LONGEST_RECORD, Records
+from incident_kit.store import statement
+
+if TYPE_CHECKING:
+    from incident_kit.sources.files import LogFile
+    from incident_kit.sources.formats import Format
+    from incident_kit.store import Store
+
+_MISTAKES = (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException, duckdb.SyntaxException)
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A temporary table of staged rows, with the file and format they came from."""
+
+    table: str
+    file: LogFile
+    format: Format
+    records: Records
+    sha256: str
+
+
+def prepare(store: Store) -> None:
+    """Make the macros that format files may call."""
+    text = (importlib.resources.files("incident_kit") / "sources" / "macros.sql").read_text(encoding="utf-8")
+    store.connection.execute(text)
+
+
+def stage(
+    store: Store, file: LogFile, chosen: Format, *, number: int, folder: Path, zone: str | None, columns: Mapping[str, str]
+) -> Staged:
+    """Return the file's rows staged in a temporary table; nothing of the incident is touched.
+
+    Raises
+    ------
+    UnreadableFile
+        DuckDB cannot read the file, not even without its bad lines.
+    UnknownFormat
+        The format's SQL is wrong.
+    InvalidRows
+        Times have no zone and none was given, or epoch numbers of several units are mixed.
+    """
+    staged = Staged(f"staged_{number}", file, chosen, Records(_readable(file, folder)), file.sha256())
+    if file.marked:
+        staged = replace(staged, records=staged.records.cleaned(folder))
+    staged = _fill(store, staged, folder=folder, zone=zone, columns=columns)
+    if staged.records.lines is None and file.kind == "lines" and _unread(store, staged):
+        staged = _fill(store, replace(staged, records=staged.records.cleaned(folder)), folder=folder, zone=zone, columns=columns)
+    _check_times(store, staged)
+    return staged
+
+
+def _readable(file: LogFile, folder: Path) -> LogFile:
+    # DuckDB would take these characters of a file's name for a glob
+    if not any(character in str(file.path) for character in "*?["):
+        return file
+    link = folder / f"link_{abs(hash(file.path))}"
+    link.symlink_to(file.path.resolve())
+    return replace(file, path=link)
+
+
+def _fill(store: Store, staged: Staged, *, folder: Path, zone: str | None, columns: Mapping[str, str]) -> Staged:
+    try:
+        _insert(store, staged, zone=zone, columns=columns)
+    except _MISTAKES as error:
+        first = str(error).splitlines()[0]
+        raise UnknownFormat(f"the format {staged.format.name} cannot be run on {staged.file.shown}: {first}") from error
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0].split(": ", 1)[-1]
+        if "Unknown TimeZone" in reason:
+            raise UnknownFormat(f"zone={zone!r} is no time zone; use a name such as 'Europe/Berlin' or 'UTC'") from error
+        if "maximum_object_size" in reason and staged.records.longest < LONGEST_RECORD:
+            return _fill(store, _longer(staged), folder=folder, zone=zone, columns=columns)
+        if staged.records.lines is not None:
+            raise UnreadableFile(f"{staged.file.shown} cannot be read: {reason}") from error
+        return _fill(store, replace(staged, records=staged.records.cleaned(folder)), folder=folder, zone=zone, columns=columns)
+    return staged
+
+
+def _longer(staged: Staged) -> Staged:
+    return replace(staged, records=replace(staged.records, longest=LONGEST_RECORD))
+
+
+def _insert(store: Store, staged: Staged, *, zone: str | None, columns: Mapping[str, str]) -> None:
+    run = store.connection.execute
+    run(f"drop table if exists {staged.table}")
+    run(f"create temp table {staged.table} as {_shape(staged.format.table)}")
+    params: dict[str, Any] = dict(staged.records.params)
+    if staged.format.name == canonical.NAME:
+        wanted = loadable(store, staged)
+        sql = canonical.typed(staged.records, staged.format.table, wanted=wanted, connection=store.connection)
+        if "$own_paths" in sql:
+            params["own_paths"] = canonical.json_paths(wanted, columns=columns)
+        if "$zone" in sql:
+            params["zone"] = zone
+    else:
+        raw = f"select row_number() over () as line, record from ({staged.records.objects})"
+        sql = f"with raw as ({raw}) select * from (\n{staged.format.sql}\n)"
+        params |= staged.format.arguments(zone=zone)
+    run(f"insert into {staged.table} by name select * from ({sql})", params)
+
+
+def _shape(table: str) -> str:
+    if table == "attempts":
+        return statement("load_stage_attempts")
+    return f"select null::bigint as line, null::varchar as reject, * exclude (load_id) from {table} limit 0"
+
+
+def loadable(store: Store, staged: Staged) -> dict[str, str]:
+    """Return the staged columns with their types, without those that only a vendor format can fill."""
+    described = store.rows(f"describe {staged.table}")
+    return {row[0]: row[1] for row in described if row[0] not in {"line", "reject", "spans_request"} and "STRUCT" not in row[1]}
+
+
+def _unread(store: Store, staged: Staged) -> bool:
+    # a line DuckDB could not parse is a NULL record, which every format rejects: only then is it worth looking
+    ((rejected,),) = store.rows(f"select count(*) from {staged.table} where reject is not null")
+    if not rejected:
+        return False
+    sql = f"select count(*) from ({staged.records.objects}) where record is null"
+    ((unread,),) = store.rows(sql, staged.records.params)
+    return bool(unread) or staged.file.kind == "lines"
+
+
+def _check_times(store: Store, staged: Staged) -> None:
+    found = store.rows(
+        f"select reject from {staged.table} where reject like '%' || $1 order by line limit 1", [canonical.WITHOUT_ZONE]
+    )
+    if found:
+        raise InvalidRows(f"{staged.file.shown}: {found[0][0]}; say which with zone='UTC' or zone='Europe/Berlin'")
