@@ -18,7 +18,7 @@ CLOSED, OPEN, HALF_OPEN = 0, 1, 2
 NO_OUTCOME, CALL, NOT_A_CALL = 0, 1, 2  # kinds of an outcome; a cache hit is NOT_A_CALL
 BY_CONDITION, BY_COOLDOWN, BY_PROBES = 0, 1, 2  # why a breaker changed
 RETRIED, FALLS_BACK = 1, 2  # flags of an error class
-MAX_CONDITIONS = 8
+MAX_CONDITIONS = 30  # bits of an observation
 
 # the order of events at one instant (S3); an overdue probe completes; a cooldown's end (2) is checked before later ones
 _SORTED, _COMPLETION, _RETRY, _HOP, _ARRIVAL = 0, 1, 3, 4, 5
@@ -33,7 +33,7 @@ CONDITION = np.dtype(
         ("den", "i8"),
         ("strict", "i8"),
         ("negated", "i8"),
-        ("quantile", "i8"),  # per 10,000: what a transition reports; 0: the rate k / n
+        ("quantile", "i8"),  # 1: a transition reports the (1 - num / den) quantile, 0: the rate k / n
     ],
     align=True,
 )
@@ -61,15 +61,13 @@ BREAKER = np.dtype(
         ("granted", "i8"),
         ("pending", "i8"),
         ("exact", "i8"),
-        ("transition", "i8"),
     ],
     align=True,
 )
 DECISION = np.dtype(
     [
         ("wait_us", "i8"),  # until the last attempt ended; -1 without an outcome
-        ("transition", "i4"),  # the last change of the primary's breaker before the decision; -1: none
-        ("k", "i4"),  # its first condition's counters at the decision
+        ("k", "i4"),  # counters of the first condition of the primary's breaker at the decision
         ("n", "i4"),
         ("mark", "i4"),  # the epoch that observes the attempt in flight; -1: none does; 0: not sent yet
         ("error", "i2"),  # class of the final error; 0: ok; -1: no outcome
@@ -200,17 +198,16 @@ def _change(
             shown += 1
     value = np.nan
     if n > 0 and why != BY_COOLDOWN:
-        quantile = conditions[e, shown].quantile
-        if quantile > 0:
+        c = conditions[e, shown]
+        if c.quantile == 1:
             latencies = np.empty(n, np.int64)
             for i in range(n):
                 latencies[i] = seen[e, b.head + i].latency_ms
-            value = float(np.sort(latencies)[(quantile * n + 9999) // 10000 - 1])
+            value = float(np.sort(latencies)[((c.den - c.num) * n + c.den - 1) // c.den - 1])
         else:
             value = k[e, shown] / n
     row = (float(e), float(at), float(b.state), float(state), float(why), float(shown), value, float(n))
     changes.append((row, b.exact))
-    b.transition = len(changes) - 1
     b.state = state
     b.epoch += 1
     b.head = b.tail = b.granted = b.pending = 0
@@ -286,6 +283,35 @@ def _observe(
         b.true_since = -1
 
 
+@_jit
+def ends(
+    arrived_us: NDArray[np.int64], outcomes: Any, timeout_ms: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return the ends of attempts sent at arrival, and whose they are, sorted by (end, request).
+
+    ``outcomes`` are the OUTCOME records of first attempts on one target; those that take no time, or have none, are
+    left out. Arrivals are in order, so what is still in flight fits a small heap.
+    """
+    n = len(arrived_us)
+    done_us, done_request = np.empty(n, np.int64), np.empty(n, np.int32)
+    heap = np.empty(n + 1, _EVENT)
+    in_heap, filled = 0, 0
+    for i in range(n + 1):
+        arrival = arrived_us[i] if i < n else _NEVER
+        while in_heap > 0 and heap[0].at <= arrival:
+            done_us[filled], done_request[filled] = heap[0].at, heap[0].order
+            filled += 1
+            _pop(heap, in_heap)
+            in_heap -= 1
+        if i < n and outcomes[i].kind != NO_OUTCOME and outcomes[i].latency_ms > 0:
+            latency_ms = np.int64(outcomes[i].latency_ms)
+            if 0 < timeout_ms < latency_ms and outcomes[i].kind == CALL:
+                latency_ms = timeout_ms
+            _push(heap, in_heap, arrival + latency_ms * 1000, i)
+            in_heap += 1
+    return done_us[:filled], done_request[:filled]
+
+
 @_inlined
 def _is_cut(outcome: Any, again: Any) -> bool:
     """Return whether this policy's timeout cuts the attempt (S10)."""
@@ -336,7 +362,7 @@ def run(  # noqa: C901, PLR0912, PLR0915 - the loop itself; its steps are the fu
     n, entries = len(arrived_us), len(breakers)
     decisions = np.zeros(n, DECISION)
     seen = np.empty((entries, _ROOM), _SEEN)
-    k = np.zeros((entries, MAX_CONDITIONS), np.int64)
+    k = np.zeros((entries, trip.shape[1]), np.int64)
     heap = np.empty(2 * n + 2, _EVENT)
     in_heap = 0
     changes = [((0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0), np.int64(1))]
@@ -358,8 +384,7 @@ def run(  # noqa: C901, PLR0912, PLR0915 - the loop itself; its steps are the fu
         if in_heap > 0 and _before(heap[0], at, order):
             at, order = heap[0].at, heap[0].order
             what = order >> 56
-        if what == _ARRIVAL and i == n:
-            break
+        over = what == _ARRIVAL and i == n
         if timer_only:
             # a breaker without probes closes when its cooldown ends (S17), before whatever comes later
             closing, until = -1, at if what > _COMPLETION else at - 1
@@ -371,6 +396,8 @@ def run(  # noqa: C901, PLR0912, PLR0915 - the loop itself; its steps are the fu
                 b = breakers[closing]
                 _change(b, rules[closing, 1], recover, seen, k, closing, b.open_until, CLOSED, BY_COOLDOWN, changes)
                 continue
+        if over:
+            break
         if what == _ARRIVAL:
             request = np.int64(i)
             i += 1
@@ -439,7 +466,6 @@ def run(  # noqa: C901, PLR0912, PLR0915 - the loop itself; its steps are the fu
             d.exact = exact
             d.probe = d.probing
             d.state = b.state
-            d.transition = b.transition
             d.k, d.n = k[0, 0], b.tail - b.head
         elif what == _HOP:
             _choose(breakers, rules, recover, seen, k, d, at, e + 1, share_draw, changes)

@@ -37,7 +37,9 @@ class Log:
     """Requests sorted by (arrival, request id); strings are positions in their vocabularies, NULL is -1.
 
     ``first_target`` is the target of the first call, refusals left out: what the gateway decided. ``served`` answered.
-    Times are microseconds since the epoch (UTC), waits milliseconds; error 0 is "ok".
+    ``is_complete``
+    is false where attempts may be missing from the log. Times are microseconds since the epoch (UTC), waits milliseconds;
+    error 0 is "ok".
     """
 
     request_id: pl.Series
@@ -47,6 +49,8 @@ class Log:
     served: NDArray[np.int16]
     wait_ms: NDArray[np.int32]
     error: NDArray[np.int16]
+    tools_offered: NDArray[np.int32]
+    is_complete: NDArray[np.bool_]
     calls: Calls
     intents: tuple[str, ...]
     targets: tuple[str, ...]
@@ -99,6 +103,8 @@ def read(store: Store) -> Log:
         served=_codes(requests["served"], np.int16),
         wait_ms=_codes(requests["wait_ms"], np.int32),
         error=_codes(requests["error"], np.int16),
+        tools_offered=_codes(requests["tools_offered"], np.int32),
+        is_complete=requests["is_complete"].to_numpy(),
         calls=_calls(requests, calls),
         intents=vocabulary["intent"],
         targets=vocabulary["target"],

@@ -1,0 +1,278 @@
+"""Replay: what a policy would have decided for every request of an incident, in closed loop (POLICY.md section 4)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from incident_kit.errors import UnansweredQuestion
+from incident_kit.evidence import Estimator, nearest
+from incident_kit.log import UNKNOWN, Log
+from incident_kit.policy import Policy
+from incident_kit.routes import Route
+
+if TYPE_CHECKING:
+    from incident_kit.incident import Incident
+
+UNROUTED = -1
+OBSERVED, NEAREST, NONE = range(3)  # positions in evidence.LABELS
+QUESTION_OF = {"latency": "waits", "error": "errors"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the policy's decisions led to, arrays ``[request]``; as logged where the request was served as logged.
+
+    ``target`` answered (or was tried last), ``call`` is the position in ``log.calls`` of the call behind the outcome,
+    ``error`` 0 is ok and -1 unknown, ``evidence`` a position in ``evidence.LABELS``.
+    """
+
+    target: NDArray[np.int16]
+    wait_ms: NDArray[np.int32]
+    error: NDArray[np.int16]
+    call: NDArray[np.int32]
+    evidence: NDArray[np.int8]
+    tools_disabled: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A policy replayed over a log.
+
+    ``route`` gives each request's position in ``policy.routes`` (-1: unrouted, left as logged), ``records`` the kernel's
+    DECISION records, ``changes`` the changes of breakers' states as rows (route, entry, at_us, from, to, why, condition,
+    value, n, exact), sorted by time. ``targets`` is the vocabulary of ``outcome.target`` and of ``first_target``.
+    """
+
+    policy: Policy
+    log: Log
+    incident: Incident | None
+    targets: tuple[str, ...]
+    route: NDArray[np.int8]
+    records: NDArray[Any]
+    changes: NDArray[np.float64]
+    first_target: NDArray[np.int16]
+    outcome: Outcome
+    same_as_log: NDArray[np.bool_]
+
+    @property
+    def name(self) -> str:
+        """The policy's name."""
+        return self.policy.name
+
+    @cached_property
+    def decisions(self) -> pl.DataFrame:
+        """One row a request, in order of arrival: what was decided, why, on what state, and what came of it."""
+        from incident_kit.decisions import decisions
+
+        return decisions(self)
+
+    @cached_property
+    def transitions(self) -> pl.DataFrame:
+        """One row a change of a breaker's state: at, route, breaker, from, to, why, metric, value, n, threshold, state_exact."""
+        from incident_kit.decisions import transitions
+
+        return transitions(self)
+
+    def states(self) -> pl.DataFrame:
+        """Return the spans between changes, from the log's first to its last arrival, for a chart."""
+        from incident_kit.decisions import states
+
+        return states(self)
+
+    def explain(self, request_id: str) -> str:
+        """Return why this request went where, in sentences.
+
+        Raises
+        ------
+        NoSuchItem
+            The log has no such request.
+        """
+        from incident_kit.explain import explain
+
+        return explain(self, request_id)
+
+    @property
+    def overlap(self) -> float:
+        """The share of decisions equal to the log: same first target, same server, same tools."""
+        return float(self.same_as_log.mean()) if len(self.log) else 1.0
+
+    @property
+    def state_exact_share(self) -> float:
+        """The share of decisions whose breakers had seen observed outcomes only."""
+        routed = self.route >= 0
+        return float(self.records["exact"][routed].mean()) if routed.any() else 1.0
+
+    @property
+    def evidence(self) -> Mapping[str, float]:
+        """The share of outcomes by label: observed, nearest (borrowed), none (the log cannot tell)."""
+        from incident_kit.evidence import LABELS
+
+        counts = np.bincount(self.outcome.evidence, minlength=len(LABELS)) / max(len(self.log), 1)
+        return dict(zip(LABELS, counts.tolist(), strict=True))
+
+    @property
+    def fidelity(self) -> float:
+        """The share of requests served by the target that served them in the log; it means something for the policy in force."""
+        logged = self.log.served
+        known = logged >= 0
+        return float((self.outcome.target[known] == logged[known]).mean()) if known.any() else 1.0
+
+    @cached_property
+    def samples(self) -> pl.DataFrame:
+        """One row a guarded route: how many calls its window held at a decision, and how often that was enough to act."""
+        from incident_kit.decisions import samples
+
+        return samples(self)
+
+    @cached_property
+    def caveats(self) -> tuple[str, ...]:
+        """What a reader must know before believing this replay, computed from the data."""
+        from incident_kit.caveats import caveats
+
+        return caveats(self)
+
+
+def replay(incident: Incident, policy: Policy, *, estimator: Estimator = nearest) -> Replay:
+    """Return ``policy`` replayed over an incident, in closed loop: breakers see only what the policy itself would have made.
+
+    Outcomes of requests that would have gone elsewhere come from ``estimator`` and are labelled.
+
+    Raises
+    ------
+    UnansweredQuestion
+        A breaker's condition needs what the loaded logs do not hold: it must never read as healthy.
+    """
+    _refuse_unanswered(policy, incident)
+    return replay_log(incident.log, policy, estimator=estimator, incident=incident)
+
+
+def replay_log(
+    log: Log, policy: Policy, *, estimator: Estimator = nearest, incident: Incident | None = None
+) -> Replay:
+    """Return ``policy`` replayed over a log; :func:`replay` is the same for an incident."""
+    from incident_kit import kernel
+
+    targets = tuple(dict.fromkeys((*log.targets, *policy.targets)))
+    code = {target: position for position, target in enumerate(targets)}
+    route = _routes_of(policy, log)
+    records = np.zeros(len(log), kernel.DECISION)
+    records["exact"] = 1
+    first_target = log.first_target.copy()
+    target = np.where(log.served >= 0, log.served, log.first_target).astype(np.int16)
+    result = Outcome(
+        target=target,
+        wait_ms=log.wait_ms.copy(),
+        error=log.error.copy(),
+        call=np.full(len(log), UNKNOWN, np.int32),
+        evidence=np.zeros(len(log), np.int8),
+        tools_disabled=np.zeros(len(log), np.bool_),
+    )
+    same = np.ones(len(log), np.bool_)
+    changes = []
+
+    def one(position: int) -> None:
+        chosen = policy.routes[position]
+        requests = np.flatnonzero(route == position)
+        own, table, donor = _run(log, chosen, requests, estimator)
+        chain = np.array([code[entry.model] for entry in chosen.chain], np.int16)
+        first, last = chain[own["first"]], chain[own["entry"]]
+        column = np.arange(len(requests))
+        off = _tools_disabled(chosen, own, log.tools_offered[requests])
+        alike = _same_chain(log, requests, own, first, last) & ~off
+        apart = requests[~alike]
+        records[requests] = own
+        first_target[requests] = first
+        same[apart] = False
+        result.tools_disabled[requests] = off
+        result.call[requests] = donor[own["entry"], own["number"], column]
+        result.target[apart] = last[~alike]
+        result.wait_ms[apart] = np.where(own["wait_us"] >= 0, own["wait_us"] // 1000, UNKNOWN)[~alike]
+        result.error[apart] = own["error"][~alike]
+        result.evidence[apart] = np.where(own["error"] >= 0, NEAREST, NONE)[~alike]
+        changes.append(np.column_stack([np.full(len(table), position), table]))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(one, sorted(range(len(policy.routes)), key=lambda r: -int((route == r).sum()))))
+    merged = np.concatenate([np.empty((0, 10)), *changes])
+    merged = merged[np.lexsort((merged[:, 1], merged[:, 0], merged[:, 2]))]
+    return Replay(policy, log, incident, targets, route, records, merged, first_target, result, same)
+
+
+def _run(
+    log: Log, route: Route, requests: NDArray[Any], estimator: Estimator
+) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.int32]]:
+    """Return one route's decisions, changes and donors."""
+    from incident_kit import kernel
+    from incident_kit.plan import plan
+
+    p = plan(route, log.errors)
+    outcomes = estimator(log, requests, p.targets, attempts=p.attempts)
+    arrived = log.arrived_us[requests]
+    done_us, done_request = kernel.ends(arrived, outcomes.records[0, 0], int(p.retry["timeout_ms"][0]))
+    draw = _draws(log, requests) if (p.breakers["share"][p.breakers["guarded"] == 1] < 1).any() else np.empty(0)
+    own, table = kernel.run(
+        arrived, draw, done_us, done_request, outcomes.records, p.breakers, p.rules, p.trip, p.recover, p.retry,
+        p.failures, p.flags,
+    )  # fmt: skip
+    return own, table, outcomes.donor
+
+
+def _draws(log: Log, requests: NDArray[Any]) -> NDArray[np.float64]:
+    """Return a number in [0, 1) for each request, a hash of its id: the same in any order, on any machine."""
+    from hashlib import blake2b
+
+    ids = log.request_id.gather(requests)
+    words = (int.from_bytes(blake2b(one.encode(), digest_size=8).digest(), "big") for one in ids)
+    return np.fromiter((word / 2**64 for word in words), np.float64, len(requests))
+
+
+def _routes_of(policy: Policy, log: Log) -> NDArray[np.int8]:
+    position = {id(route): i for i, route in enumerate(policy.routes)}
+    table = np.full(len(log.intents) + 1, UNROUTED, np.int8)
+    for code, intent in enumerate((*log.intents, None)):
+        route = policy.route_of(intent)
+        if route is not None:
+            table[code] = position[id(route)]
+    return table[log.intent]  # -1, an unlabelled request, takes the last
+
+
+def _tools_disabled(route: Route, own: NDArray[Any], tools_offered: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return where the policy takes tools away: on a fallback, from a request that offers some, or may."""
+    degraded = (own["entry"] > 0) | route.degraded_start
+    return degraded & (tools_offered != 0) & (route.on_fallback.tools == "disabled")
+
+
+def _same_chain(
+    log: Log, requests: NDArray[Any], own: NDArray[Any], first: NDArray[np.int16], last: NDArray[np.int16]
+) -> NDArray[np.bool_]:
+    """Return which requests the policy serves as the log did (EVIDENCE.md sections 1 and 4).
+
+    Same first target, same server, and no attempt that the log does not know; where attempts may be missing from the
+    log, equal ends are enough.
+    """
+    served, failed = log.served[requests], log.error[requests] > 0
+    ends_alike = np.where(failed, own["error"] > 0, (own["error"] == 0) & (last == served))
+    known = (own["estimated"] == 0) | ~log.is_complete[requests]
+    return (first == log.first_target[requests]) & ends_alike & known
+
+
+def _refuse_unanswered(policy: Policy, incident: Incident) -> None:
+    answers = incident.answers
+    for route in policy.routes:
+        for entry in route.chain:
+            for condition in entry.breaker.conditions if entry.breaker else ():
+                answer = answers.get(QUESTION_OF[condition.kind])
+                if answer is not None and answer.answer == "no":
+                    raise UnansweredQuestion(
+                        f"policy {policy.name}, route {route.name}: the condition {condition.text!r} on {entry.model} "
+                        f"cannot be judged on this log. {answer.question.capitalize()}: {answer.why}"
+                    )
