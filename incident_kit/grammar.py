@@ -155,7 +155,7 @@ def primary(value: Any) -> str:
     """Return the primary; weights are refused by name."""
     if isinstance(value, dict):
         raise later("a weighted `primary`")
-    if value in {"human", "reject"}:
+    if value in ("human", "reject"):
         raise InvalidPolicy(f"{value!r} ends a chain; the primary is a model")
     return text(value)
 

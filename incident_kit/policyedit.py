@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from incident_kit.conditions import Rule
 from incident_kit.errors import InvalidPolicy, NoSuchItem
 from incident_kit.grammar import KEYS, SHORT_KEY
-from incident_kit.policytree import BOOLEAN_WORDS
-from incident_kit.policywriter import leaves, long_form
+from incident_kit.policywriter import leaves, long_form, must_quote
 
 if TYPE_CHECKING:
     from incident_kit.policy import Policy
@@ -149,10 +148,30 @@ def _edited(before: Policy, policy: Policy) -> Iterator[str]:
     own, new = text.splitlines(keepends=True), edited.splitlines(keepends=True)
     newline = "\r\n" if "\r\n" in source else "\n"
     if len(own) == len(plain):
-        hunks = difflib.SequenceMatcher(None, plain, new, autojunk=False).get_opcodes()
-        kept = (own[a:b] if same == "equal" else new[c:d] for same, a, b, c, d in hunks)
-        yield "".join(line for lines in kept for line in lines).replace("\n", newline)
+        yield "".join(_spliced(own, plain, new)).replace("\n", newline)
     yield edited.replace("\n", newline)
+
+
+def _spliced(own: list[str], plain: list[str], new: list[str]) -> Iterator[str]:
+    """Yield the file's own lines, with what the edit changed between two dumps, indented as the file is."""
+
+    def indent(line: str) -> int:
+        return len(line) - len(line.lstrip(" "))
+
+    def placed(line: str, at: int) -> str:
+        above = (
+            i for i in range(min(at, len(plain) - 1), -1, -1) if plain[i].strip() and indent(plain[i]) == indent(line)
+        )
+        i = next(above, None)
+        return line if i is None else " " * indent(own[i]) + line.lstrip(" ")
+
+    for same, a, b, c, d in difflib.SequenceMatcher(None, plain, new, autojunk=False).get_opcodes():
+        if same == "equal":
+            yield from own[a:b]
+            continue
+        yield from (placed(line, a) for line in new[c:d])
+        put = {line.strip() for line in new[c:d]}
+        yield from (line for line in own[a:b] if line.lstrip()[:1] in {"", "#"} and line.strip() not in put)
 
 
 def _edit(document: Any, before: Policy, policy: Policy) -> None:
@@ -167,7 +186,8 @@ def _edit(document: Any, before: Policy, policy: Policy) -> None:
         if models[0] != models[1] or any(
             a.keys() != b.keys() for a, b in zip(one["fallback"], other["fallback"], strict=True)
         ):
-            _set(route, "fallback", [entry if len(entry) > 1 else entry["model"] for entry in other["fallback"]])
+            entries = [_said(entry, f"routes[{i}].fallback[{j}]", unsaid) for j, entry in enumerate(other["fallback"])]
+            _set(route, "fallback", [entry if len(entry) > 1 else entry["model"] for entry in entries])
             one["fallback"] = other["fallback"]
         was, now = dict(leaves(one)), dict(leaves(other))
         changed = [key for key in dict.fromkeys([*was, *now]) if was.get(key) != now.get(key)]
@@ -183,8 +203,9 @@ def _change(route: Any, key: str, value: Any, form: dict[str, Any]) -> None:
     if sections == ["on_fallback"]:
         if last == "tools" and "disable_tools_on_fallback" in route:
             route["disable_tools_on_fallback"] = value == "disabled"
+        elif "disable_tools_on_fallback" in route:
+            _rename(route, "disable_tools_on_fallback", "on_fallback", form["on_fallback"])
         else:
-            _set(route, "disable_tools_on_fallback", None)
             _set(route, "on_fallback", form["on_fallback"])
         return
     node = route
@@ -212,11 +233,35 @@ def _short(node: Any, value: Any) -> bool:
     if simple and short == [f"max_{simple[1]}"]:
         node[short[0]] = int(simple[2])
         return True
+    if simple and SHORT_KEY.fullmatch(f"max_{simple[1]}"):
+        for key in short[1:]:
+            del node[key]
+        _rename(node, short[0] if short else "", f"max_{simple[1]}", int(simple[2]))
+        return True
     for key in short:
         del node[key]
-    if simple:
-        node[f"max_{simple[1]}"] = int(simple[2])
-    return bool(simple)
+    return False
+
+
+def _said(tree: dict[str, Any], path: str, unsaid: set[str]) -> dict[str, Any]:
+    """Return a section without its implied values."""
+    kept = {key: value for key, value in tree.items() if f"{path}.{key}" not in unsaid}
+    nested = {
+        key: _said(value, f"{path}.{key}", unsaid) if isinstance(value, dict) and key != "when" else value
+        for key, value in kept.items()
+    }
+    return {key: value for key, value in nested.items() if value != {}}
+
+
+def _rename(node: Any, old: str, new: str, value: Any) -> None:
+    """Put one key in the place of another, with the comments that stand there; without an old one, add it."""
+    if old not in node:
+        _set(node, new, value)
+        return
+    node.insert(list(node).index(old), new, _node(value))
+    if comments := node.ca.items.pop(old, None):
+        node.ca.items[new] = comments
+    del node[old]
 
 
 def _set(node: Any, key: str, value: Any) -> None:
@@ -239,4 +284,4 @@ def _node(value: Any) -> Any:
         sequence = CommentedSeq([_node(inner) for inner in value])
         sequence.fa.set_flow_style()
         return sequence
-    return DoubleQuotedScalarString(value) if isinstance(value, str) and value.lower() in BOOLEAN_WORDS else value
+    return DoubleQuotedScalarString(value) if isinstance(value, str) and must_quote(value) else value

@@ -8,7 +8,7 @@ from typing import Any
 
 from incident_kit.conditions import Condition, Rule, later
 from incident_kit.durations import LONGEST_MS
-from incident_kit.errors import InvalidPolicy
+from incident_kit.errors import InvalidPolicy, did_you_mean
 from incident_kit.grammar import KEYS, LATER_KEYS, SHORT_KEY, known_keys, text, unknown_key, whole
 from incident_kit.policytree import Item, Problems
 from incident_kit.routes import Breaker, Entry, Route
@@ -45,7 +45,7 @@ class Reader:
             self.problems.add(routes, "routes: is empty: a policy has at least one route")
         items = routes.value if routes and isinstance(routes.value, list) else []
         long = [self.lengthened(item, defaults, f"routes[{i}]") for i, item in enumerate(items)]
-        found = [self.route(item, f"routes[{i}]") for i, item in enumerate(long)]
+        found = [self.route(item, f"routes[{i}]") for i, item in enumerate(long) if item.value]
         self.problems.check()
         self.tree = top | {"routes": Item(long)}
         return attributes, self.named([route for route in found if route])
@@ -64,6 +64,8 @@ class Reader:
         if not isinstance(item.value, dict):
             self.problems.add(item, f"{path}: must be a mapping that begins with `- intent: ...`")
             return Item({}, item.line)
+        if not item.value:
+            self.problems.add(item, f"{path}: is empty: a route begins with `- intent: ...`")
         own = self.short_keys(item, path)
         merged = _merge(defaults, own)
         breaker = merged.value.get("breaker")
@@ -129,7 +131,7 @@ class Reader:
             elif (result := self.value(value, key.read, dot + name)) is not None:
                 found[key.attribute] = result
         for name in REQUIRED.get(section, ()):
-            if name not in item.value:
+            if name not in item.value and not any(did_you_mean(other, [name]) for other in item.value):
                 hint = ", such as `when: p95_ms > 3500`" if name == "when" else ""
                 self.problems.add(item, f"{path}: has no `{name}`{hint}")
         return found
@@ -150,7 +152,8 @@ class Reader:
 
     def conditions(self, item: Item, path: str) -> Iterator[tuple[Item, str]]:
         """Yield the conditions in a rule that cannot be read, each at its own line."""
-        groups = item.value.values() if isinstance(item.value, dict) else [item]
+        is_group = isinstance(item.value, dict)
+        groups = [item.value[key] for key in ("any", "all", "of") if key in item.value] if is_group else [item]
         for group in groups:
             for leaf in group.value if isinstance(group.value, list) else [group]:
                 if isinstance(leaf.value, str):

@@ -56,7 +56,8 @@ class Problems:
         InvalidPolicy
             There was something.
         """
-        lines = [f"line {line}: {text}" if line else text for line, text in sorted(self.found, key=lambda one: one[0])]
+        found = sorted(self.found, key=lambda one: one[0])
+        lines = [_printable(f"line {line}: {text}" if line else text) for line, text in found]
         if len(lines) == 1:
             raise InvalidPolicy(f"{self.source}, {lines[0]}" if self.found[0][0] else f"{self.source}: {lines[0]}")
         if lines:
@@ -104,7 +105,8 @@ def read_tree(text: str, *, source: str = "the policy") -> Item:
     except RecursionError:
         raise InvalidPolicy(f"{source} is nested too deeply to be a policy") from None
     except (YAMLError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, AssertionError) as error:
-        raise InvalidPolicy(f"{source} is not YAML: {str(error).splitlines()[0] or type(error).__name__}") from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InvalidPolicy(f"{source} is not YAML: {_printable(reason)}") from None
     problems.check()
     if root is None:
         raise InvalidPolicy(f"{source} is empty: a policy has at least `routes:` with one route")
@@ -172,7 +174,7 @@ class _Walk:
             key = key_node.value
             if str(key_node.tag) == f"{_TAG}merge":
                 self.problems.add(here, "the merge key <<: merging is not used; put the shared keys in `defaults:`")
-            elif str(key_node.tag) == f"{_TAG}bool" or (not key_node.style and str(key).lower() in BOOLEAN_WORDS):
+            elif str(key_node.tag) == f"{_TAG}bool" or _plain_boolean(key_node):
                 self.problems.add(here, f"the key {key!r} is read as true or false by some YAML readers: no key is one")
             elif str(key_node.tag) != f"{_TAG}str" or key_node.anchor:
                 self.problems.add(here, f"a key is a plain word, not {_short(key)}")
@@ -190,7 +192,7 @@ class _Walk:
         text, value = node.value, None
         if kind == "str":
             value = text
-            if not node.style and text.lower() in BOOLEAN_WORDS:
+            if _plain_boolean(node):
                 message = (
                     f"{text!r} is text to some YAML readers, true or false to others: write true or false, or quote it"
                 )
@@ -212,11 +214,20 @@ class _Walk:
         return Item(value, here.line)
 
 
+def _plain_boolean(node: Any) -> bool:
+    """Return whether a word without quotes is true or false to readers of YAML 1.1."""
+    return isinstance(node.value, str) and not node.style and node.value.lower() in BOOLEAN_WORDS
+
+
 def _date(text: str) -> date | None:
     try:
         return date.fromisoformat(text)
     except ValueError:
         return None
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _short(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from incident_kit.policytree import BOOLEAN_WORDS, Item
 if TYPE_CHECKING:
     from incident_kit.policy import Policy
     from incident_kit.routes import Route
+
+PLAIN = re.compile(r"\w(?:[\w ./%<>=()+-]*[\w./%<>=()+-])?", re.ASCII)
 
 
 def long_form(policy: Policy) -> dict[str, Any]:
@@ -61,6 +64,11 @@ def held(item: Item, path: str = "") -> Iterator[str]:
             yield from held(value, f"{path}[{i}]")
 
 
+def must_quote(text: str) -> bool:
+    """Return whether a text is quoted when written: all but plain words, and words that some readers take for true."""
+    return text.lower() in BOOLEAN_WORDS or not PLAIN.fullmatch(text)
+
+
 def yaml_text(tree: Any) -> str:
     """Return plain values as YAML: blocks outside, one line for what holds only words and numbers."""
     from ruamel.yaml import YAML
@@ -71,7 +79,7 @@ def yaml_text(tree: Any) -> str:
         """Quotes the words that other readers of YAML take for true and false."""
 
         def represent_str(self, data: str) -> ScalarNode:
-            style = '"' if data.lower() in BOOLEAN_WORDS else None
+            style = '"' if must_quote(data) else None
             return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
     Representer.add_representer(str, Representer.represent_str)

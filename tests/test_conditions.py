@@ -1,0 +1,228 @@
+from fractions import Fraction
+from itertools import product
+from math import ceil
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from incident_kit.conditions import LATER_METRICS, Condition, Rule
+from incident_kit.durations import LONGEST_MS, parse_duration, show_duration
+from incident_kit.errors import InvalidPolicy
+
+SIGNS = {
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+}
+latencies = st.lists(st.integers(0, 12), min_size=1, max_size=60)
+
+
+@given(
+    latencies,
+    st.integers(0, 12),
+    st.sampled_from(list(SIGNS)),
+    st.sampled_from(["1", "50", "90", "95", "99", "99.9", "37.5"]),
+)
+def test_s11_a_quantile_is_the_nearest_rank(waits: list[int], limit: int, sign: str, percent: str) -> None:
+    condition = Condition.parse(f"p{percent}_ms {sign} {limit}")
+    nearest_rank = sorted(waits)[ceil(Fraction(percent) * len(waits) / 100) - 1]
+    assert condition.test(sum(map(condition.counts, waits)), len(waits)) == SIGNS[sign](nearest_rank, limit)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=60), st.integers(1, 99), st.sampled_from(list(SIGNS)))
+def test_a_rate_is_compared_as_an_exact_share(failed: list[bool], percent: int, sign: str) -> None:
+    k, n = sum(failed), len(failed)
+    for text in (f"error_rate {sign} {percent}%", f"error_rate {sign} 0.{percent:02}"):
+        assert Condition.parse(text).test(k, n) == SIGNS[sign](Fraction(k, n), Fraction(percent, 100))
+
+
+@pytest.mark.parametrize("rate", ["slow_rate(3500ms) > 0.05", "slow_rate(3500ms) > 5%", "slow_rate( 3s500ms )>.05"])
+def test_property_4_a_p95_breaker_is_a_slow_rate_breaker(rate: str) -> None:
+    def exact(condition: Condition) -> tuple[object, ...]:
+        return (
+            condition.kind,
+            condition.limit_ms,
+            condition.numerator,
+            condition.denominator,
+            condition.strict,
+            condition.negated,
+            condition.count_at_limit,
+        )
+
+    assert exact(Condition.parse(rate)) == exact(Condition.parse("p95_ms > 3500"))
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical", "numerator", "denominator"),
+    [
+        ("p95_ms>3500", "p95_ms > 3500", 1, 20),
+        (" p99.90_ms  <= 10 ", "p99.9_ms <= 10", 1, 1000),
+        ("p05_ms > 007", "p5_ms > 7", 19, 20),
+        ("error_rate > .2", "error_rate > 0.2", 1, 5),
+        ("error_rate > 0", "error_rate > 0", 0, 1),
+        ("error_rate >= 100%", "error_rate >= 1", 1, 1),
+        ("slow_rate(1m) < 1.25%", "slow_rate(60000ms) < 0.0125", 1, 80),
+        ("error_rate < 0.000001%", "error_rate < 0.00000001", 1, 100_000_000),
+    ],
+)
+def test_a_condition_has_one_text_and_an_exact_share(
+    text: str, canonical: str, numerator: int, denominator: int
+) -> None:
+    condition = Condition.parse(text)
+    assert (condition.text, condition.numerator, condition.denominator) == (canonical, numerator, denominator)
+    assert Condition.parse(canonical) == condition
+
+
+def test_the_number_in_the_text_and_the_share_that_decides() -> None:
+    slow, failing = Condition.parse("p95_ms >= 3500"), Condition.parse("error_rate > 20%")
+    assert (slow.threshold, slow.share, slow.sign, slow.metric) == (3500.0, 0.05, ">=", "p95_ms")
+    assert (failing.threshold, failing.share, failing.sign, failing.metric) == (0.2, 0.2, ">", "error_rate")
+    assert slow.counts(3500)
+    assert not Condition.parse("p95_ms > 3500").counts(3500)
+
+
+def test_the_counters_are_told_to_people() -> None:
+    assert Condition.parse("p95_ms > 3500").value_text(32, 180) == "32 of 180 over 3500 ms (17.8 %, limit 5 %)"
+    assert Condition.parse("p95_ms >= 3500").value_text(0, 0) == "0 of 0 at or over 3500 ms (limit 5 %)"
+    assert Condition.parse("error_rate > 0.2").value_text(1, 4) == "1 of 4 failed (25 %, limit 20 %)"
+
+
+@pytest.mark.parametrize("metric", [*LATER_METRICS, "p95_ttft_ms", "signal:csat"])
+def test_the_rest_of_the_vocabulary_is_refused_by_name(metric: str) -> None:
+    with pytest.raises(
+        InvalidPolicy, match="is part of the policy language, but this release does not replay it yet"
+    ) as error:
+        Condition.parse(f"{metric} > 0.1")
+    assert repr(metric) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("p95_ms > 2x baseline(7d)", "relative thresholds .* not in version 1"),
+        ("budget_usd > 5 budget", "rate and budget limits .* not in version 1"),
+        ("header(x-slow) > 1", "header triggers .* not in version 1"),
+        ("outlier > 3 stdev", "peer-outlier rules .* not in version 1"),
+        ("eror_rate > 0.1", "did you mean 'error_rate'"),
+        ("p95 > 3500", "did you mean 'p95_ms'"),
+        ("p0_ms > 3", "between 0 and 100"),
+        ("p100_ms > 3", "is not a metric"),
+        ("p95_ms > 3.5s", "whole milliseconds"),
+        ("p95_ms > 3500.5", "whole milliseconds"),
+        ("p95_ms > -1", "whole milliseconds"),
+        ("p95_ms > 999999999999", "whole milliseconds"),
+        ("error_rate > 5", "for percent write 5%"),
+        ("error_rate > 0.123456789", "a share such as"),
+        ("error_rate > .", "a share such as"),
+        ("error_rate > 1", "can never be true"),
+        ("error_rate < 0", "can never be true"),
+        ("error_rate >= 0", "always true"),
+        ("slow_rate(3500) > 0.1", "write 3500s or 3500ms"),
+        ("slow_rate(soon) > 0.1", "is not a duration"),
+        ("slow_rate > 0.1", "is not a metric"),
+        ("p95_ms = 3", "compare with"),
+        ("p95_ms != 3", "compare with"),
+        ("p95_ms > 3 and error_rate > 0.1", "one comparison a condition"),
+        ("p95_ms", "is not a condition"),
+        ("", "is not a condition"),
+        (3500, "a condition is a text"),
+        (True, "a condition is a text"),
+    ],
+)
+def test_a_condition_that_cannot_be_read_says_what_to_write(text: object, message: str) -> None:
+    with pytest.raises(InvalidPolicy, match=message):
+        Condition.parse(text)
+
+
+@given(st.integers(1, 4), st.lists(st.sampled_from([True, False, None]), min_size=1, max_size=4))
+def test_s12_unknown_decides_only_what_it_must(at_least: int, values: list[bool | None]) -> None:
+    at_least = min(at_least, len(values))
+    rule = Rule(at_least, (Condition.parse("p95_ms > 1"),) * len(values))
+    choices = product(*([value] if value is not None else [True, False] for value in values))
+    outcomes = {sum(choice) >= at_least for choice in choices}
+    assert rule.evaluate(values) is (outcomes.pop() if len(outcomes) == 1 else None)
+
+
+ONE, OTHER = "p95_ms > 3500", "error_rate > 0.2"
+
+
+@pytest.mark.parametrize(
+    ("written", "at_least", "count", "tree", "text"),
+    [
+        (ONE, 1, 1, ONE, ONE),
+        ([ONE], 1, 1, ONE, ONE),
+        ([ONE, OTHER], 1, 2, {"any": [ONE, OTHER]}, f"any of [{ONE}, {OTHER}]"),
+        ({"any": [ONE, OTHER]}, 1, 2, {"any": [ONE, OTHER]}, f"any of [{ONE}, {OTHER}]"),
+        ({"all": [ONE, OTHER]}, 2, 2, {"all": [ONE, OTHER]}, f"all of [{ONE}, {OTHER}]"),
+        ({"at_least": 2, "of": [ONE, OTHER]}, 2, 2, {"all": [ONE, OTHER]}, f"all of [{ONE}, {OTHER}]"),
+        (
+            {"at_least": 2, "of": [ONE, OTHER, "p50_ms > 9"]},
+            2,
+            3,
+            {"at_least": 2, "of": [ONE, OTHER, "p50_ms > 9"]},
+            f"at least 2 of [{ONE}, {OTHER}, p50_ms > 9]",
+        ),
+    ],
+)
+def test_a_rule_has_four_shapes(written: object, at_least: int, count: int, tree: object, text: str) -> None:
+    rule = Rule.parse(written)
+    assert (rule.at_least, len(rule.of), rule.tree(), str(rule)) == (at_least, count, tree, text)
+    assert Rule.parse(rule.tree()) == rule
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ({"at_least": 3, "of": [ONE, OTHER]}, "from 1 to 2"),
+        ({"at_least": 0, "of": [ONE]}, "from 1 to 1"),
+        ({"at_least": True, "of": [ONE]}, "whole number"),
+        ({"some": [ONE]}, "this one has 'some'"),
+        ({}, "nothing"),
+        ([], "at least one condition"),
+        ({"any": ONE}, "is a list"),
+        ([ONE, "p95_ms>3500"], "stands twice"),
+        ([{"any": [ONE]}], "group of conditions inside another .* does not replay it yet"),
+        ({"alert": "refund-quality"}, "`alert:` .* does not replay it yet"),
+        ([ONE, {"alert": "refund-quality"}], "`alert:` .* does not replay it yet"),
+        ("alert: refund-quality", "`alert:` .* does not replay it yet"),
+    ],
+)
+def test_a_rule_that_cannot_be_read_says_why(written: object, message: str) -> None:
+    with pytest.raises(InvalidPolicy, match=message):
+        Rule.parse(written)
+
+
+@given(st.integers(0, LONGEST_MS))
+def test_a_duration_is_read_back(milliseconds: int) -> None:
+    assert parse_duration(show_duration(milliseconds)) == milliseconds
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"),
+    [("5m", 300_000), ("30s", 30_000), ("1h30m", 5_400_000), ("500ms", 500), ("1d", 86_400_000), ("0s", 0)],
+)
+def test_durations_are_whole_milliseconds(text: str, milliseconds: int) -> None:
+    assert parse_duration(text) == milliseconds
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (60, "write 60s or 60ms"),
+        (1.5, "needs a unit"),
+        ("", "is not a duration"),
+        ("5 m", "is not a duration"),
+        ("1.5h", "1h30m"),
+        ("-5m", "is not a duration"),
+        ("30m1h", "is not a duration"),
+        ("٣s", "is not a duration"),
+        (True, "is not a duration"),
+        (None, "is not a duration"),
+        ("9999d", "longer than 366 days"),
+    ],
+)
+def test_a_duration_that_cannot_be_read_says_why(value: object, message: str) -> None:
+    with pytest.raises(InvalidPolicy, match=message):
+        parse_duration(value)
