@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from incident_kit.conditions import Condition, Rule, later
@@ -11,8 +12,9 @@ from incident_kit.durations import LONGEST_MS
 from incident_kit.errors import InvalidPolicy, did_you_mean
 from incident_kit.grammar import KEYS, LATER_KEYS, SHORT_KEY, known_keys, text, unknown_key, whole
 from incident_kit.policytree import Item, Problems
-from incident_kit.routes import Breaker, Entry, Route
+from incident_kit.routes import Breaker, Entry, Route, takes
 
+_WILD = re.compile(r"[*?]")
 MERGED = ("breaker", "retry", "half_open")
 REQUIRED = {"entry": ("model",), "breaker": ("when",), "route": ("primary",)}
 
@@ -230,23 +232,26 @@ class Reader:
 
     def named(self, routes: list[Route]) -> tuple[Route, ...]:
         """Return the routes with unique names, and warn of intents that an earlier route takes."""
-        from dataclasses import replace
-
-        named: list[Route] = []
+        named: dict[str, Route] = {}
+        plain: dict[str, str] = {}
+        globs: list[tuple[str, str]] = []
         for i, route in enumerate(routes):
-            for intent in route.intent:
-                if first := next((earlier for earlier in named if _covers(earlier, intent)), None):
-                    taken = f"routes[{i}]: intent {intent!r} is already taken by route {first.name!r}"
-                    self.warnings.append(
-                        f"{taken}: {'the route' if len(route.intent) == 1 else 'it'} never matches here"
-                    )
             base, count = "+".join(route.intent), 1
             name = base
-            while any(name == earlier.name for earlier in named):
+            while name in named:
                 count += 1
                 name = f"{base}#{count}"
-            named.append(replace(route, name=name))
-        return tuple(named)
+            for intent in route.intent:
+                first = plain.get(intent) or next((taker for glob, taker in globs if _covers(glob, intent)), None)
+                if first is not None:
+                    self.warnings.append(f"routes[{i}]: intent {intent!r} never matches here: route {first!r} takes it")
+            for intent in route.intent:
+                if _WILD.search(intent):
+                    globs.append((intent, name))
+                else:
+                    plain.setdefault(intent, name)
+            named[name] = replace(route, name=name)
+        return tuple(named.values())
 
 
 def _merge(defaults: Item, own: Item) -> Item:
@@ -259,12 +264,8 @@ def _merge(defaults: Item, own: Item) -> Item:
     return Item(merged, own.line)
 
 
-def _covers(route: Route, intent: str) -> bool:
-    """Return whether whatever `intent` matches is matched by the route before."""
-    if not re.search(r"[*?]", intent):
-        return route.matches(intent)
-    return any(one == intent or ("?" not in one and _pattern(one, intent)) for one in route.intent)
-
-
-def _pattern(one: str, intent: str) -> bool:
-    return Route(name="", intent=(one,), primary="").matches(intent) and (intent != "*" or one == "*")
+def _covers(glob: str, intent: str) -> bool:
+    """Return whether `glob` takes whatever `intent` would: an intent, or a glob within it."""
+    if glob == intent or not _WILD.search(intent):
+        return glob == intent or takes(glob, intent)
+    return intent != "*" and "?" not in glob and takes(glob, intent)

@@ -94,6 +94,8 @@ def read_tree(text: str, *, source: str = "the policy") -> Item:
         raise InvalidPolicy(
             f"{source}, line {first}: a YAML directive (%...) has no place in a policy: remove the line"
         )
+    if re.search(r"(?:[\[{]\s*){64}", text):  # ruamel.yaml takes seconds to give up on these
+        raise InvalidPolicy(f"{source} is nested too deeply to be a policy")
     try:
         root = YAML(typ="rt").compose(text)
     except MarkedYAMLError as error:

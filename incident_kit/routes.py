@@ -117,12 +117,17 @@ class Route(Notes):
         """Return whether a request of this intent takes this route; an unlabelled one matches only ``"*"``."""
         if intent is None:
             return "*" in self.intent
-        return any(_glob(pattern)(intent) for pattern in self.intent)
+        return any(takes(pattern, intent) for pattern in self.intent)
 
     @property
     def chain(self) -> tuple[Entry, ...]:
         """The primary with its breaker, then the fallbacks."""
         return (Entry(self.primary, self.breaker), *self.fallback)
+
+
+def takes(pattern: str, intent: str) -> bool:
+    """Return whether a name or glob matches an intent; only ``*`` and ``?`` are special, and case counts."""
+    return _glob(pattern)(intent) is not None
 
 
 @functools.lru_cache(maxsize=4096)
