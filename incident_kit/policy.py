@@ -112,8 +112,13 @@ class Policy(Notes):
         return next((route for route in self.routes if route.matches(intent)), None)
 
     def expand(self) -> str:
-        """Return the long form as YAML: every key written out, nothing implied."""
-        return yaml_text(long_form(self))
+        """Return the long form as YAML: every key written out, nothing implied.
+
+        ``degraded_start`` (the baseline `always_fallback`) has no key in the language of this release: a comment says it.
+        """
+        degraded = [route.name for route in self.routes if route.degraded_start]
+        note = f"# as a fallback from the start: {', '.join(degraded)}\n" if degraded else ""
+        return note + yaml_text(long_form(self))
 
     def save(self, path: str | Path) -> None:
         """Write the policy as a file that `load` reads back equal.

@@ -127,6 +127,15 @@ def test_a_key_that_the_file_did_not_hold_finds_its_place(path: str, value: Any,
         assert comment in text
 
 
+def test_a_value_from_the_defaults_is_overruled_in_its_route(tmp_path: Path) -> None:
+    text = "defaults: {fallback: f, breaker: {cooldown: 90s}}  # for all\n" + FOUNDING
+    policy = Policy.parse(text).with_value("refund-policy.breaker.cooldown", "2m")
+    policy.save(tmp_path / "saved.yaml")
+    assert Policy.load(tmp_path / "saved.yaml") == policy
+    saved = (tmp_path / "saved.yaml").read_text().splitlines()
+    assert [line for line in saved if line not in text.splitlines()] == ["  breaker: {cooldown: 2m}"]
+
+
 def test_a_policy_of_other_routes_is_saved_in_the_long_form(founding: Policy, tmp_path: Path) -> None:
     shorter = replace(founding, routes=founding.routes[:1])
     shorter.save(tmp_path / "saved.yaml")

@@ -85,11 +85,12 @@ routes:
         "quiet requests go to p, and nowhere else: no failure and no breaker sends them on.",
         "hops requests go to p; one that fails (timeout, 429) is sent on to f, then g; the others stay.",
         (
-            "All other requests go to p; if at least two of these hold (more than one answer in a thousand takes 90 s "
-            "or more; at most 15 % of the calls fail; fewer than one answer in two takes over 2 s) in the last 100 calls, "
-            "for an hour without a break, they go to f (passed over while more than one answer in two takes over 800 "
-            "ms there), then g with answers of at most 512 tokens, and the primary is tried again after 90 seconds "
-            "with one request drawn from 20 % of the traffic, and kept if at most one answer in twenty takes 3 s or more."
+            "All other requests go to p; if at least two of these hold (more than one answer in a thousand takes "
+            "90 s or more; at most 15 % of the calls fail; fewer than one answer in two takes over 2 s) in the "
+            "last 100 calls, for an hour without a break, they go to f (passed over while more than one answer in "
+            "two takes over 800 ms there), then g with answers of at most 512 tokens, and the primary is tried "
+            "again after 90 seconds with one request drawn from 20 % of the traffic, and kept if at most one "
+            "answer in twenty takes 3 s or more."
         ),
         (
             "b and c requests go to p; if more than one answer in twenty takes over 3 ms and at least one call in five "
@@ -111,6 +112,7 @@ def test_the_baselines(founding: Policy) -> None:
     assert [route.name for route in leave.routes] == [route.name for route in founding.routes]
     assert (stay.name, leave.name) == ("always_primary", "always_fallback")
     assert "from the start" in describe(leave)
+    assert leave.expand().startswith("# as a fallback from the start: refund-policy, internal-agent-draft\n")
     assert always_fallback(stay).routes == tuple(replace(route, breaker=None) for route in stay.routes)
     assert leave.with_value("refund-policy.on_fallback.max_tokens", 9).routes[0].degraded_start
 
