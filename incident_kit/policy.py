@@ -114,7 +114,7 @@ class Policy(Notes):
     def expand(self) -> str:
         """Return the long form as YAML: every key written out, nothing implied.
 
-        ``degraded_start`` (the baseline `always_fallback`) has no key in the language of this release: a comment says it.
+        ``degraded_start`` (the baseline `always_fallback`) has no key in this release: a comment says it.
         """
         degraded = [route.name for route in self.routes if route.degraded_start]
         note = f"# as a fallback from the start: {', '.join(degraded)}\n" if degraded else ""
