@@ -18,8 +18,10 @@ create table if not exists loads (
 
 create table if not exists rejects (load_id bigint not null, line bigint not null, reason varchar not null, record varchar);
 
--- what each load can answer: yes | lower bound | no, and why
-create table if not exists answers (load_id bigint not null, question varchar not null, answer varchar not null, why varchar not null);
+-- what each load can answer: yes | lower bound | no, and why; and what its format could answer at best
+create table if not exists answers (
+  load_id bigint not null, question varchar not null, answer varchar not null, why varchar not null, at_best varchar not null, at_best_why varchar not null
+);
 
 create table if not exists attempts (
   attempt_id varchar not null,
@@ -61,7 +63,7 @@ create table if not exists request_facts (
   ticket_id varchar,
   intent varchar,
   channel varchar,
-  requested varchar,                     -- where the record itself says what was asked for
+  requested varchar,                     -- where the record itself says what was asked for; '' where it says that it cannot
   is_fallback boolean,                   -- where the record itself says so
   stream boolean,
   labels json,
@@ -108,7 +110,8 @@ create table if not exists feedback (
   decision varchar not null,             -- accepted | edited | rejected | ignored | unknown
   overridden boolean,                    -- edited or rejected; NULL when ignored or unknown
   edit_ratio double,
-  source varchar,
+  source varchar,                        -- the product that recorded it
+  decision_rule varchar,                 -- how the decision was derived there
   load_id bigint
 );
 
@@ -153,8 +156,9 @@ create table if not exists sla_events (
   target_s bigint,
   clock varchar,
   policy varchar,
-  seq bigint not null,
-  elapsed_s bigint,
+  seq bigint not null,                   -- order of events at the same instant
+  elapsed_s bigint,                      -- of a status event: what the help desk itself had counted by then, on the calendar
+  elapsed_business_s bigint,             -- the same on its business hours
   load_id bigint
 );
 

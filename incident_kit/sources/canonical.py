@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,8 @@ from incident_kit.sources.formats import Format
 from incident_kit.sources.records import Records, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import duckdb
 
 NAME = "canonical"
@@ -32,7 +33,7 @@ KEYS = {
     "feedback": ("feedback_id",),
     "tickets": ("ticket_id",),
     "sla": ("ticket_id", "metric", "instance_no"),
-    "sla_events": ("ticket_id", "metric", "instance_no", "at", "type", "seq"),
+    "sla_events": ("ticket_id", "metric", "instance_no", "seq"),
     "ticket_events": ("ticket_id", "at", "type"),
     "signals": ("name", "known_at", "request_id", "ticket_id", "intent", "target"),
 }
@@ -50,7 +51,10 @@ ALLOWED = {
 DEFAULTS = {
     ("attempts", "kind"): "'call'",
     ("requests", "is_fallback"): "served <> requested",
-    ("feedback", "overridden"): "case when decision in ('edited', 'rejected') then true when decision = 'accepted' then false end",
+    (
+        "feedback",
+        "overridden",
+    ): "case when decision in ('edited', 'rejected') then true when decision = 'accepted' then false end",
     ("sla", "evidence_level"): "'instance'",
 }
 SIGNED = ("value", "numerator", "denominator", "csat")
@@ -70,8 +74,24 @@ class Column:
 def canonical_formats() -> tuple[Format, ...]:
     """Return one format per table of the kit that can be loaded as it is."""
     answers = {
-        "requests": {"waits": "yes: the file's own wait_ms", "fidelity": "yes: the file says what was asked for and what answered"},
-        "attempts": {"waits": "lower bound: a wait is taken from the first to the last attempt", "errors": "yes: the file's own attempts"},
+        "requests": {
+            "waits": ("yes", "each request's own wait_ms"),
+            "errors": (
+                "lower bound",
+                "requests say how they ended, not which of their calls failed; load attempts too",
+            ),
+            "tools": ("yes", "each request's tool_calls and tool_errors"),
+            "fidelity": ("yes", "the rows say what was asked for and what answered"),
+        },
+        "attempts": {
+            "waits": ("yes", "each attempt's own times"),
+            "errors": ("yes", "each attempt's own status"),
+            "tools": ("yes", "each attempt's tool_calls and tool_errors"),
+            "fidelity": ("yes", "the rows say what was tried first and what answered"),
+        },
+        "feedback": {"overrides": ("yes", "what agents did with each suggestion")},
+        "sla": {"sla": ("yes", "each clock's start, due time and stop")},
+        "sla_events": {"sla": ("yes", "every start, pause, breach and stop of each clock")},
     }
     return tuple(
         Format(
@@ -79,7 +99,7 @@ def canonical_formats() -> tuple[Format, ...]:
             title=f"the kit's own columns of {table}",
             table=table,
             detect=required,
-            answers={question: tuple(text.split(": ", 1)) for question, text in answers.get(table, {}).items()},  # type: ignore[misc]
+            answers=answers.get(table, {}),
         )
         for table, required in REQUIRED.items()
     )
@@ -91,24 +111,49 @@ def typed(records: Records, table: str, *, wanted: Mapping[str, str], connection
     Its parameters are those of the records, ``$zone`` and, for JSON, ``$own_paths``. A value that does not cast
     gives a reason in ``reject`` that names the column and the value.
     """
-    if records.file.kind in {"csv", "parquet"}:
-        described = connection.execute(f"describe {records.rows}", records.params).fetchall()
-        types = {row[0]: row[1] for row in described}
-        present = [Column(name, kind, quoted(name), types[name]) for name, kind in wanted.items() if name in types]
-        raw = f"select row_number() over () as line, * from ({records.rows})"
-    else:
-        numbered = enumerate(wanted.items(), start=1)
-        present = [Column(name, kind, f"v[{number}]", "VARCHAR") for number, (name, kind) in numbered]
-        raw = f"select row_number() over () as line, json_extract_string(record, $own_paths) as v from ({records.objects})"
+    raw, present = _located(records, wanted, connection)
     cast = [f"{_cast(column)} as {quoted(column.name)}" for column in present]
     cast += [f"{column.source}::varchar as {quoted('given ' + column.name)}" for column in present if _may_fail(column)]
     here = {column.name for column in present}
     chosen = [_with_default(column, table) for column in present]
-    chosen += [f"{DEFAULTS[table, name]} as {quoted(name)}" for name in wanted if (table, name) in DEFAULTS and name not in here]
+    chosen += [
+        f"{DEFAULTS[table, name]} as {quoted(name)}"
+        for name in wanted
+        if (table, name) in DEFAULTS and name not in here
+    ]
     reasons = " ".join(reason for column in present for reason in _reasons(column, table))
     return (
         f"with raw as ({raw}), cast_rows as (select line, {', '.join(cast)} from raw) "
         f"select line, case {reasons} end as reject, {', '.join(chosen)} from cast_rows"
+    )
+
+
+def epoch_units(records: Records, *, wanted: Mapping[str, str], connection: duckdb.DuckDBPyConnection) -> str | None:
+    """Return SQL that lists the units of the file's epoch numbers, or None where no time column can hold any."""
+    raw, present = _located(records, wanted, connection)
+    times = [
+        column for column in present
+        if column.type == "TIMESTAMP WITH TIME ZONE" and not column.source_type.startswith(("TIMESTAMP", "DATE"))
+    ]  # fmt: skip
+    if not times:
+        return None
+    units = ", ".join(f"epoch_unit({column.source}::varchar)" for column in times)
+    return f"select distinct unit from (select unnest([{units}]) as unit from ({raw})) where unit is not null order by unit"
+
+
+def _located(
+    records: Records, wanted: Mapping[str, str], connection: duckdb.DuckDBPyConnection
+) -> tuple[str, list[Column]]:
+    if records.file.kind in {"csv", "parquet"}:
+        described = connection.execute(f"describe {records.rows}", records.params).fetchall()
+        types = {row[0]: row[1] for row in described}
+        present = [Column(name, kind, quoted(name), types[name]) for name, kind in wanted.items() if name in types]
+        return f"select row_number() over () as line, * from ({records.rows})", present
+    numbered = enumerate(wanted.items(), start=1)
+    present = [Column(name, kind, f"v[{number}]", "VARCHAR") for number, (name, kind) in numbered]
+    return (
+        f"select row_number() over () as line, json_extract_string(record, $own_paths) as v from ({records.objects})",
+        present,
     )
 
 

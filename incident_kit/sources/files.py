@@ -9,13 +9,15 @@ import hashlib
 import io
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from incident_kit.errors import UnreadableFile, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
 
 LONGEST_RECORD = 256 * 1024 * 1024
 SAMPLES = 20
@@ -45,7 +47,6 @@ class LogFile:
         with self.path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
 
-
     def renamed(self, columns: Mapping[str, str]) -> LogFile:
         """Return the file with its columns under the kit's names; ``columns`` maps the kit's name to the file's.
 
@@ -64,7 +65,9 @@ class LogFile:
                     f"{self.shown} has no column {given!r}{did_you_mean(given, has)} to be {name!r}; it has {shown}"
                 )
         # a column of the file that already has the kit's name gives way
-        names = {name: f"{name} (as in the file)" for name in columns if name in has} | {v: k for k, v in columns.items()}
+        names = {name: f"{name} (as in the file)" for name in columns if name in has} | {
+            v: k for k, v in columns.items()
+        }
         samples = tuple({names.get(key, key): value for key, value in record.items()} for record in self.samples)
         return replace(
             self,
@@ -134,7 +137,9 @@ def inspect(path: Path) -> LogFile:
         raise UnreadableFile(f"{shown} is empty")
     for mark, what in _FOREIGN.items():
         if magic.startswith(mark) or magic[8 - len(mark) :] == mark:
-            raise UnreadableFile(f"{shown} is {what}; unpack or export it as NDJSON, JSON, CSV or Parquet (gzip and zstd are read)")
+            raise UnreadableFile(
+                f"{shown} is {what}; unpack or export it as NDJSON, JSON, CSV or Parquet (gzip and zstd are read)"
+            )
     if magic.startswith(b"PAR1"):
         return LogFile(path=path, shown=shown, compression="none", kind="parquet")
     compression = next((name for mark, name in _MAGIC.items() if magic.startswith(mark)), "none")
@@ -164,7 +169,9 @@ def _recognise(file: LogFile, head: list[bytes]) -> LogFile:
     if first == b"[" or (first.startswith(b"[") and first[1:].lstrip()[:1] in {b"{", b"]"}):
         lists = [value for value in values if isinstance(value, list)]
         if len(lists) > 1:
-            return of_kind("lines", member="$[*]", samples=tuple(row for rows in lists for row in rows if isinstance(row, dict)))
+            return of_kind(
+                "lines", member="$[*]", samples=tuple(row for rows in lists for row in rows if isinstance(row, dict))
+            )
         return of_kind("array")
     if records:
         return of_kind("lines", samples=tuple(records))

@@ -28,6 +28,7 @@ class Format:
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     answers: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    hints: Mapping[str, str] = field(default_factory=dict)
     parameters: frozenset[str] = frozenset()
     sql: str = ""
 
@@ -43,13 +44,19 @@ class Format:
         """
         for name in (*(labels or {}), *(tags or {})):
             if name not in LABELS:
-                raise UnknownFormat(f"there is no label {name!r}{did_you_mean(name, LABELS)}; labels are {', '.join(LABELS)}")
+                raise UnknownFormat(
+                    f"there is no label {name!r}{did_you_mean(name, LABELS)}; labels are {', '.join(LABELS)}"
+                )
         for name, paths in (labels or {}).items():
             if isinstance(paths, str) or not all(isinstance(path, str) and path.startswith("$") for path in paths):
-                raise UnknownFormat(f"labels[{name!r}] must be a list of JSON paths such as '$.metadata.{name}', not {paths!r}")
+                raise UnknownFormat(
+                    f"labels[{name!r}] must be a list of JSON paths such as '$.metadata.{name}', not {paths!r}"
+                )
         for name, pattern in (tags or {}).items():
             if not _takes_a_group(pattern):
-                raise UnknownFormat(f"tags[{name!r}] must be a pattern with one group, such as '^{name}:(.+)$', not {pattern!r}")
+                raise UnknownFormat(
+                    f"tags[{name!r}] must be a pattern with one group, such as '^{name}:(.+)$', not {pattern!r}"
+                )
         paths = {name: tuple(value) for name, value in (labels or {}).items()}
         return replace(self, labels={**self.labels, **paths}, tags={**self.tags, **(tags or {})})
 
@@ -95,7 +102,9 @@ def parse_format(text: str, *, where: str) -> Format:
     comments = [line[2:].removeprefix(" ") for line in text.splitlines() if line.startswith("--")]
     marks = [number for number, line in enumerate(comments) if line.strip() == "---"]
     if len(marks) != 2:
-        raise UnknownFormat(f"{where} has no description: put it as YAML between two '-- ---' lines of the header comment")
+        raise UnknownFormat(
+            f"{where} has no description: put it as YAML between two '-- ---' lines of the header comment"
+        )
     try:
         described = YAML(typ="safe", pure=True).load("\n".join(comments[marks[0] + 1 : marks[1]]))
     except YAMLError as error:
@@ -111,6 +120,7 @@ def parse_format(text: str, *, where: str) -> Format:
         labels={name: tuple(paths) for name, paths in (described.get("labels") or {}).items()},
         tags=dict(described.get("tags") or {}),
         answers={question: _answer(text, where=where) for question, text in (described.get("answers") or {}).items()},
+        hints={question: str(text) for question, text in (described.get("hints") or {}).items()},
         parameters=frozenset(re.findall(r"\$(\w+)", declared)),
         sql=text,
     )
@@ -119,7 +129,9 @@ def parse_format(text: str, *, where: str) -> Format:
 def _answer(text: str, *, where: str) -> tuple[str, str]:
     answer, _, why = str(text).partition(":")
     if answer not in {"yes", "lower bound", "no"} or not why.strip():
-        raise UnknownFormat(f"{where}: an answer reads 'yes: why', 'lower bound: why' or 'no: what to switch on', not {text!r}")
+        raise UnknownFormat(
+            f"{where}: an answer reads 'yes: why', 'lower bound: why' or 'no: what to switch on', not {text!r}"
+        )
     return answer, why.strip()
 
 
@@ -149,4 +161,6 @@ def named_format(name: str, known: Sequence[Format]) -> Format:
         except OSError as error:
             raise UnknownFormat(f"the format file {name} cannot be read: {error.strerror}") from error
     names = [item.name for item in known]
-    raise UnknownFormat(f"there is no source {name!r}{did_you_mean(name, names)}; sources are {', '.join(names)}, or a .sql file of yours")
+    raise UnknownFormat(
+        f"there is no source {name!r}{did_you_mean(name, names)}; sources are {', '.join(names)}, or a .sql file of yours"
+    )

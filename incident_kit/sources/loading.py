@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from incident_kit.errors import InvalidRows, UnknownFormat
 from incident_kit.sources import canonical, verdict
 from incident_kit.sources.detection import placed, recognised, sampled
 from incident_kit.sources.files import LogFile, expand, inspect
 from incident_kit.sources.formats import Format, named_format, vendor_formats
+from incident_kit.sources.records import Records
 from incident_kit.sources.report import FileLoad, LoadReport
 from incident_kit.sources.rollup import roll_up
 from incident_kit.sources.staging import Staged, prepare, stage
 from incident_kit.store import statement
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from incident_kit.store import Store
 
 FACTS = (
@@ -79,26 +81,48 @@ def load(
     paths = list(dict.fromkeys(expand(path)))
     prepare(store)
     with tempfile.TemporaryDirectory(prefix="incident-kit-") as folder:
-        staged: list[Staged] = []
+        work: list[Staged | FileLoad] = []
         try:
             for number, one in enumerate(paths):
                 tell(f"reading {one} ({number + 1} of {len(paths)})")
                 file = inspect(one)
+                sha256 = file.sha256()
+                known = _known(store, file, sha256=sha256, source=source)
+                if known is not None:
+                    work.append(known)
+                    continue
                 file, chosen = _recognise(store, file, source=source, columns=columns or {})
                 if chosen.name == canonical.NAME and (labels or tags):
-                    raise UnknownFormat(f"{file.shown} has the kit's own columns: map them with columns=, not labels= or tags=")
-                chosen = chosen.relabelled(labels, tags)
+                    raise UnknownFormat(
+                        f"{file.shown} has the kit's own columns: map them with columns=, not labels= or tags="
+                    )
                 sub = Path(folder) / str(number)
                 sub.mkdir()
-                staged.append(stage(store, file, chosen, number=number, folder=sub, zone=zone, columns=columns or {}))
+                item = Staged(f"staged_{number}", file, chosen.relabelled(labels, tags), Records(file), sha256)
+                work.append(stage(store, item, folder=sub, zone=zone, columns=columns or {}))
             with store.transaction():
-                return _insert_all(store, staged, tell=tell)
+                return _insert_all(store, work, tell=tell)
         finally:
             for number in range(len(paths)):
                 store.run(f"drop table if exists staged_{number}")
 
 
-def _recognise(store: Store, file: LogFile, *, source: str | None, columns: Mapping[str, str]) -> tuple[LogFile, Format]:
+def _known(store: Store, file: LogFile, *, sha256: str, source: str | None) -> FileLoad | None:
+    # the same bytes again: every row is a duplicate, and nobody needs to read them
+    found = store.rows(
+        "select load_id, source, rows_read from loads where sha256 = $1 and rows_loaded > 0 and source = coalesce($2, source) limit 1",
+        [sha256, source],
+    )
+    if not found:
+        return None
+    first, name, rows = found[0]
+    reason = f"the same file was already loaded (load {first})"
+    return FileLoad(0, name, file.shown, rows, 0, rows, 0, sha256=sha256, reasons={reason: rows})
+
+
+def _recognise(
+    store: Store, file: LogFile, *, source: str | None, columns: Mapping[str, str]
+) -> tuple[LogFile, Format]:
     file = sampled(file, store.connection).renamed(columns)
     known = formats()
     if source == canonical.NAME:
@@ -109,30 +133,28 @@ def _recognise(store: Store, file: LogFile, *, source: str | None, columns: Mapp
     return recognised(file, known)
 
 
-def _insert_all(store: Store, staged: list[Staged], *, tell: Callable[[str], None]) -> LoadReport:
+def _insert_all(store: Store, work: list[Staged | FileLoad], *, tell: Callable[[str], None]) -> LoadReport:
     loads = []
-    for item in staged:
-        tell(f"loading {item.file.shown} as {item.format.name}")
-        loads.append(_insert(store, item))
+    for item in work:
+        ((load_id,),) = store.rows("select coalesce(max(load_id), 0) + 1 from loads")
+        if isinstance(item, FileLoad):
+            loads.append(_record(store, replace(item, load_id=load_id)))
+        else:
+            tell(f"loading {item.file.shown} as {item.format.name}")
+            loads.append(_insert(store, item, load_id))
     ids = [item.load_id for item in loads]
     rejects = store.frame("select * from rejects where list_contains($ids, load_id) order by all", {"ids": ids})
-    fresh = verdict.answers(store, ids)
-    return LoadReport(loads=tuple(loads), rejects=rejects, answers=fresh, unlabelled=verdict.unlabelled(store, ids))
+    return LoadReport(tuple(loads), rejects, verdict.answers(store, ids), verdict.unlabelled(store, ids))
 
 
-def _insert(store: Store, item: Staged) -> FileLoad:
+def _insert(store: Store, item: Staged, load_id: int) -> FileLoad:
     run = store.connection.execute
     table = item.format.table
-    ((load_id,),) = store.rows("select coalesce(max(load_id), 0) + 1 from loads")
     run(f"create or replace temp view staged as select * from {item.table}")
     run("create or replace temp table judged (line bigint, outcome varchar, reason varchar)")
-    before = store.rows(
-        "select rows_read from loads where sha256 = $1 and source = $2 and rows_loaded > 0 limit 1", [item.sha256, item.format.name]
-    )
-    if before:
-        run("insert into judged select line, 'duplicate', 'the same file again' from staged")
-    else:
-        _judge(store, item)
+    _judge(store, item)
+    done = _record(store, _counted(store, item, load_id))
+    _record_rejects(store, item, load_id)
     names = [row[0] for row in store.rows("describe staged") if row[0] not in {"line", "reject"}]
     kept = "from staged where line not in (select line from judged)"
     if table == "attempts":
@@ -140,13 +162,13 @@ def _insert(store: Store, item: Staged) -> FileLoad:
         run(f"insert into attempts by name select {own}, $1 as load_id {kept}", [load_id])
         facts = f"request_id, attempt_id, seq, sent_at as began_at, {', '.join(FACTS)}"
         run(
-            f"insert into request_facts by name select {facts}, $1 as source, $2 as load_id {kept}", [item.format.name, load_id]
+            f"insert into request_facts by name select {facts}, $1 as source, $2 as load_id {kept}",
+            [item.format.name, load_id],
         )
     else:
         if table == "requests":
             run(f"delete from requests where load_id is null and request_id in (select request_id {kept})")
         run(f"insert into {table} by name select {', '.join(map(_quote, names))}, $1 as load_id {kept}", [load_id])
-    done = _record(store, item, load_id)
     if done.rows_loaded:
         roll_up(store, table, load_id)
         verdict.record(store, item.format, load_id)
@@ -165,7 +187,11 @@ def _judge(store: Store, item: Staged) -> None:
         run(f"insert into judged {statement('load_elsewhere')}", {"source": item.format.name})
     # an id of several columns is one text; 31 is the unit separator
     keys = [_quote(name) for name in canonical.KEYS[table]]
-    key = keys[0] if len(keys) == 1 else f"concat_ws(chr(31), {', '.join(f'coalesce({name}::varchar, chr(0))' for name in keys)})"
+    key = (
+        keys[0]
+        if len(keys) == 1
+        else f"concat_ws(chr(31), {', '.join(f'coalesce({name}::varchar, chr(0))' for name in keys)})"
+    )
     names = [row[0] for row in store.rows("describe staged") if row[0] not in {"line", "reject", *DERIVED}]
     content = f"hash({', '.join(map(_quote, names))})"
     stored = f"select {key} as key, {content} as content from {table}"
@@ -186,35 +212,39 @@ def _judge(store: Store, item: Staged) -> None:
     run(f"insert into judged {statement('load_judge')}")
 
 
-def _record(store: Store, item: Staged, load_id: int) -> FileLoad:
+def _counted(store: Store, item: Staged, load_id: int) -> FileLoad:
     ((rows,),) = store.rows("select count(*) from staged")
-    reasons = dict(store.rows("select reason, count(*) from judged group by reason"))
-    outcomes = dict(store.rows("select outcome, count(*) from judged group by outcome"))
-    bad = item.records.bad
-    for _, reason in bad:
-        reasons[reason] = reasons.get(reason, 0) + 1
-    rejected = outcomes.get("rejected", 0) + len(bad)
-    duplicate = outcomes.get("duplicate", 0)
-    done = FileLoad(
+    judged = store.rows("select outcome, reason, count(*) from judged group by all")
+    bad = Counter(reason for _, reason in item.records.bad)
+    rejected = Counter({reason: count for outcome, reason, count in judged if outcome == "rejected"}) + bad
+    duplicate = {reason: count for outcome, reason, count in judged if outcome == "duplicate"}
+    read = rows + bad.total()
+    if read and rejected.total() == read:
+        shown = "; ".join(f"{count:,} x {reason}" for reason, count in rejected.most_common(3))
+        raise InvalidRows(f"no row of {item.file.shown} can be used as {item.format.name}: {shown}")
+    return FileLoad(
         load_id=load_id,
         source=item.format.name,
         path=item.file.shown,
-        rows_read=rows + len(bad),
-        rows_loaded=rows - sum(outcomes.values()),
-        rows_duplicate=duplicate,
-        rows_rejected=rejected,
-        reasons=reasons,
+        rows_read=read,
+        rows_loaded=read - rejected.total() - sum(duplicate.values()),
+        rows_duplicate=sum(duplicate.values()),
+        rows_rejected=rejected.total(),
+        sha256=item.sha256,
+        reasons={**rejected, **duplicate},
     )
-    if done.rows_read and done.rows_rejected == done.rows_read:
-        first = sorted(reasons, key=lambda reason: -reasons[reason])[:3]
-        raise InvalidRows(f"no row of {item.file.shown} can be used as {item.format.name}: {'; '.join(first)}")
-    values: dict[str, Any] = {
-        "load_id": load_id, "source": done.source, "path": done.path, "sha256": item.sha256, "rows_read": done.rows_read,
-        "rows_loaded": done.rows_loaded, "rows_duplicate": duplicate, "rows_rejected": rejected, "loaded_at": datetime.now(UTC),
-    }  # fmt: skip
-    placeholders = ", ".join(f"${name}" for name in values)
-    store.run(f"insert into loads by position select {placeholders}", values)
-    _record_rejects(store, item, load_id)
+
+
+def _record(store: Store, done: FileLoad) -> FileLoad:
+    store.run(
+        "insert into loads values"
+        " ($load_id, $source, $path, $sha256, $rows_read, $rows_loaded, $rows_duplicate, $rows_rejected, $loaded_at)",
+        {
+            "load_id": done.load_id, "source": done.source, "path": done.path, "sha256": done.sha256,
+            "rows_read": done.rows_read, "rows_loaded": done.rows_loaded, "rows_duplicate": done.rows_duplicate,
+            "rows_rejected": done.rows_rejected, "loaded_at": datetime.now(UTC),
+        },
+    )  # fmt: skip
     return done
 
 
@@ -229,7 +259,9 @@ def _record_rejects(store: Store, item: Staged, load_id: int) -> None:
     rows = [(load_id, item.records.line(line), reason, record) for line, reason, record in found]
     rows += [(load_id, line, reason, None) for line, reason in item.records.bad]
     if rows:
-        frame = pl.DataFrame(sorted(rows, key=lambda row: row[1]), schema=["load_id", "line", "reason", "record"], orient="row")
+        frame = pl.DataFrame(
+            sorted(rows, key=lambda row: row[1]), schema=["load_id", "line", "reason", "record"], orient="row"
+        )
         frame = frame.with_columns(pl.col("record").cast(pl.String))
         store.connection.register("reject_rows", frame.to_arrow())
         try:

@@ -6,13 +6,15 @@ import csv
 import io
 import json
 from array import array
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from incident_kit.errors import UnreadableFile
 from incident_kit.sources.files import BOM, LONGEST_RECORD, LogFile, opened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 SHORT_RECORD = 16 * 1024 * 1024
 
@@ -32,7 +34,11 @@ class Records:
         values: dict[str, Any] = {"file_path": str(self.file.path)}
         if self.file.kind == "csv":
             names = dict.fromkeys(self.file.columns, "VARCHAR")
-            return values | {"file_delimiter": self.file.delimiter, "file_compression": self.file.compression, "file_columns": names}
+            return values | {
+                "file_delimiter": self.file.delimiter,
+                "file_compression": self.file.compression,
+                "file_columns": names,
+            }
         if self.file.kind != "parquet":
             values |= {"file_compression": self.file.compression, "file_longest": self.longest}
             if self.file.member:
@@ -58,7 +64,9 @@ class Records:
         if self.file.kind == "lines":
             read = "read_ndjson_objects($file_path, ignore_errors = true, "
         else:
-            read = f"read_json_objects($file_path, format = '{'array' if self.file.kind == 'array' else 'unstructured'}', "
+            read = (
+                f"read_json_objects($file_path, format = '{'array' if self.file.kind == 'array' else 'unstructured'}', "
+            )
         read += "compression = $file_compression, maximum_object_size = $file_longest)"
         if self.file.member:
             return f"select unnest(json_extract(json, $file_member)) as record from {read}"
@@ -79,7 +87,9 @@ class Records:
             The file has no lines to leave out: it is one damaged whole.
         """
         if self.file.kind not in {"lines", "csv"}:
-            raise UnreadableFile(f"{self.file.shown} is damaged or cut short: DuckDB cannot read it as {self.file.kind}")
+            raise UnreadableFile(
+                f"{self.file.shown} is damaged or cut short: DuckDB cannot read it as {self.file.kind}"
+            )
         copy = folder / "cleaned"
         lines = array("q")
         bad: list[tuple[int, str]] = []

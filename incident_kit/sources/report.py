@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import polars as pl
 
 SHOWN_REASONS = 5
@@ -32,6 +33,7 @@ class FileLoad:
     rows_loaded: int
     rows_duplicate: int
     rows_rejected: int
+    sha256: str = ""
     reasons: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

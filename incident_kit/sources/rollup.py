@@ -37,6 +37,11 @@ def _roll_up_requests(store: Store, load_id: int) -> None:
 
 def _roll_up_sla(store: Store, load_id: int) -> None:
     store.run(f"create or replace temp table touched as {statement('load_touched_sla')}", {"load_id": load_id})
+    # what was the first start of an instance may, with an older file loaded later, be its second
+    store.run(
+        f"update sla_events set type = r.type from ({statement('roll_sla_events')}) as r where r.ticket_id = sla_events.ticket_id"
+        " and r.metric = sla_events.metric and r.instance_no = sla_events.instance_no and r.seq = sla_events.seq"
+    )
     store.run(
         "delete from sla where load_id is null and (ticket_id, metric, instance_no) in (select (ticket_id, metric, instance_no) from touched)"
     )

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -16,6 +14,9 @@ from incident_kit.sources.records import LONGEST_RECORD, Records
 from incident_kit.store import statement
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from incident_kit.sources.files import LogFile
     from incident_kit.sources.formats import Format
     from incident_kit.store import Store
@@ -40,9 +41,7 @@ def prepare(store: Store) -> None:
     store.connection.execute(text)
 
 
-def stage(
-    store: Store, file: LogFile, chosen: Format, *, number: int, folder: Path, zone: str | None, columns: Mapping[str, str]
-) -> Staged:
+def stage(store: Store, staged: Staged, *, folder: Path, zone: str | None, columns: Mapping[str, str]) -> Staged:
     """Return the file's rows staged in a temporary table; nothing of the incident is touched.
 
     Raises
@@ -54,13 +53,15 @@ def stage(
     InvalidRows
         Times have no zone and none was given, or epoch numbers of several units are mixed.
     """
-    staged = Staged(f"staged_{number}", file, chosen, Records(_readable(file, folder)), file.sha256())
-    if file.marked:
+    staged = replace(staged, records=Records(_readable(staged.file, folder)))
+    if staged.file.marked:
         staged = replace(staged, records=staged.records.cleaned(folder))
     staged = _fill(store, staged, folder=folder, zone=zone, columns=columns)
-    if staged.records.lines is None and file.kind == "lines" and _unread(store, staged):
-        staged = _fill(store, replace(staged, records=staged.records.cleaned(folder)), folder=folder, zone=zone, columns=columns)
-    _check_times(store, staged)
+    if staged.records.lines is None and staged.file.kind == "lines" and _has_rejects(store, staged):
+        # the bad lines, and where each row was, show only when the file is read line by line
+        staged = replace(staged, records=staged.records.cleaned(folder))
+        staged = _fill(store, staged, folder=folder, zone=zone, columns=columns)
+    _refuse_zoneless(store, staged)
     return staged
 
 
@@ -82,12 +83,16 @@ def _fill(store: Store, staged: Staged, *, folder: Path, zone: str | None, colum
     except duckdb.Error as error:
         reason = str(error).splitlines()[0].split(": ", 1)[-1]
         if "Unknown TimeZone" in reason:
-            raise UnknownFormat(f"zone={zone!r} is no time zone; use a name such as 'Europe/Berlin' or 'UTC'") from error
+            raise UnknownFormat(
+                f"zone={zone!r} is no time zone; use a name such as 'Europe/Berlin' or 'UTC'"
+            ) from error
         if "maximum_object_size" in reason and staged.records.longest < LONGEST_RECORD:
             return _fill(store, _longer(staged), folder=folder, zone=zone, columns=columns)
         if staged.records.lines is not None:
             raise UnreadableFile(f"{staged.file.shown} cannot be read: {reason}") from error
-        return _fill(store, replace(staged, records=staged.records.cleaned(folder)), folder=folder, zone=zone, columns=columns)
+        return _fill(
+            store, replace(staged, records=staged.records.cleaned(folder)), folder=folder, zone=zone, columns=columns
+        )
     return staged
 
 
@@ -101,17 +106,33 @@ def _insert(store: Store, staged: Staged, *, zone: str | None, columns: Mapping[
     run(f"create temp table {staged.table} as {_shape(staged.format.table)}")
     params: dict[str, Any] = dict(staged.records.params)
     if staged.format.name == canonical.NAME:
-        wanted = loadable(store, staged)
+        wanted = _loadable(store, staged)
         sql = canonical.typed(staged.records, staged.format.table, wanted=wanted, connection=store.connection)
-        if "$own_paths" in sql:
-            params["own_paths"] = canonical.json_paths(wanted, columns=columns)
-        if "$zone" in sql:
-            params["zone"] = zone
+        own = {"own_paths": canonical.json_paths(wanted, columns=columns)}
+        _refuse_mixed_units(store, staged, wanted=wanted, params=params | own)
+        params |= {name: value for name, value in {**own, "zone": zone}.items() if f"${name}" in sql}
     else:
         raw = f"select row_number() over () as line, record from ({staged.records.objects})"
         sql = f"with raw as ({raw}) select * from (\n{staged.format.sql}\n)"
         params |= staged.format.arguments(zone=zone)
     run(f"insert into {staged.table} by name select * from ({sql})", params)
+
+
+def _refuse_mixed_units(store: Store, staged: Staged, *, wanted: Mapping[str, str], params: Mapping[str, Any]) -> None:
+    texts = [value for record in staged.file.samples for name, value in record.items() if isinstance(value, str)]
+    # epoch numbers show in the first records; a second pass over every file of ISO times is not worth it
+    numbers = any(isinstance(value, int | float) for record in staged.file.samples for value in record.values())
+    if not numbers and not any(text.strip().replace(".", "", 1).isdigit() and len(text) >= 9 for text in texts):
+        return
+    sql = canonical.epoch_units(staged.records, wanted=wanted, connection=store.connection)
+    if sql is None:
+        return
+    used = {name: value for name, value in params.items() if f"${name}" in sql}
+    units = [unit for (unit,) in store.rows(sql, used)]
+    if len(units) > 1:
+        raise InvalidRows(
+            f"{staged.file.shown} mixes epoch times in {' and '.join(units)}; write all of them in one unit, or as ISO 8601"
+        )
 
 
 def _shape(table: str) -> str:
@@ -120,23 +141,21 @@ def _shape(table: str) -> str:
     return f"select null::bigint as line, null::varchar as reject, * exclude (load_id) from {table} limit 0"
 
 
-def loadable(store: Store, staged: Staged) -> dict[str, str]:
-    """Return the staged columns with their types, without those that only a vendor format can fill."""
+def _loadable(store: Store, staged: Staged) -> dict[str, str]:
+    # not those that only a vendor format can fill
     described = store.rows(f"describe {staged.table}")
-    return {row[0]: row[1] for row in described if row[0] not in {"line", "reject", "spans_request"} and "STRUCT" not in row[1]}
+    return {
+        row[0]: row[1]
+        for row in described
+        if row[0] not in {"line", "reject", "spans_request"} and "STRUCT" not in row[1]
+    }
 
 
-def _unread(store: Store, staged: Staged) -> bool:
-    # a line DuckDB could not parse is a NULL record, which every format rejects: only then is it worth looking
-    ((rejected,),) = store.rows(f"select count(*) from {staged.table} where reject is not null")
-    if not rejected:
-        return False
-    sql = f"select count(*) from ({staged.records.objects}) where record is null"
-    ((unread,),) = store.rows(sql, staged.records.params)
-    return bool(unread) or staged.file.kind == "lines"
+def _has_rejects(store: Store, staged: Staged) -> bool:
+    return bool(store.rows(f"select 1 from {staged.table} where reject is not null limit 1"))
 
 
-def _check_times(store: Store, staged: Staged) -> None:
+def _refuse_zoneless(store: Store, staged: Staged) -> None:
     found = store.rows(
         f"select reject from {staged.table} where reject like '%' || $1 order by line limit 1", [canonical.WITHOUT_ZONE]
     )

@@ -1,26 +1,167 @@
-"""The verdict: what the loaded logs can answer, per question, and why."""
+"""The verdict: what the loaded logs can answer, question by question, so that a missing signal never reads as a healthy one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from incident_kit.sources.formats import QUESTIONS, Format
+from incident_kit.sources.formats import LABELS, QUESTIONS, Format
 from incident_kit.sources.report import Answer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from incident_kit.store import Store
+
+ENOUGH = 0.9
+SOME = 0.5
+MISSING = {
+    "waits": "load the gateway's request log",
+    "errors": "load a log with one row per call (LiteLLM: StandardLoggingPayload; better, OTel spans)",
+    "tools": "load a log with messages and responses (LiteLLM: StandardLoggingPayload, message logging on)",
+    "overrides": "load what agents did with each suggestion (a table with suggestion_id, request_id, decided_at, decision)",
+    "tickets": "send a ticket_id with every request, and load a log that keeps it",
+    "sla": "load the help desk's SLA events (Zendesk: ticket metric events)",
+    "fidelity": "load a gateway log that says what was asked for and what answered",
+    "intents": "send an intent with every request, in its metadata or as a tag intent:NAME",
+}
+_RANK = {"yes": 2, "lower bound": 1, "no": 0}
+# the label's own column decides these, whatever the format
+_ALWAYS = {"tickets": ("yes", "requests carry a ticket"), "intents": ("yes", "requests carry an intent")}
 
 
 def record(store: Store, chosen: Format, load_id: int) -> None:
-    """Write what one load can answer, from the format's limits and the loaded rows."""
+    """Write what one load can answer, and what its format could at best."""
+    seen = coverage(store, [load_id])
+    limits: dict[str, tuple[str, str]] = dict(chosen.answers)
+    if seen["requests"]:
+        limits |= {question: limits.get(question, at_best) for question, at_best in _ALWAYS.items()}
+    for question, (limit, why) in limits.items():
+        hint = chosen.hints.get(question, MISSING.get(question, ""))
+        answer = measured(question, Answer(question, limit, why), seen, hint=hint)
+        store.run(
+            "insert into answers values ($load_id, $question, $answer, $why, $at_best, $at_best_why)",
+            {
+                "load_id": load_id, "question": question, "answer": answer.answer, "why": answer.why,
+                "at_best": limit, "at_best_why": hint if question in _ALWAYS else why,
+            },
+        )  # fmt: skip
+
+
+def coverage(store: Store, load_ids: Sequence[int]) -> dict[str, int]:
+    """Return how much of what the questions need is in the rows of those loads."""
+    return store.query("load_coverage", load_ids=list(load_ids)).to_dicts()[0]
 
 
 def answers(store: Store, load_ids: Sequence[int] | None = None) -> dict[str, Answer]:
-    """Return what the incident's loads can answer."""
-    return {}
+    """Return what the incident can answer, per question, over all its loads or the given ones.
+
+    Where loads differ the answer is the best one made a lower bound; a question that no load answers is a ``no``
+    that says what to load or switch on.
+    """
+    rows = store.rows(
+        "select a.load_id, a.question, a.at_best, a.at_best_why, l.source from answers as a"
+        " join loads as l on l.load_id = a.load_id order by a.load_id"
+    )
+    if load_ids is not None:
+        rows = [row for row in rows if row[0] in set(load_ids)]
+    seen = coverage(store, sorted({row[0] for row in rows}))
+    found = {}
+    for question in QUESTIONS:
+        # the tables of one source complete each other; sources do not
+        ranked = sorted((row for row in rows if row[1] == question), key=lambda row: _RANK[row[2]])
+        limits = {row[4]: (row[2], row[3]) for row in ranked}
+        if limits:
+            found[question] = measured(question, _merged(question, limits), seen, hint=_hint(question, limits))
+        elif load_ids is None:
+            found[question] = Answer(question, "no", MISSING[question])
+    return found
 
 
 def unlabelled(store: Store, load_ids: Sequence[int]) -> dict[str, float]:
-    """Return the share without each label."""
-    return {}
+    """Return the share of those loads' requests without each label; nothing where they brought no requests."""
+    seen = coverage(store, load_ids)
+    if not seen["requests"]:
+        return {}
+    columns = {"ticket_id": "with_ticket", "conversation_id": "with_conversation"}
+    return {name: 1 - seen[columns.get(name, f"with_{name}")] / seen["requests"] for name in LABELS}
+
+
+def _hint(question: str, limits: Mapping[str, tuple[str, str]]) -> str:
+    return next(iter(limits.values()))[1] if question in _ALWAYS else MISSING[question]
+
+
+def _merged(question: str, limits: Mapping[str, tuple[str, str]]) -> Answer:
+    best, why = max(limits.values(), key=lambda limit: _RANK[limit[0]])
+    less = {source: limit for source, limit in limits.items() if _RANK[limit[0]] < _RANK[best]}
+    if not less:
+        return Answer(question, best, why)
+    parts = "; ".join(f"{source}: {answer}, {reason}" for source, (answer, reason) in less.items())
+    return Answer(question, "lower bound", f"{why}; but {parts}")
+
+
+def measured(question: str, limit: Answer, seen: Mapping[str, Any], *, hint: str) -> Answer:
+    """Return the answer that the data leaves of a format's limit."""
+    if limit.answer == "no":
+        return limit
+
+    def no(why: str) -> Answer:
+        return Answer(question, "no", f"{why}; {hint}" if hint else why)
+
+    def at_most(why: str) -> Answer:
+        return Answer(question, "lower bound", why if limit.answer == "yes" else f"{limit.why}; {why}")
+
+    requests = seen["requests"]
+    if question in _ALWAYS:
+        return _shared(question, seen, hint=hint)
+    if question == "waits":
+        if not seen["with_wait"]:
+            return no("no request has a wait")
+        if limit.answer == "yes" and seen["with_exact_wait"] < seen["with_wait"]:
+            return at_most("waits are taken from the first to the last logged call")
+    if question == "errors" and not seen["with_status"]:
+        return no("no request says how it ended")
+    if question == "tools":
+        return _tools(limit, seen, no=no, at_most=at_most)
+    if question == "fidelity" and (not seen["with_served"] or not seen["with_requested"]):
+        return no("the rows do not say both what was asked for and what answered")
+    if question == "overrides":
+        return _overrides(limit, seen, no=no, at_most=at_most)
+    if question == "sla" and seen["with_target"] < seen["clocks"]:
+        return at_most(f"{_share(seen['with_target'], seen['clocks'])} of the clocks carry their target")
+    if question == "sla" and not seen["clocks"]:
+        return no("no SLA policy was applied to any ticket in these rows")
+    return limit if requests or question in {"sla", "overrides"} else no("there are no requests")
+
+
+def _shared(question: str, seen: Mapping[str, Any], *, hint: str) -> Answer:
+    count, what = (seen["with_ticket"], "a ticket") if question == "tickets" else (seen["with_intent"], "an intent")
+    share = count / seen["requests"] if seen["requests"] else 0.0
+    why = f"{_share(count, seen['requests'])} of the requests carry {what}"
+    if share >= ENOUGH:
+        return Answer(question, "yes", why)
+    return Answer(question, "lower bound" if share >= SOME else "no", f"{why}; {hint}")
+
+
+def _tools(limit: Answer, seen: Mapping[str, Any], *, no: Any, at_most: Any) -> Answer:
+    if not seen["tool_calls"]:
+        return no("there is no tool call in these rows")
+    if seen["requests_with_results"] < ENOUGH * seen["requests_with_calls"]:
+        share = _share(seen["requests_with_results"], seen["requests_with_calls"])
+        return at_most(f"what became of its tool calls is known for {share} of the requests that made any")
+    return limit
+
+
+def _overrides(limit: Answer, seen: Mapping[str, Any], *, no: Any, at_most: Any) -> Answer:
+    if not seen["decided"]:
+        return no("no suggestion was decided on")
+    if not seen["linked"]:
+        return no("no decision names its request")
+    if seen["linked"] < ENOUGH * seen["decided"]:
+        return at_most(f"{_share(seen['linked'], seen['decided'])} of the decisions name their request")
+    if not seen["edited"]:
+        return at_most("no answer is marked as edited: many tools count edited answers as accepted")
+    return limit
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else "none"

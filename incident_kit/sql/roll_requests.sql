@@ -18,7 +18,8 @@ rolled as (
     arg_min(channel, seq) as channel,
     min(began_at) as arrived_at,
     round((epoch_us(max(done_at)) - epoch_us(min(began_at))) / 1000)::bigint as wait_ms,
-    coalesce(arg_min(requested, seq), arg_min_null(target, seq)) as requested,
+    -- '' stands for: this record knows that it cannot be known
+    nullif(coalesce(arg_min(requested, seq), arg_min_null(target, seq)), '') as requested,
     arg_max(target, seq) filter (where status = 'ok') as served,
     bool_or(is_fallback) as stated_fallback,
     bool_or(status = 'ok') as answered,

@@ -33,6 +33,9 @@
 --   errors: "lower bound: this format writes at most the first failure of a request, so later failures (the backup's above all) are hidden"
 --   tools: "yes: calls and results are in the payload (unless message logging is turned off)"
 --   fidelity: "yes: the rows say what was asked for, what was refused and what answered"
+-- hints:
+--   intents: "send metadata.intent in the body of every request, or a tag intent:NAME"
+--   tickets: "send metadata.ticket_id in the body of every request"
 -- ---
 with extracted as (
   select
@@ -46,16 +49,16 @@ with extracted as (
       '$.model_parameters.tools', '$.response.choices[0].finish_reason', '$.response.choices[0].message.tool_calls',
       '$.messages', '$.hidden_params.additional_headers."x-litellm-attempted-retries"',
       '$.hidden_params.additional_headers."x-litellm-attempted-fallbacks"'
-    ]) as v,
-    json_extract_string(record, $intent_paths) as intents,
-    json_extract_string(record, $ticket_id_paths) as tickets,
-    json_extract_string(record, $conversation_id_paths) as conversations,
-    json_extract_string(record, $channel_paths) as channels
+    ] || $intent_paths || $ticket_id_paths || $conversation_id_paths || $channel_paths) as v  -- one call: each parses the record
   from raw
 ),
 named as (
   select
-    line, intents, tickets, conversations, channels,
+    line,
+    v[32:31 + len($intent_paths)] as intents,
+    v[32 + len($intent_paths):31 + len($intent_paths || $ticket_id_paths)] as tickets,
+    v[32 + len($intent_paths || $ticket_id_paths):31 + len($intent_paths || $ticket_id_paths || $conversation_id_paths)] as conversations,
+    v[32 + len($intent_paths || $ticket_id_paths || $conversation_id_paths):] as channels,
     coalesce(nullif(v[1], ''), nullif(v[2], '')) as request_id,
     nullif(v[2], '') as id,
     v[3] = 'success' as succeeded,
@@ -173,7 +176,10 @@ select
   ) as channel,
   case when succeeded then fallbacks > 0 end as is_fallback,
   asked_stream as stream,
-  null::json as labels,
+  plain_labels(
+    headers, requester, spend_labels,
+    ['intent', 'ticket_id', 'conversation_id', 'session_id', 'trace_id', 'channel', 'x-intent', 'x-ticket-id', 'x-channel', 'used_client_oauth_token']
+  ) as labels,
   list_transform(calls, lambda c: {
     'id': c.id,
     'ok': coalesce(
