@@ -1,0 +1,58 @@
+"""Replay an LLM gateway's fallback decisions under other policies, on the incident's own log.
+
+Everything public is here, imported when it is first used: ``import incident_kit as ik``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_WHERE = {
+    "Board": "scorecard",
+    "Incident": "incident",
+    "IncidentKitError": "errors",
+    "Phase": "phases",
+    "Policy": "policy",
+    "Replay": "replay",
+    "Store": "store",
+    "always_fallback": "baselines",
+    "always_primary": "baselines",
+    "blind": "baselines",
+    "brief": "brief",
+    "charts": "",
+    "compare": "scorecard",
+    "describe": "policy",
+    "diff": "policy",
+    "new_case": "case",
+    "open_case": "case",
+    "replay": "replay",
+    "sources": "",
+}
+__all__ = sorted(_WHERE)  # noqa: PLE0605 - a list of names, checked by a test
+
+if TYPE_CHECKING:
+    from incident_kit import charts, sources
+    from incident_kit.baselines import always_fallback, always_primary, blind
+    from incident_kit.brief import brief
+    from incident_kit.case import new_case, open_case
+    from incident_kit.errors import IncidentKitError
+    from incident_kit.incident import Incident
+    from incident_kit.phases import Phase
+    from incident_kit.policy import Policy, describe, diff
+    from incident_kit.replay import Replay, replay
+    from incident_kit.scorecard import Board, compare
+    from incident_kit.store import Store
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'incident_kit' has no attribute {name!r}")
+    module = importlib.import_module(f"incident_kit.{_WHERE[name] or name}")
+    value = getattr(module, name) if _WHERE[name] else module
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -46,8 +46,7 @@ def instants(microseconds: NDArray[Any]) -> pl.Series:
 
 def words(codes: NDArray[Any], vocabulary: tuple[str, ...]) -> pl.Series:
     """Return codes as their words (an Enum); -1 is NULL."""
-    known = _known(codes)
-    return known.cat.to(pl.Enum(list(vocabulary)))
+    return known(codes).cat.to(pl.Enum(list(vocabulary)))
 
 
 def guard(replay: Replay, route: int, entry: int = 0) -> Any:
@@ -98,15 +97,15 @@ def decisions(replay: Replay) -> pl.DataFrame:
             "state_exact": records["exact"] == 1,
             "evidence": words(outcome.evidence, LABELS),
             "served": words(outcome.target, replay.targets),
-            "wait_ms": _known(outcome.wait_ms),
+            "wait_ms": known(outcome.wait_ms),
             "error_class": words(outcome.error, log.errors),
             "attempts": pl.Series(records["attempts"]),
-            "donor_request_id": log.request_id.gather(_known(donor_request)),
+            "donor_request_id": log.request_id.gather(known(donor_request)),
         },
     )
 
 
-def _known(values: NDArray[Any]) -> pl.Series:
+def known(values: NDArray[Any]) -> pl.Series:
     """Return codes or counts with -1 as NULL."""
     series = pl.Series(values)
     return pl.select(pl.when(series >= 0).then(series)).to_series() if (values < 0).any() else series
@@ -174,7 +173,7 @@ def _signals(replay: Replay) -> tuple[pl.Series, pl.Series, pl.Series, pl.Series
     return (
         words(metric, tuple(names)),
         pl.Series(value).fill_nan(None),
-        _known(n),
+        known(n),
         pl.Series(threshold).fill_nan(None),
         pl.select(pl.when(pl.Series(start != _NO_START)).then(instants(start))).to_series(),
     )

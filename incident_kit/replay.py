@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,22 @@ class Replay:
         from incident_kit.decisions import transitions
 
         return transitions(self)
+
+    @cached_property
+    def outcomes(self) -> pl.DataFrame:
+        """One row a request, in order of arrival: what customers and agents got; the input of every metric."""
+        from incident_kit.outcomes import outcomes
+
+        return outcomes(self)
+
+    def series(self, *, every: timedelta | None = None) -> pl.DataFrame:
+        """Return the outcomes over time, one row an interval: at, until, n, waits, errors, tools, overrides, share on fallback."""
+        from incident_kit.series import series
+
+        return series(self.outcomes, every=every).with_columns(
+            pl.lit(self.name).alias("policy"),
+            pl.lit("observed" if self.same_as_log.all() else "estimated").alias("evidence"),
+        )
 
     def states(self) -> pl.DataFrame:
         """Return the spans between changes, from the log's first to its last arrival, for a chart."""

@@ -1,0 +1,164 @@
+"""Case: a folder with everything needed to repeat a result; ``incident.yaml`` says what is in it."""
+
+from __future__ import annotations
+
+import importlib.resources
+import shutil
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from incident_kit.errors import InvalidCase, did_you_mean
+from incident_kit.incident import SLOW_MS, Incident
+from incident_kit.policy import Policy
+
+FILE = "incident.yaml"
+STORE = "incident.duckdb"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(_Strict):
+    """One entry of ``sources``: a path or glob below the folder, and how to read it."""
+
+    path: str
+    format: str | None = None
+    labels: dict[str, list[str]] | None = None
+    tags: dict[str, str] | None = None
+    columns: dict[str, str] | None = None
+    zone: str | None = None
+
+
+class Annotation(_Strict):
+    """One entry of ``phases``: a phase with an end, or an event."""
+
+    kind: str
+    at: datetime
+    until: datetime | None = None
+    text: str = ""
+    link: str = ""
+
+
+class Price(_Strict):
+    """US dollars for a million tokens of one target."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
+class Case(_Strict):
+    """What ``incident.yaml`` says; paths are relative to its folder."""
+
+    title: str = ""
+    simulated: bool = False
+    zone: str = "UTC"
+    slow_ms: int = Field(default=SLOW_MS, gt=0)
+    sources: tuple[Source, ...] = ()
+    phases: tuple[Annotation, ...] = ()
+    in_force: str | None = None
+    policies: tuple[str, ...] = ()
+    prices: dict[str, Price] = {}
+
+    @field_validator("zone")
+    @classmethod
+    def _is_a_zone(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            raise ValueError(f"there is no time zone {zone!r}{did_you_mean(zone, available_timezones())}")
+        return zone
+
+
+def read_case(folder: str | Path) -> Case:
+    """Return what a folder's ``incident.yaml`` says.
+
+    Raises
+    ------
+    InvalidCase
+        There is no such file, or it cannot be used; the message names every fault and where it stands.
+    """
+    file = _file(folder)
+    try:
+        tree = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidCase(f"{file} is not YAML: {' '.join(str(error).split())[:300]}") from None
+    except OSError as error:
+        raise InvalidCase(f"{file} cannot be read: {error.strerror}. `incident-kit new {Path(folder)}` makes a case") from None
+    try:
+        return Case.model_validate(tree or {})
+    except ValidationError as error:
+        faults = [_fault(one) for one in error.errors()]
+        raise InvalidCase(f"{file}: {'; '.join(faults)}") from None
+
+
+def _file(folder: str | Path) -> Path:
+    path = Path(folder)
+    return path if path.is_file() else path / FILE
+
+
+def _fault(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"]) or "the file"
+    if error["type"] == "extra_forbidden":
+        model = {"sources": Source, "phases": Annotation, "prices": Price}.get(str(error["loc"][0]), Case)
+        known = list(model.model_fields)
+        key = str(error["loc"][-1])
+        return f"{where}: there is no key {key!r}{did_you_mean(key, known)}; there are {', '.join(known)}"
+    return f"{where}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def open_case(
+    folder: str | Path, *, in_memory: bool = False, progress: Callable[[str], None] | None = None
+) -> Incident:
+    """Return a case as an incident, its sources loaded and its phases set; what was loaded before is not loaded again.
+
+    The tables are kept in ``incident.duckdb`` in the folder, or nowhere (``in_memory``).
+
+    Raises
+    ------
+    InvalidCase
+        ``incident.yaml`` is missing or cannot be used.
+    UnreadableFile, UnknownFormat
+        A source cannot be loaded; nothing of it is.
+    """
+    case = read_case(folder)
+    root = _file(folder).parent
+    store = root / STORE
+    incident = Incident.create() if in_memory else Incident.open(store) if store.exists() else Incident.create(store)
+    incident.title, incident.zone = case.title, str(ZoneInfo(case.zone))
+    incident.slow_ms, incident.is_simulated = case.slow_ms, case.simulated
+    for source in case.sources:
+        incident.load(
+            str(root / source.path), source=source.format, labels=source.labels, tags=source.tags, columns=source.columns,
+            zone=source.zone, progress=progress,
+        )  # fmt: skip
+    incident.store.run("delete from annotations")
+    for one in case.phases:
+        incident.annotate(one.kind, one.at, one.until, text=one.text, link=one.link)
+    incident.prices = {target: (price.input, price.output) for target, price in case.prices.items()}
+    incident.policies = tuple(Policy.load(root / path) for path in case.policies)
+    incident.in_force = Policy.load(root / case.in_force) if case.in_force else None
+    return incident
+
+
+def new_case(folder: str | Path) -> Path:
+    """Return the folder of a new case: ``incident.yaml``, an example policy, and the notebooks.
+
+    Raises
+    ------
+    InvalidCase
+        The folder is there and not empty.
+    """
+    path = Path(folder)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InvalidCase(f"{path} is there already and not empty; give a new name")
+    template = importlib.resources.files("incident_kit") / "templates" / "case"
+    with importlib.resources.as_file(template) as source:
+        shutil.copytree(source, path, dirs_exist_ok=True)
+    (path / "logs").mkdir(exist_ok=True)
+    return path

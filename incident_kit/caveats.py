@@ -1,0 +1,54 @@
+"""Caveats of a replay: what a reader must know before believing it, computed from the data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from incident_kit.words import label, number
+
+if TYPE_CHECKING:
+    from incident_kit.replay import Replay
+
+
+def caveats(replay: Replay) -> tuple[str, ...]:
+    """Return the caveats in the order of how much they can change what is read; none for the log itself."""
+    said = []
+    unrouted = float((replay.route < 0).mean()) if len(replay.log) else 0.0
+    if not replay.policy.routes:
+        return ()
+    shares = replay.evidence
+    if shares["none"]:
+        said.append(
+            f"For {number(shares['none'], '%')} of the requests these logs cannot tell what would have happened: no call of "
+            "that model for that intent was seen."
+        )
+    if shares["nearest"]:
+        gap = _median_gap_s(replay)
+        said.append(
+            f"{number(shares['nearest'], '%')} of the outcomes are worked out from the nearest similar request "
+            f"(half of them over {number(gap, '')} s away), with no interval around them."
+        )
+    if replay.outcome.tools_disabled.any():
+        share = float(replay.outcome.tools_disabled.mean())
+        said.append(f"{number(share, '%')} of the answers would come without tools, which the log never shows: they are judged by answers with tools.")
+    if replay.state_exact_share < 1:
+        said.append(
+            f"{number(1 - replay.state_exact_share, '%')} of the decisions rest on a state that worked-out outcomes have touched."
+        )
+    for row in replay.samples.iter_rows(named=True):
+        if row["enough_share"] is not None and row["enough_share"] < 0.9:
+            said.append(
+                f"Route {label(row['route'])}: only {number(row['enough_share'], '%')} of the time does its window of {row['window']} "
+                f"hold the {row['needed']} calls that it takes to act (half the time under {number(row['median_samples'])})."
+            )
+    if unrouted:
+        said.append(f"{number(unrouted, '%')} of the requests match no route and stay as logged.")
+    return tuple(said)
+
+
+def _median_gap_s(replay: Replay) -> float:
+    borrowed = (replay.outcome.evidence == 1) & (replay.outcome.call >= 0)
+    sent = replay.log.calls.sent_us[replay.outcome.call[borrowed]]
+    return float(np.median(np.abs(sent - replay.log.arrived_us[borrowed]))) / 1e6 if borrowed.any() else 0.0

@@ -1,0 +1,208 @@
+"""Incident: one case, one DuckDB file. Load into it, annotate it, ask it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from incident_kit import sources
+from incident_kit.errors import InvalidStore, NoSuchItem, did_you_mean
+from incident_kit.log import Log, read
+from incident_kit.phases import Phase, detect
+from incident_kit.sources import Answer, LoadReport
+from incident_kit.store import Store
+
+if TYPE_CHECKING:
+    from incident_kit.policy import Policy
+    from incident_kit.replay import Replay
+
+SLOW_MS = 3500
+
+
+class Incident:
+    """An incident: its logs and exports in a store, its phases, and what they can answer.
+
+    ``zone`` is the reader's (an IANA name); ``slow_ms`` is the wait that counts as slow in sentences; ``in_force`` is the
+    policy that made the log, where it is known.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.title = ""
+        self.zone = "UTC"
+        self.slow_ms = SLOW_MS
+        self.is_simulated = False
+        self.in_force: Policy | None = None
+        self.policies: tuple[Policy, ...] = ()
+
+    @classmethod
+    def create(cls, path: str | Path | None = None) -> Incident:
+        """Return a new incident, in a file that must not exist yet, or in memory.
+
+        Examples
+        --------
+        >>> Incident.create().requests().height
+        0
+        """
+        if path is not None and Path(path).exists():
+            raise InvalidStore(f"{path} is there already; use Incident.open({str(path)!r}) or another name")
+        return cls(Store(path))
+
+    @classmethod
+    def open(cls, path: str | Path) -> Incident:
+        """Return the incident in a file that is there."""
+        if not Path(path).is_file():
+            raise InvalidStore(f"there is no incident file {path}; use Incident.create({str(path)!r}) for a new one")
+        return cls(Store(path))
+
+    def load(
+        self,
+        path: str | Path | Sequence[str | Path],
+        *,
+        source: str | None = None,
+        labels: Mapping[str, Sequence[str]] | None = None,
+        tags: Mapping[str, str] | None = None,
+        columns: Mapping[str, str] | None = None,
+        zone: str | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> LoadReport:
+        """Load files (a path, a glob, or several) and return what became of every row. All of it happens, or none.
+
+        Parameters
+        ----------
+        source
+            The format's name; detected from the content where it is not given.
+        labels, tags
+            Where intent, ticket, conversation and channel stand, in place of the format's own list: JSON paths in order of
+            preference, and patterns on tags.
+        columns
+            The kit's column name to the file's, for ``canonical``.
+        zone
+            The zone of times without one.
+        """
+        report = sources.load(
+            self.store, path, source=source, labels=labels, tags=tags, columns=columns, zone=zone, progress=progress
+        )
+        self._forget()
+        return report
+
+    def _forget(self) -> None:
+        for name in ("log", "answers", "as_logged", "phases"):
+            self.__dict__.pop(name, None)
+
+    @cached_property
+    def log(self) -> Log:
+        """The requests and calls as arrays, in replay order."""
+        return read(self.store)
+
+    @cached_property
+    def answers(self) -> dict[str, Answer]:
+        """What the loaded logs can answer, per question: yes, lower bound, or no, and why."""
+        return sources.answers(self.store)
+
+    @cached_property
+    def as_logged(self) -> Replay:
+        """What happened, in the form of a replay: every request as logged."""
+        from incident_kit.policy import Policy
+        from incident_kit.replay import replay
+
+        return replay(self, Policy(name="as logged", routes=()))
+
+    def annotate(
+        self, kind: str, at: datetime, until: datetime | None = None, *, text: str = "", link: str = ""
+    ) -> Phase:
+        """Return the phase or event that was put on the timeline; the same one twice changes nothing."""
+        phase = Phase(kind, at, until, text, link)
+        fields = {"at": at, "until": until, "kind": kind, "text": text, "link": link}
+        self.store.run("delete from annotations where \"at\" = $at and kind = $kind and text = $text", {k: fields[k] for k in ("at", "kind", "text")})
+        self.store.run("insert into annotations values ($at, $until, $kind, $text, $link)", fields)
+        self._forget()
+        return phase
+
+    @cached_property
+    def phases(self) -> tuple[Phase, ...]:
+        """The declared phases and events in order of time; without a declared impact, the one that the data show, marked so."""
+        rows = self.store.frame('select "at", "until", kind, text, link from annotations order by "at", kind, text')
+        declared = tuple(
+            Phase(row["kind"], row["at"], row["until"], row["text"] or "", row["link"] or "") for row in rows.iter_rows(named=True)
+        )
+        if any(phase.kind == "impact" for phase in declared):
+            return declared
+        return tuple(sorted((*declared, *detect(self.series())), key=lambda phase: phase.at))
+
+    def span(self, kind: str) -> tuple[datetime, datetime]:
+        """Return the span of a phase: to its end, or to the recovery, or to the log's end.
+
+        Raises
+        ------
+        NoSuchItem
+            The incident has no such phase.
+        """
+        found = [phase for phase in self.phases if phase.kind == kind]
+        if not found:
+            known = sorted({phase.kind for phase in self.phases})
+            there = f"there are {', '.join(known)}" if known else "it has none"
+            raise NoSuchItem(f"the incident has no phase {kind!r}{did_you_mean(kind, known)}; {there}. annotate() adds one")
+        after = next((phase.at for phase in self.phases if phase.kind == "recovered" and phase.at > found[0].at), None)
+        last = self.requests()["arrived_at"].max() or found[0].at
+        return found[0].at, found[0].until or after or last + timedelta(microseconds=1)  # type: ignore[operator]
+
+    def _table(self, name: str) -> pl.DataFrame:
+        return self.store.frame(f"select * from {name} order by all")  # noqa: S608 - the kit's own table names
+
+    def requests(self) -> pl.DataFrame:
+        """Return the requests: one row each, DESIGN.md's columns."""
+        return self._table("requests")
+
+    def attempts(self) -> pl.DataFrame:
+        """Return the attempts: calls, refusals, cache hits."""
+        return self._table("attempts")
+
+    def feedback(self) -> pl.DataFrame:
+        """Return what agents did with suggestions."""
+        return self._table("feedback")
+
+    def tickets(self) -> pl.DataFrame:
+        """Return the tickets."""
+        return self._table("tickets")
+
+    def sla(self) -> pl.DataFrame:
+        """Return the SLA instances: one row a ticket, metric and instance."""
+        return self._table("sla")
+
+    def loads(self) -> pl.DataFrame:
+        """Return what was loaded: one row a file."""
+        return self._table("loads")
+
+    def rejects(self) -> pl.DataFrame:
+        """Return the rows that could not be loaded, with their line and the reason."""
+        return self._table("rejects")
+
+    def series(self, *, every: timedelta | None = None) -> pl.DataFrame:
+        """Return what happened over time, one row an interval (about sixty where ``every`` is not given)."""
+        from incident_kit.series import series
+
+        return series(self.as_logged.outcomes, every=every)
+
+    def quality(self) -> pl.DataFrame:
+        """Return the backup's answers beside the primary's, per intent: one row an intent, target, role and metric."""
+        from incident_kit.quality import quality
+
+        return quality(self)
+
+    def impact(self) -> list[tuple[str, int | None, int | None, float | None]]:
+        """Return what customers and agents suffered during the impact: (label, count, out of, the same in a normal time)."""
+        from incident_kit.quality import impact
+
+        return impact(self)
+
+    def about(self) -> dict[str, Any]:
+        """Return the span and size of the log: first, last, requests, share without an intent."""
+        return self.store.query("about").row(0, named=True)
+
+

@@ -1,0 +1,72 @@
+"""Outcomes: what customers and agents got under a replayed policy, one row a request; the input of every metric."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from incident_kit.decisions import instants, known, words
+from incident_kit.evidence import LABELS
+
+if TYPE_CHECKING:
+    from incident_kit.replay import Replay
+
+FACTS = ("tool_calls", "tool_errors", "completion_tokens", "cost_usd", "overridden")
+
+
+def outcomes(replay: Replay) -> pl.DataFrame:
+    """Return one row a request in order of arrival.
+
+    Columns: at, intent, served, is_fallback, wait_ms, failed, tool_calls, tool_errors, completion_tokens, cost_usd,
+    overridden, evidence, tools_disabled. Where the policy serves a request as logged, all are as logged; elsewhere they are
+    those of the borrowed call, and NULL without one.
+    """
+    log, outcome = replay.log, replay.outcome
+    logged = pl.DataFrame({"request_id": log.request_id}).join(
+        log.store.query("replay_request_facts"), on="request_id", how="left", maintain_order="left"
+    )
+    apart = outcome.evidence > 0
+    frame = pl.DataFrame(
+        {
+            "at": instants(log.arrived_us),
+            "intent": words(log.intent, log.intents),
+            "served": words(outcome.target, replay.targets),
+            "is_fallback": logged["is_fallback"],
+            "wait_ms": known(outcome.wait_ms).cast(pl.Int64),
+            "failed": pl.select(pl.when(pl.Series(outcome.error >= 0)).then(pl.Series(outcome.error > 0))).to_series(),
+            **{name: logged[name] for name in FACTS},
+            "evidence": words(outcome.evidence, LABELS),
+            "tools_disabled": outcome.tools_disabled,
+        }
+    )
+    if not apart.any():
+        return frame
+    degraded = np.array([*(route.degraded_start for route in replay.policy.routes), False])[replay.route]
+    moved = pl.DataFrame(
+        {
+            "apart": apart,
+            "on_fallback": (replay.records["entry"] > 0) | degraded,
+            "call": known(np.where(outcome.evidence == 1, outcome.call, -1)).cast(pl.UInt32),
+        }
+    )
+    borrowed = moved.join(
+        log.call_facts.select(FACTS).with_row_index("call"), on="call", how="left", maintain_order="left"
+    )
+    tools = pl.col("tools_disabled") | pl.col("failed")
+    return (
+        frame.with_columns(moved["apart"], moved["on_fallback"])
+        .with_columns(
+            pl.when("apart").then("on_fallback").otherwise("is_fallback").alias("is_fallback"),
+            *(
+                pl.when("apart").then(borrowed[name]).otherwise(pl.col(name)).alias(name) for name in FACTS
+            ),
+        )
+        .with_columns(
+            # an answer given without tools makes no tool call, and one that failed makes none either
+            pl.when(pl.col("apart") & tools).then(None).otherwise(pl.col("tool_calls")).alias("tool_calls"),
+            pl.when(pl.col("apart") & tools).then(None).otherwise(pl.col("tool_errors")).alias("tool_errors"),
+        )
+        .drop("apart", "on_fallback")
+    )

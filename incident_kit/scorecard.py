@@ -1,0 +1,126 @@
+"""Scorecard: policies side by side over the same requests, every number with what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from incident_kit.errors import NoSuchItem
+from incident_kit.evidence import LABELS
+from incident_kit.metrics import Metric, metric, shares
+from incident_kit.policy import Policy
+from incident_kit.replay import Replay, replay
+
+if TYPE_CHECKING:
+    from incident_kit.incident import Incident
+
+AS_LOGGED = "as logged"
+DEFAULT_METRICS = ("p50_ms", "p95_ms", "error_rate", "tool_success_rate", "override_rate", "fallback_rate", "cost_per_request")
+TABLE = {
+    "policy": pl.String, "intent": pl.String, "metric": pl.String, "n": pl.Int64, "observed": pl.Float64,
+    "estimate": pl.Float64, "bound_low": pl.Float64, "bound_high": pl.Float64,
+    **{f"share_{label}": pl.Float64 for label in LABELS}, "share_no_model": pl.Float64, "flags": pl.List(pl.String),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Board:
+    """Policies replayed over one incident, ``as logged`` first; ``during`` is the span that is scored."""
+
+    incident: Incident
+    replays: Mapping[str, Replay]
+    metrics: tuple[Metric, ...]
+    during: tuple[datetime, datetime] | None = None
+
+    @cached_property
+    def _outcomes(self) -> dict[str, pl.DataFrame]:
+        frames = {name: one.outcomes for name, one in self.replays.items()}
+        if self.during is None:
+            return frames
+        start, end = self.during
+        return {name: frame.filter(pl.col("at") >= start, pl.col("at") < end) for name, frame in frames.items()}
+
+    def table(self, *, by: str | None = None) -> pl.DataFrame:
+        """Return one row a policy and metric (``by="intent"``: and intent).
+
+        Columns: policy, intent ("all" without ``by``), metric, n (requests), observed (as logged), estimate (under the
+        policy), bound_low and bound_high (every outcome that was not observed at its best, and at its worst; NULL where
+        the metric has no such bounds), the shares of evidence labels, share_no_model, flags. There is no interval yet: an
+        estimate rests on the nearest observed outcomes, and its uncertainty is what the bounds and shares say.
+        """
+        if by not in {None, "intent"}:
+            raise NoSuchItem(f"a scorecard is by intent, or by nothing, not by {by!r}")
+        keys = pl.lit("all") if by is None else pl.col("intent").cast(pl.String).fill_null("(no intent)")
+        rows = []
+        for name, frame in self._outcomes.items():
+            for group in frame.group_by(keys.alias("intent"), maintain_order=True).agg(self._aggregations()).iter_rows(named=True):
+                rows += [self._row(name, group, one) for one in self.metrics]
+        table = pl.DataFrame(rows, schema=TABLE | {"was": pl.Boolean}).drop("was")
+        logged = table.filter(pl.col("policy") == AS_LOGGED).select("intent", "metric", pl.col("estimate").alias("logged"))
+        return (
+            table.join(logged, on=["intent", "metric"], how="left", maintain_order="left")
+            .with_columns(pl.col("logged").alias("observed"))
+            .drop("logged")
+            .sort("intent", maintain_order=True)
+        )
+
+    def _aggregations(self) -> list[pl.Expr]:
+        found = [pl.len().alias("n"), *shares(LABELS), pl.col("tools_disabled").mean().alias("without_tools")]
+        for one in self.metrics:
+            found.append(one.value.alias(one.name))
+            found += [end.alias(f"{one.name}/{side}") for side, end in (("low", one.low), ("high", one.high)) if end is not None]
+        return found
+
+    def _row(self, policy: str, group: dict[str, object], one: Metric) -> dict[str, object]:
+        answer = self.incident.answers.get(one.question or "")
+        flags = []
+        is_answered = answer is None or answer.answer != "no"
+        if answer is not None and not is_answered:
+            flags.append(f"not in this log: {answer.why}")
+        elif answer is not None and answer.answer == "lower bound":
+            flags.append(f"lower bound: {answer.why}")
+        if group["share_none"]:
+            flags.append(f"these logs cannot tell for {group['share_none']:.0%} of the requests")
+        if group["without_tools"]:
+            flags.append(f"tools differ: {group['without_tools']:.0%} answered without tools, judged by answers with them")
+        return {
+            "policy": policy, "intent": group["intent"], "metric": one.name, "n": group["n"], "observed": None,
+            "estimate": group[one.name] if is_answered else None,
+            "bound_low": group.get(f"{one.name}/low") if is_answered else None,
+            "bound_high": group.get(f"{one.name}/high") if is_answered else None,
+            **{f"share_{label}": group[f"share_{label}"] for label in LABELS}, "share_no_model": 0.0, "flags": flags,
+        }  # fmt: skip
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """What a reader must know before believing the table, each once."""
+        return tuple(dict.fromkeys(f"{name}: {said}" for name, one in self.replays.items() for said in one.caveats))
+
+
+def compare(
+    incident: Incident,
+    policies: Mapping[str, Policy] | Sequence[Policy],
+    *,
+    during: str | tuple[datetime, datetime] | None = None,
+    metrics: Sequence[str] = DEFAULT_METRICS,
+) -> Board:
+    """Return policies side by side with what was logged.
+
+    ``during`` is a phase of the incident or two instants; the replay always covers the whole log, only the scoring is cut.
+
+    Raises
+    ------
+    NoSuchItem
+        A metric or phase is not there.
+    """
+    named = policies if isinstance(policies, Mapping) else {policy.name: policy for policy in policies}
+    chosen = tuple(metric(name) for name in metrics)
+    span = incident.span(during) if isinstance(during, str) else during
+    logged = replay(incident, Policy(name=AS_LOGGED, routes=()))
+    replays = {AS_LOGGED: logged} | {name: replay(incident, policy) for name, policy in named.items()}
+    return Board(incident, replays, chosen, span)
