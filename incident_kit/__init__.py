@@ -14,7 +14,7 @@ _WHERE = {
     "IncidentKitError": "errors",
     "Phase": "phases",
     "Policy": "policy",
-    "Replay": "replay",
+    "Replay": "replays",
     "Store": "store",
     "always_fallback": "baselines",
     "always_primary": "baselines",
@@ -26,7 +26,7 @@ _WHERE = {
     "diff": "policy",
     "new_case": "case",
     "open_case": "case",
-    "replay": "replay",
+    "replay": "replays",
     "sources": "",
 }
 __all__ = sorted(_WHERE)  # noqa: PLE0605 - a list of names, checked by a test
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from incident_kit.incident import Incident
     from incident_kit.phases import Phase
     from incident_kit.policy import Policy, describe, diff
-    from incident_kit.replay import Replay, replay
+    from incident_kit.replays import Replay, replay
     from incident_kit.scorecard import Board, compare
     from incident_kit.store import Store
 

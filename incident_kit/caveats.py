@@ -9,7 +9,7 @@ import numpy as np
 from incident_kit.words import label, number
 
 if TYPE_CHECKING:
-    from incident_kit.replay import Replay
+    from incident_kit.replays import Replay
 
 
 def caveats(replay: Replay) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from incident_kit.kernel import BY_CONDITION, BY_COOLDOWN, CLOSED, HALF_OPEN, OP
 
 if TYPE_CHECKING:
     from incident_kit.conditions import Condition
-    from incident_kit.replay import Replay
+    from incident_kit.replays import Replay
 
 STATES = ("on primary", "on backup", "testing primary")  # CLOSED, OPEN, HALF_OPEN, in the words of people
 REASONS = (

@@ -9,7 +9,7 @@ from incident_kit.errors import NoSuchItem, did_you_mean
 from incident_kit.words import clock, label, metric, number
 
 if TYPE_CHECKING:
-    from incident_kit.replay import Replay
+    from incident_kit.replays import Replay
 
 _PLAIN = {"error_rate": "failures"}
 

@@ -19,7 +19,7 @@ from incident_kit.store import Store
 
 if TYPE_CHECKING:
     from incident_kit.policy import Policy
-    from incident_kit.replay import Replay
+    from incident_kit.replays import Replay
 
 SLOW_MS = 3500
 
@@ -109,7 +109,7 @@ class Incident:
     def as_logged(self) -> Replay:
         """What happened, in the form of a replay: every request as logged."""
         from incident_kit.policy import Policy
-        from incident_kit.replay import replay
+        from incident_kit.replays import replay
 
         return replay(self, Policy(name="as logged", routes=()))
 

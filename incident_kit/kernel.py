@@ -1,6 +1,6 @@
 """The closed loop, compiled: one route's requests, in time order, through chain, retry and breaker (POLICY.md section 3).
 
-The kernel knows arrays of records only; :mod:`incident_kit.replay` fills them. Its judge is the plain interpreter in
+The kernel knows arrays of records only; :mod:`incident_kit.replays` fills them. Its judge is the plain interpreter in
 ``tests/reference.py``. Ends of first attempts on the primary are sorted before it starts (they do not depend on any
 decision); retries, hops and guarded fallbacks, which do, go through a small heap. A window is a pair of pointers and
 its conditions are counters (S11).

@@ -11,7 +11,7 @@ from incident_kit.decisions import instants, known, words
 from incident_kit.evidence import LABELS
 
 if TYPE_CHECKING:
-    from incident_kit.replay import Replay
+    from incident_kit.replays import Replay
 
 FACTS = ("tool_calls", "tool_errors", "completion_tokens", "cost_usd", "overridden")
 

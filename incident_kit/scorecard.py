@@ -14,7 +14,7 @@ from incident_kit.errors import NoSuchItem
 from incident_kit.evidence import LABELS
 from incident_kit.metrics import Metric, metric, shares
 from incident_kit.policy import Policy
-from incident_kit.replay import Replay, replay
+from incident_kit.replays import Replay, replay
 
 if TYPE_CHECKING:
     from incident_kit.incident import Incident
