@@ -42,6 +42,10 @@ class NoSuchItem(IncidentKitError):
     """A request, route, phase, target or source that is not there."""
 
 
+class UndrawnChart(IncidentKitError):
+    """A chart could not be turned into a picture."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the nearest known word, or an empty string."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

@@ -3,37 +3,54 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any
 
 import altair as alt
 import vl_convert
 
 from incident_kit.charts import theme
-from incident_kit.errors import IncidentKitError
+from incident_kit.errors import UndrawnChart
 
 VEGA_LITE = "6.4"
+_PAINT = re.compile(r'((?:fill|stroke)=)"(#[0-9a-f]{6})"')
 _LAB = "application/vnd.vegalite.v5+json"
 _LAB_SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 
 
-class UndrawnChart(IncidentKitError):
-    """A chart could not be turned into a picture."""
-
-
 def svg(chart: alt.TopLevelMixin | dict[str, Any], *, dark: bool = False) -> str:
-    """Return the chart as SVG, in the light or the dark colours.
+    """Return the chart as SVG, in the light or the dark colours; what only a pointer would find is left out.
 
     Raises
     ------
     UndrawnChart
-        The renderer drew nothing: it reports some faults of a specification only as an empty picture.
+        The specification is not one that Vega-Lite can draw; some faults show only as an empty picture.
     """
-    picture: str = vl_convert.vegalite_to_svg(theme.spec(chart, dark=dark), vl_version=VEGA_LITE)
+    spec = _still(theme.spec(chart))
+    marks = {"config": {**spec.get("config", {}), "mark": {"aria": False}}}
+    try:
+        picture: str = vl_convert.vegalite_to_svg({**spec, **marks}, vl_version=VEGA_LITE)
+    except ValueError as error:
+        reason = " ".join(str(error).split("\n")[:2])
+        raise UndrawnChart(f"the chart cannot be drawn: {reason}") from error
     if "role-mark" not in picture:
-        raise UndrawnChart(
-            "the chart came out as an empty picture: its specification is not one that Vega-Lite can draw"
-        )
-    return picture
+        raise UndrawnChart("the chart cannot be drawn: it came out as an empty picture")
+    return darkened(picture) if dark else picture
+
+
+def darkened(picture: str) -> str:
+    """Return an SVG in the dark colours: those of the theme, where they fill or stroke."""
+    return _PAINT.sub(lambda paint: f'{paint[1]}"{theme.DARK.get(paint[2], paint[2])}"', picture)
+
+
+def _still(node: Any) -> Any:
+    """Return a specification without its tooltips and without the layers that only answer a pointer."""
+    if isinstance(node, list):
+        return [_still(item) for item in node if not (isinstance(item, dict) and "opacity" in item.get("encoding", {}))]
+    if isinstance(node, dict):
+        pointed = {"tooltip", "params"}
+        return {key: value if key == "datasets" else _still(value) for key, value in node.items() if key not in pointed}
+    return node
 
 
 def png(chart: alt.TopLevelMixin | dict[str, Any], *, dark: bool = False, scale: float = 2.0) -> bytes:

@@ -55,13 +55,13 @@ class TimeAxis:
         """Return where an instant lies, in pixels from the left."""
         return self.width * ((at - self.start) / (self.end - self.start))
 
-    def _ticks(self) -> tuple[list[int], str]:
+    def _ticks(self) -> tuple[list[alt.DateTime], str]:
         """Return the finest round instants whose labels fit, and how they are written."""
         start, end = int(self.start.timestamp()), int(self.end.timestamp())
         for step, form, size in _STEPS:
             if (end - start) / step <= self.width / size and not (form == "%H:%M" and end - start > 86_400):
                 break
-        return [1000 * second for second in range(-(-start // step) * step, end + 1, step)], form
+        return [_moment(second) for second in range(-(-start // step) * step, end + 1, step)], form
 
     def x(self, *, labels: bool, field: str = "at") -> alt.X:
         """Return the encoding; only the lowest panel writes its labels."""
@@ -79,8 +79,20 @@ class TimeAxis:
             labelOverlap=True,
             grid=True,
         )
-        domain = [int(self.start.timestamp() * 1000), int(self.end.timestamp() * 1000)]
-        return alt.X(f"{field}:T", scale=alt.Scale(type="utc", domain=domain, nice=False), axis=axis)
+        return alt.X(f"{field}:T", scale=alt.Scale(type="utc", nice=False), axis=axis)
+
+    def ends(self, *, labels: bool) -> alt.Chart:
+        """Return an unseen layer that spans the axis: as data, for a domain conflicts with ``x2`` in Vega-Lite."""
+        both = pl.DataFrame({"at": [self.start, self.end]}, schema={"at": _UTC})
+        unseen: alt.Chart = alt.Chart(both).mark_rule(strokeWidth=0, aria=False).encode(x=self.x(labels=labels))
+        return unseen
+
+
+def _moment(second: int) -> alt.DateTime:
+    """Return an instant in parts: a bare number is lost where Vega runs without ``eval``."""
+    at = datetime.fromtimestamp(second, UTC)
+    hour = {"hours": at.hour, "minutes": at.minute, "seconds": at.second}
+    return alt.DateTime(year=at.year, month=at.month, date=at.day, utc=True, **hour)
 
 
 def within(phases: Iterable[Phase], axis: TimeAxis) -> list[Phase]:
@@ -118,7 +130,17 @@ def frame(phases: Sequence[Phase], axis: TimeAxis) -> pl.DataFrame:
         "text": pl.String,
         "full": pl.String,
     }
-    table = pl.DataFrame(rows, schema={**schema, "said": pl.String, "row": pl.Int64, "px": pl.Float64})
+    table = pl.DataFrame(
+        rows,
+        schema={
+            **schema,
+            "said": pl.String,
+            "row": pl.Int64,
+            "label": pl.Float64,
+            "left": pl.Float64,
+            "right": pl.Float64,
+        },
+    )
     return table.with_columns(row=pl.when("band").then("row").otherwise(pl.col("row") + lowest)).sort("at", "row")
 
 
@@ -132,7 +154,7 @@ def _place(phase: Phase, axis: TimeAxis) -> tuple[float, float, str]:
 
 
 def _row(phase: Phase, axis: TimeAxis, *, text: str, row: int, pixel: float) -> dict[str, Any]:
-    said = words.clock(phase.at) + (f" to {words.clock(phase.until)}" if phase.until else "")
+    said = words.period(phase.at, phase.until) if phase.until else words.clock(phase.at)
     return {
         "at": max(phase.at, axis.start),
         "until": min(phase.until, axis.end) if phase.until else None,
@@ -142,8 +164,15 @@ def _row(phase: Phase, axis: TimeAxis, *, text: str, row: int, pixel: float) -> 
         "full": title(phase) + (f" ({DETECTED})" if phase.detected else ""),
         "said": said,
         "row": row,
-        "px": pixel + 4,
+        "label": pixel + 4,
+        "left": axis.pixel(max(phase.at, axis.start)),
+        "right": axis.pixel(min(phase.until, axis.end)) if phase.until else None,
     }
+
+
+def _pixels(channel: Any, field: str) -> Any:
+    """Return an encoding whose values are pixels: the strip is laid out here, not by a scale."""
+    return channel(f"{field}:Q", scale=None, axis=None)
 
 
 def strip(table: pl.DataFrame, axis: TimeAxis) -> Any:
@@ -155,26 +184,21 @@ def strip(table: pl.DataFrame, axis: TimeAxis) -> Any:
     laid = table.with_columns(
         top=top + 1.0, middle=top + _ROW / 2, bottom=pl.when("band").then(top + _ROW - 1.0).otherwise(height)
     )
-
-    def down(field: str) -> alt.Y:
-        return alt.Y(f"{field}:Q", scale=alt.Scale(domain=[0, height], range=[0, height], nice=False), axis=None)
-
-    x = axis.x(labels=False).axis(None)
     tooltip = [alt.Tooltip("full:N", title="Phase"), alt.Tooltip("said:N", title="When")]
     spans, instants = laid.filter("band"), laid.filter(~pl.col("band"))
+    x, top_y, middle = _pixels(alt.X, "left"), _pixels(alt.Y, "top"), _pixels(alt.Y, "middle")
     marks: list[Any] = []
     if spans.height:
-        bars = alt.Chart(spans).mark_rect(color=theme.BAND, clip=True)
-        marks.append(bars.encode(x=x, x2="until:T", y=down("top"), y2="bottom:Q", tooltip=tooltip))
+        bars = alt.Chart(spans).mark_rect(color=theme.BAND)
+        marks.append(bars.encode(x=x, x2="right:Q", y=top_y, y2="bottom:Q", tooltip=tooltip))
     if instants.height:
         rule = alt.Chart(instants).mark_rule(color=theme.MUTED, strokeDash=[3, 2])
-        marks.append(rule.encode(x=x, y=down("top"), y2="bottom:Q", tooltip=tooltip))
-    place = alt.X("px:Q", scale=alt.Scale(domain=[0, axis.width], range=[0, axis.width], nice=False), axis=None)
+        marks.append(rule.encode(x=x, y=top_y, y2="bottom:Q", tooltip=tooltip))
     halo: dict[str, Any] = {"stroke": theme.PAPER, "strokeWidth": 4, "strokeJoin": "round", "aria": False}
     for data, style in ((instants, halo), (laid, {})):
         if data.height:
             names = alt.Chart(data).mark_text(align="left", baseline="middle", color=theme.INK, **style)
-            marks.append(names.encode(x=place, y=down("middle"), text="text:N", tooltip=tooltip))
+            marks.append(names.encode(x=_pixels(alt.X, "label"), y=middle, text="text:N", tooltip=tooltip))
     title = alt.TitleParams(
         text=f"* {DETECTED}",
         fontSize=10,
@@ -184,13 +208,13 @@ def strip(table: pl.DataFrame, axis: TimeAxis) -> Any:
         orient="bottom",
         offset=2,
     )
-    shown: Any = alt.layer(*marks).resolve_scale(x="independent").properties(width=axis.width, height=height)
+    shown: Any = alt.layer(*marks).properties(width=axis.width, height=height)
     return shown.properties(title=title) if starred else shown
 
 
 def backdrop(table: pl.DataFrame, axis: TimeAxis, *, labels: bool) -> list[Any]:
     """Return the layers behind a panel's own marks: bands, the impact filled, and a rule at each instant."""
-    layers: list[Any] = []
+    layers: list[Any] = [axis.ends(labels=labels)]
     impact, others = table.filter("band", "impact"), table.filter("band", ~pl.col("impact"))
     if impact.height:
         mark = alt.Chart(impact.select("at", "until")).mark_rect(color=theme.BAND, clip=True, aria=False)

@@ -44,7 +44,7 @@ def quality(frame: Any, *, plain: bool = False, width: int = theme.WIDTH) -> alt
     rows: list[Any] = []
     for i in range(0, len(known), columns):
         panels = [
-            _panel(told.filter(metric=name), width=plot, gutter=0 if j else gutter, legend=i + j == 0, plain=plain)
+            _panel(told.filter(metric=name), width=plot, gutter=0 if j else gutter, plain=plain)
             for j, name in enumerate(known[i : i + columns])
         ]
         joined = alt.hconcat(*panels, spacing=_BETWEEN)
@@ -111,7 +111,7 @@ def _told(frame: pl.DataFrame, *, plain: bool) -> pl.DataFrame:
     )
 
 
-def _panel(rows: pl.DataFrame, *, width: int, gutter: int, legend: bool, plain: bool) -> Any:
+def _panel(rows: pl.DataFrame, *, width: int, gutter: int, plain: bool) -> Any:
     known = words.metric(rows["metric"][0])
     intents = sorted(set(rows["intent"]))
     top = float(rows["value"].max() or 0)  # type: ignore[arg-type]
@@ -121,7 +121,7 @@ def _panel(rows: pl.DataFrame, *, width: int, gutter: int, legend: bool, plain: 
     y = alt.Y("intent:N", sort=intents, title=None, scale=bands, axis=theme.names(gutter) if gutter else None)
     none = alt.Axis(labels=False, ticks=False, domain=False, grid=False, title=None)
     offset = alt.YOffset("role:N", sort=list(ROLES), scale=alt.Scale(domain=list(ROLES), paddingInner=0.08))
-    key = alt.Legend(symbolType="square", symbolSize=110, symbolStrokeWidth=0, offset=10) if legend else None
+    key = alt.Legend(symbolType="square", symbolSize=110, symbolStrokeWidth=0, offset=10)
     colour = alt.Color("role:N", scale=alt.Scale(domain=list(ROLES), range=list(ROLES.values())), legend=key)
     tooltip = [
         alt.Tooltip(f"{field}:N", title=title)

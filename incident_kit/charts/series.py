@@ -61,12 +61,27 @@ def measured(bins: pl.DataFrame, measures: tuple[str, ...], *, plain: bool) -> p
     return frame.with_columns(alone=pl.col("value").is_not_null() & bare[0] & bare[1])
 
 
+def told(bins: pl.DataFrame, *, plain: bool) -> pl.DataFrame:
+    """Return one row a bin with what is read on hover: when, how many, and ``<measure>_<line's number>`` in words."""
+    keys = ["at", "until"]
+    frame = bins.group_by(keys, maintain_order=True).agg(pl.col("n").cast(pl.Int64).max())
+    when = [words.period(at, until) for at, until in frame.select(keys).iter_rows()]
+    frame = frame.with_columns(pl.Series("when", when, dtype=pl.String))
+    for i, line in enumerate(lines(bins)):
+        rows = bins.filter(pl.col("line") == line)
+        known = [name for name in MEASURES if rows[name].count()]
+        said = [[words.metric(name).shown(value, plain=plain) for value in rows[name]] for name in known]
+        named = [pl.Series(f"{name}_{i}", said[j], dtype=pl.String) for j, name in enumerate(known)]
+        frame = frame.join(rows.select(keys).with_columns(named), on=keys, how="left")
+    return frame
+
+
 def describe(bins: pl.DataFrame, phases: Iterable[Phase], measures: Iterable[str], *, plain: bool) -> str:
     """Return the series in words: for each line the level before the impact, the worst bin in it and when that was."""
     shown = list(measures)
     impact = next((phase for phase in phases if phase.kind == "impact"), None)
     names = lines(bins)
-    parts = [f"{words.clock(bins['at'].min(), date=True)} to {words.clock(bins['until'].max())}."]  # type: ignore[arg-type]
+    parts = [f"{words.period(bins['at'].min(), bins['until'].max(), date=True)}."]  # type: ignore[arg-type]
     for line in names:
         rows = bins.filter(pl.col("line") == line)
         busy = rows.filter((pl.col("n") >= 0.2 * pl.col("n").median()).fill_null(value=True))

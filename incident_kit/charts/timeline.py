@@ -103,6 +103,7 @@ class _Drawing:
         # with several policies each panel holds one line a policy: p95 and p50 take a panel each
         panels = [_SLOW, _HALF, *_SHARES] if len(series.lines(bins)) > 1 else [_WAIT, *_SHARES]
         self.silent = {panel: self.unknown(panel) for panel in panels}
+        self.told = series.told(self.bins, plain=plain)
         self.drawn = [panel for panel, why in self.silent.items() if not why]
 
     def chart(self) -> alt.VConcatChart:
@@ -150,7 +151,9 @@ class _Drawing:
         colour, dash = self.looks(panel, frame)
         x = self.axis.x(labels=labels, field="middle")
         y = alt.Y("value:Q", scale=_scale(panel, frame), axis=_axis(panel, plain=self.plain))
-        line = alt.Chart(frame.select("middle", "value", "line")).mark_line(strokeWidth=1.8, aria=False)
+        line = alt.Chart(frame.select("middle", pl.col("value").round(6), "line")).mark_line(
+            strokeWidth=1.8, aria=False
+        )
         layers = [*phasing.backdrop(self.marks, self.axis, labels=labels)]
         layers.append(line.encode(x=x, y=y, color=colour, strokeDash=dash))
         alone = frame.filter("alone").select("middle", "value", "line")
@@ -176,22 +179,17 @@ class _Drawing:
 
     def hover(self, panel: Panel, *, labels: bool) -> alt.Chart:
         """Return a transparent column a bin that tells the numbers of all lines, and shows where the pointer is."""
-        keys = ["at", "until"]
-        frame = self.bins.group_by(keys, maintain_order=True).agg(pl.col("n").max())
-        when = [f"{words.clock(at)[:-4]} to {words.clock(until)}" for at, until in frame.select(keys).iter_rows()]
-        frame = frame.with_columns(pl.Series("when", when, dtype=pl.String), pl.col("n").cast(pl.Int64))
-        tips = [alt.Tooltip("when:N", title="Time"), alt.Tooltip("n:Q", title="Requests", format=",")]
         lines = series.lines(self.bins)
-        for i, (line, name) in enumerate((line, name) for line in lines for name in panel.measures):
+        tips = [alt.Tooltip("when:N", title="Time"), alt.Tooltip("n:Q", title="Requests", format=",")]
+        for name in panel.measures:
             known = words.metric(name)
-            rows = self.bins.filter(pl.col("line") == line)
-            said = pl.Series(f"v{i}", [known.shown(value, plain=self.plain) for value in rows[name]], dtype=pl.String)
-            frame = frame.join(rows.select(keys).with_columns(said), on=keys, how="left")
-            title = line if len(lines) > 1 else words.sentence(known.plain) if self.plain else known.title
-            tips.append(alt.Tooltip(f"v{i}:N", title=title))
+            title = words.sentence(known.plain) if self.plain else known.title
+            tips += [
+                alt.Tooltip(f"{name}_{i}:N", title=line if len(lines) > 1 else title) for i, line in enumerate(lines)
+            ]
         here = alt.selection_point(on="mouseover", clear="mouseout", empty=False, name=f"here_{panel.measures[0]}")
         shade = alt.condition(here, alt.value(0.12), alt.value(0))
-        columns = alt.Chart(frame).mark_rect(color=theme.INK, aria=False).add_params(here)
+        columns = alt.Chart(self.told).mark_rect(color=theme.INK, aria=False).add_params(here)
         x = self.axis.x(labels=labels)
         shown: alt.Chart = columns.encode(x=x, x2="until:T", opacity=shade, tooltip=tips)
         return shown

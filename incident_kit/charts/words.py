@@ -9,7 +9,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime, timedelta, timezone
     from zoneinfo import ZoneInfo
 
 UNKNOWN = "unknown"
@@ -54,7 +54,7 @@ def number(value: float | None, unit: str = "") -> str:
     """
     if value is None or value != value:  # noqa: PLR0124 - not a number is the one value that differs from itself
         return UNKNOWN
-    write = {"%": _share, "s": _seconds}.get(unit)
+    write = {"%": _share, "s": _seconds, "USD": _price}.get(unit)
     if write:
         return write(value)
     places = 0 if unit == "ms" or abs(value) >= 100 or float(value).is_integer() else 1
@@ -68,6 +68,11 @@ def _share(value: float) -> str:
     if 99.95 < share < 100:
         return "over 99.9 %"
     return f"{_rounded(share, 1 if share < 10 or share > 99 else 0).removesuffix('.0')} %"
+
+
+def _price(value: float) -> str:
+    """Return a price to the cent; below one, to three digits that mean something."""
+    return f"{_rounded(value, 2) if abs(value) >= 1 or value == 0 else format(value, '.3g')} USD"
 
 
 def _seconds(value: float) -> str:
@@ -98,16 +103,27 @@ def clock(at: datetime | None, *, zone: ZoneInfo | None = None, date: bool = Fal
     """Return an instant to the second, in the reader's zone with UTC in brackets when they differ."""
     if at is None:
         return UNKNOWN
+    said = _said(at.astimezone(zone or UTC), date=date)
+    return f"{said} UTC" if _is_utc(zone) else f"{said} ({_said(at.astimezone(UTC), date=False)} UTC)"
 
-    def shown(when: datetime) -> str:
-        return (f"{when.day} {when:%B %Y}, " if date else "") + f"{when:%H:%M:%S}".removesuffix(":00")
 
-    utc = at.astimezone(UTC)
-    if zone is None or zone.key == "UTC":
-        return f"{shown(utc)} UTC"
-    local = at.astimezone(zone)
-    bracket = shown(utc) if local.date() != utc.date() else f"{utc:%H:%M:%S}".removesuffix(":00")
-    return f"{shown(local)} ({bracket} UTC)"
+def period(start: datetime, end: datetime, *, zone: ZoneInfo | None = None, date: bool = False) -> str:
+    """Return a span: ``"22 November 2026, 13:25 to 13:29:10 (12:25 to 12:29:10 UTC)"``."""
+
+    def both(where: ZoneInfo | timezone, *, date: bool) -> str:
+        first, last = start.astimezone(where), end.astimezone(where)
+        return f"{_said(first, date=date)} to {_said(last, date=first.date() != last.date())}"
+
+    utc = both(UTC, date=date and _is_utc(zone))
+    return f"{utc} UTC" if _is_utc(zone) else f"{both(zone or UTC, date=date)} ({utc} UTC)"
+
+
+def _is_utc(zone: ZoneInfo | None) -> bool:
+    return zone is None or zone.key in {"UTC", "Etc/UTC"}
+
+
+def _said(at: datetime, *, date: bool) -> str:
+    return (f"{at.day} {at:%B %Y}, " if date else "") + f"{at:%H:%M:%S}".removesuffix(":00")
 
 
 @dataclass(frozen=True)

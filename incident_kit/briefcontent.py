@@ -1,0 +1,227 @@
+"""What a brief says, as values: gathered from an incident and its scorecard, or made by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from incident_kit import charts
+from incident_kit.charts import words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from incident_kit.phases import Phase
+
+QUESTIONS = {
+    "waits": "how long people waited",
+    "errors": "which requests got no answer",
+    "tools": "whether look-ups and actions worked",
+    "overrides": "which drafts agents rewrote",
+    "tickets": "which tickets were touched",
+    "sla": "which promised times were missed",
+    "fidelity": "whether the rules in force explain what was done",
+    "intents": "what each request was about",
+}
+
+
+@dataclass(frozen=True)
+class Count:
+    """A count out of a total; ``normal`` is that count in a normal period of as many requests, None where unknown."""
+
+    label: str
+    value: int | None
+    out_of: int | None = None
+    normal: float | None = None
+
+
+@dataclass(frozen=True)
+class Lapse:
+    """How long something took: from one instant to another, None where that is not known."""
+
+    label: str
+    since: datetime | None
+    at: datetime | None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A chart of the page; ``draw(width=...)`` returns it in the width of a desk or of a phone."""
+
+    id: str
+    heading: str
+    sentence: str
+    draw: Callable[..., Any]
+    for_engineers: bool = False
+
+
+@dataclass(frozen=True)
+class BriefContent:
+    """Everything a brief says; ``incident_kit.brief.page`` turns it into one page.
+
+    ``table`` has the scorecard's columns: ``policy``, ``intent`` (``all`` or a name), ``metric``, ``observed``,
+    ``estimate``, ``share_observed``, ``share_nearest``, ``share_none``, ``share_no_model``, ``flags``.
+    ``caveats`` are for everyone, ``notes`` for engineers; ``decision`` is what is asked of whom, by when.
+    """
+
+    title: str
+    start: datetime
+    end: datetime
+    zone: str = "UTC"
+    is_simulated: bool = False
+    decision: str = ""
+    lede: Sequence[str] = ()
+    impact: Sequence[Count] = ()
+    lapses: Sequence[Lapse] = ()
+    pictures: Sequence[Picture] = ()
+    table: pl.DataFrame = field(default_factory=pl.DataFrame)
+    policies: Sequence[tuple[str, str]] = ()
+    caveats: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    answers: Mapping[str, Any] = field(default_factory=dict)
+    loads: pl.DataFrame = field(default_factory=pl.DataFrame)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    policy_texts: Mapping[str, str] = field(default_factory=dict)
+
+
+def gather(incident: Any, board: Any, *, title: str | None = None) -> BriefContent:
+    """Return the content of an incident's brief.
+
+    Parameters
+    ----------
+    incident
+        Has ``series()``, ``quality()``, ``impact()`` (rows of label, value, out of, normal), ``loads()``, ``phases``,
+        ``answers``; optionally ``zone``, ``title`` and ``is_simulated``.
+    board
+        Has ``replays`` (name to a replay with ``states()`` and ``policy``) and ``table(by=None | "intent")``;
+        optionally ``caveats``.
+    """
+    series, phases = incident.series(), tuple(incident.phases)
+    answers = dict(incident.answers)
+    zone = str(getattr(incident, "zone", None) or "UTC")
+    table = board.table(by=None)
+    by_intent = board.table(by="intent")
+    if not by_intent.is_empty():
+        table = pl.concat([table, by_intent.filter(pl.col("intent") != "all")], how="diagonal_relaxed")
+    return BriefContent(
+        title=title or getattr(incident, "title", None) or "What happened, and what other rules would have done",
+        start=series["at"].min(),
+        end=series["until"].max(),
+        zone=zone,
+        is_simulated=bool(getattr(incident, "is_simulated", False)),
+        lede=lede(series, phases, zone=zone),
+        impact=[Count(*row) for row in incident.impact()],
+        lapses=lapses(phases),
+        pictures=_pictures(incident, board, series, phases, answers),
+        table=table,
+        policies=[(name, _said(replay.policy)) for name, replay in board.replays.items()],
+        caveats=caveats(answers),
+        notes=[str(caveat) for caveat in getattr(board, "caveats", ())],
+        answers=answers,
+        loads=incident.loads(),
+        versions=_versions(),
+        policy_texts={name: replay.policy.expand() for name, replay in board.replays.items() if replay.policy},
+    )
+
+
+def lede(series: pl.DataFrame, phases: Sequence[Phase], *, zone: str = "UTC") -> list[str]:
+    """Return what happened in two or three plain sentences, from the numbers."""
+    if series.is_empty():
+        return ["There are no requests in this period."]
+    where = ZoneInfo(zone)
+    impact = next((phase for phase in phases if phase.kind == "impact"), None)
+    during, before = series, series.clear()
+    said = f"{words.number(int(series['n'].sum()))} requests came in"
+    start: Any = series["at"].min()
+    end: Any = series["until"].max()
+    if impact and start < (impact.until or end) and impact.at < end:
+        end = min(impact.until or end, end)
+        during = series.filter(pl.col("until") > impact.at, pl.col("at") < end)
+        before = series.filter(pl.col("until") <= impact.at)
+        start, cause = impact.at, f" ({words.label(impact.text)})" if impact.text else ""
+        said = f"For {words.lasting(end - start)}{cause}, answers were slow or went wrong"
+    sentences = [f"{said}: {words.period(start, end, zone=where, date=True)}."]
+    if (slow := _worst(during, "p95_wait_ms")) is not None:
+        usual = before["p95_wait_ms"].median() if before.height else None
+        beside = f"; usually that is {words.number(usual, 's')}" if isinstance(usual, float) else ""
+        sentences.append(f"At its worst, one person in twenty waited over {words.number(slow, 's')}{beside}.")
+    if share := _worst(during, "fallback_share"):
+        sentences.append(f"At the height, the backup model gave {words.number(share, '%')} of the answers.")
+    return sentences
+
+
+def _worst(series: pl.DataFrame, name: str) -> float | None:
+    """Return the highest value of a measure over intervals with enough requests to mean something."""
+    if name not in series.columns or series.is_empty():
+        return None
+    busy = series.filter(pl.col("n") >= 0.2 * pl.col("n").median())
+    value = busy[name].cast(pl.Float64).fill_nan(None).max()
+    return float(value) if isinstance(value, float) else None
+
+
+def lapses(phases: Sequence[Phase]) -> list[Lapse]:
+    """Return the time to detect, to mitigate and to recover, each with its two instants."""
+    first = {phase.kind: phase.at for phase in reversed(phases)}
+    start = first.get("impact")
+    names = {"detected": "Noticed after", "mitigated": "Eased after", "recovered": "Over after"}
+    return [Lapse(name, start, first.get(kind)) for kind, name in names.items()]
+
+
+def caveats(answers: Mapping[str, Any]) -> list[str]:
+    """Return what the log cannot tell, or only in part, in plain sentences."""
+    said = {kind: [_topic(name) for name, a in answers.items() if a.answer == kind] for kind in ("no", "lower bound")}
+    sentences = []
+    if said["lower bound"]:
+        sentences.append(f"The true numbers may be higher for {_listed(said['lower bound'])}.")
+    if said["no"]:
+        sentences.append(f"These logs cannot tell {_listed(said['no'])}.")
+    return sentences
+
+
+def _topic(question: str) -> str:
+    return QUESTIONS.get(question, words.label(question))
+
+
+def _listed(items: Sequence[str]) -> str:
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
+
+
+def _pictures(
+    incident: Any, board: Any, series: pl.DataFrame, phases: Sequence[Phase], answers: Mapping[str, Any]
+) -> list[Picture]:
+    spans = [replay.states() for replay in board.replays.values()]
+    states = pl.concat(spans, how="diagonal_relaxed") if spans else pl.DataFrame()
+    over_time = partial(charts.timeline, series, phases=phases, answers=answers)
+    compared = partial(charts.quality, incident.quality())
+    return [
+        Picture("over-time", "How it went", "The shaded part is the incident.", partial(over_time, plain=True)),
+        Picture("models", "The backup beside the first choice", "", partial(compared, plain=True), for_engineers=True),
+        Picture("signals", "The signals, in their own units", "", over_time, for_engineers=True),
+        Picture(
+            "states",
+            "Where each rule would have sent the requests",
+            "A thick bar: the backup model answered.",
+            partial(charts.states, states, phases=phases),
+            for_engineers=True,
+        ),
+    ]
+
+
+def _said(policy: Any) -> str:
+    """Return what a policy does, in words."""
+    if policy is None:
+        return "What was done at the time."
+    from incident_kit.policywords import describe
+
+    return describe(policy)
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("incident-kit", "duckdb", "polars", "altair", "vl-convert-python")}

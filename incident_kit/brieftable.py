@@ -1,0 +1,89 @@
+"""The scorecard as people read it: policies side by side, and for each number how sure it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from incident_kit.charts import words
+
+SAW, WORKED_OUT, CANNOT_TELL = "we saw this", "worked out from similar requests", "these logs cannot tell"
+AS_LOGGED = frozenset({"as logged", "as_logged"})
+_PEOPLE = {
+    "always_primary": "Never switch",
+    "always_fallback": "Always the backup",
+    "blind": "Switch everything at once",
+}
+WHAT_HAPPENED = "What happened"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of the table, the words for how sure it is, and what was noticed about it."""
+
+    value: str
+    evidence: tuple[str, ...]
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: its columns, and a row a metric with a cell a column."""
+
+    intent: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+
+
+def column(policy: str) -> str:
+    """Return a policy's name as the head of a column."""
+    return WHAT_HAPPENED if policy in AS_LOGGED else _PEOPLE.get(policy, words.label(policy))
+
+
+def evidence(row: dict[str, Any]) -> tuple[str, ...]:
+    """Return how sure a number is, in the kit's three fixed phrases, with shares where it is a mixture."""
+    if row.get("estimate") is None:
+        return (CANNOT_TELL,)
+    shares = {
+        SAW: row.get("share_observed"),
+        WORKED_OUT: row.get("share_nearest"),
+        CANNOT_TELL: row.get("share_none"),
+        "sent to no model": row.get("share_no_model"),
+    }
+    told = {phrase: share for phrase, share in shares.items() if share is not None and share >= 0.0005}
+    if len(told) < 2:
+        return tuple(told) or (CANNOT_TELL,)
+    return tuple(f"{phrase}: {words.number(share, '%')}" for phrase, share in told.items())
+
+
+def tables(frame: pl.DataFrame) -> list[Table]:
+    """Return a table for all requests, first, and one for each intent."""
+    if frame.is_empty():
+        return []
+    intents = sorted(set(frame["intent"]), key=lambda intent: (intent != "all", intent or ""))
+    return [_table(frame.filter(pl.col("intent").eq_missing(intent)), intent) for intent in intents]
+
+
+def _table(frame: pl.DataFrame, intent: str) -> Table:
+    policies = sorted(dict.fromkeys(frame["policy"]), key=lambda policy: policy not in AS_LOGGED)
+    logged = [] if AS_LOGGED & set(policies) else [WHAT_HAPPENED]
+    cells = {(row["policy"], row["metric"]): row for row in frame.iter_rows(named=True)}
+    rows = []
+    for name in dict.fromkeys(frame["metric"]):
+        known = words.metric(name)
+        found = [cells.get((policy, name)) for policy in policies]
+        line = [_cell(known, row, observed=policy in AS_LOGGED) for policy, row in zip(policies, found, strict=True)]
+        if logged:
+            line.insert(0, _cell(known, next((row for row in found if row), None), observed=True))
+        rows.append((words.sentence(known.plain), tuple(line)))
+    return Table(words.label(intent), (*logged, *map(column, policies)), tuple(rows))
+
+
+def _cell(known: words.Metric, row: dict[str, Any] | None, *, observed: bool) -> Cell:
+    value = row["observed" if observed else "estimate"] if row else None
+    if row is None or value is None:
+        return Cell("–", (CANNOT_TELL,))  # noqa: RUF001 - a dash where a number would be
+    flags = () if observed else tuple(words.label(flag, longest=160) for flag in row.get("flags") or ())
+    return Cell(known.shown(value, plain=True), (SAW,) if observed else evidence(row), flags)
