@@ -68,7 +68,7 @@ def impact(incident: Incident) -> list[tuple[str, int | None, int | None, float 
         if answer is not None and answer.answer == "no":
             found.append((label, None, None, None))
             continue
-        k, n = during.select(count.cast(pl.Int64), total.cast(pl.Int64)).row(0)
-        usual_k, usual_n = normal.select(count.cast(pl.Int64), total.cast(pl.Int64)).row(0, named=False)
+        both = (count.cast(pl.Int64).alias("k"), total.cast(pl.Int64).alias("n"))
+        (k, n), (usual_k, usual_n) = (frame.select(both).row(0) for frame in (during, normal))
         found.append((label, k, n, usual_k / usual_n * n if usual_n else None))
     return found
