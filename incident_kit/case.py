@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+import json
 import shutil
 from collections.abc import Callable
 from datetime import datetime
@@ -17,6 +18,7 @@ from ruamel.yaml.error import YAMLError
 from incident_kit.errors import InvalidCase, did_you_mean
 from incident_kit.incident import SLOW_MS, Incident
 from incident_kit.policy import Policy
+from incident_kit.samples import notebooks
 
 FILE = "incident.yaml"
 STORE = "incident.duckdb"
@@ -132,11 +134,13 @@ def open_case(
     incident = Incident.create() if in_memory else Incident.open(store) if store.exists() else Incident.create(store)
     incident.title, incident.zone = case.title, str(ZoneInfo(case.zone))
     incident.slow_ms, incident.is_simulated = case.slow_ms, case.simulated
-    for source in case.sources:
+    incident.reports = tuple(
         incident.load(
             str(root / source.path), source=source.format, labels=source.labels, tags=source.tags, columns=source.columns,
             zone=source.zone, progress=progress,
-        )  # fmt: skip
+        )
+        for source in case.sources
+    )  # fmt: skip
     incident.store.run("delete from annotations")
     for one in case.phases:
         incident.annotate(one.kind, one.at, one.until, text=one.text, link=one.link)
@@ -144,6 +148,33 @@ def open_case(
     incident.policies = tuple(Policy.load(root / path) for path in case.policies)
     incident.in_force = Policy.load(root / case.in_force) if case.in_force else None
     return incident
+
+
+HOW_TO_GET_THE_DATA = """\
+1. Get the data into {case}/logs. From LiteLLM's spend logs in Postgres, a window of them and no prompts:
+
+   psql "$DATABASE_URL" -c "\\copy (select request_id, call_type, spend, prompt_tokens, completion_tokens, \"startTime\", \\
+     \"endTime\", \"completionStartTime\", model, model_id, model_group, custom_llm_provider, metadata, cache_hit, \\
+     request_tags, session_id, status from \"LiteLLM_SpendLogs\" where \"startTime\" >= '2026-10-05 12:00' and \\
+     \"startTime\" < '2026-10-05 18:00') to '{case}/logs/spend_logs.csv' csv header"
+
+   Spend logs hold one row a request: no failed attempt, no tool call, few tickets. LiteLLM's S3, GCS or generic API logger
+   (StandardLoggingPayload) answers more.
+
+   From Zendesk, page by page until end_of_stream (START is the incident's start in epoch seconds):
+
+   curl -u "$EMAIL/token:$TOKEN" \\
+     "https://YOURS.zendesk.com/api/v2/incremental/ticket_metric_events.json?start_time=START" > {case}/logs/metric_events.json
+
+   What agents did with suggestions, as a CSV: suggestion_id, ticket_id, request_id, shown_at, decided_at, decision.
+
+2. List the files under sources: in {case}/incident.yaml, then see what they can answer:
+
+   incident-kit load {case}
+
+3. Edit {case}/policies/per-intent.yaml, then: incident-kit replay {case} and incident-kit brief {case}
+   The notebooks beside incident.yaml read it too: jupyter lab {case}
+"""
 
 
 def new_case(folder: str | Path) -> Path:
@@ -161,4 +192,17 @@ def new_case(folder: str | Path) -> Path:
     with importlib.resources.as_file(template) as source:
         shutil.copytree(source, path, dirs_exist_ok=True)
     (path / "logs").mkdir(exist_ok=True)
+    for notebook in notebooks():
+        (path / notebook.name).write_text(_in_this_folder(notebook.read_text(encoding="utf-8")), encoding="utf-8")
     return path
+
+
+def _in_this_folder(notebook: str) -> str:
+    """Return a notebook's text with its parameter CASE naming the folder it lies in."""
+    tree = json.loads(notebook)
+    for cell in tree["cells"]:
+        if "parameters" in cell["metadata"].get("tags", ()):
+            cell["source"] = ['CASE = "."']
+        if cell["cell_type"] == "code":
+            cell["outputs"] = []
+    return json.dumps(tree, indent=1, ensure_ascii=False) + "\n"

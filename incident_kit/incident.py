@@ -28,7 +28,8 @@ class Incident:
     """An incident: its logs and exports in a store, its phases, and what they can answer.
 
     ``zone`` is the reader's (an IANA name); ``slow_ms`` is the wait that counts as slow in sentences; ``in_force`` is the
-    policy that made the log, where it is known.
+    policy that made the log, where it is known, ``policies`` are what to compare it with, and ``prices`` US dollars for a
+    million tokens in and out, by target: what a case's ``incident.yaml`` says.
     """
 
     def __init__(self, store: Store) -> None:
@@ -39,6 +40,8 @@ class Incident:
         self.is_simulated = False
         self.in_force: Policy | None = None
         self.policies: tuple[Policy, ...] = ()
+        self.prices: Mapping[str, tuple[float, float]] = {}
+        self.reports: tuple[LoadReport, ...] = ()
 
     @classmethod
     def create(cls, path: str | Path | None = None) -> Incident:

@@ -1,0 +1,268 @@
+"""The command line: the verbs of the kit over a case folder. Errors are one sentence and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from incident_kit.errors import IncidentKitError
+
+if TYPE_CHECKING:
+    from incident_kit.incident import Incident
+    from incident_kit.policy import Policy
+    from incident_kit.scorecard import Board
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+out, err = Console(), Console(stderr=True)
+
+CASE = Annotated[Path, typer.Argument(help="A case: a folder with incident.yaml.", show_default=False)]
+POLICIES = Annotated[list[Path] | None, typer.Option("--policy", "-p", help="A policy file; may be repeated. Default: those of incident.yaml.")]
+DURING = Annotated[str | None, typer.Option(help="Score a phase only, such as impact.")]
+
+
+@contextmanager
+def _working() -> Iterator[Any]:
+    """Show what is being done, on the terminal's error stream, and end it cleanly when interrupted."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task("starting", total=None)
+        yield lambda text: progress.update(task, description=text)
+
+
+def _open(case: Path, step: Any) -> Incident:
+    from incident_kit.case import open_case
+
+    step(f"loading {case}")
+    return open_case(case, progress=step)
+
+
+def _policies(incident: Incident, files: list[Path] | None) -> list[Policy]:
+    from incident_kit.policy import Policy
+
+    chosen = [Policy.load(file) for file in files] if files else list(incident.policies)
+    if not chosen:
+        raise IncidentKitError("no policy to replay: name one with --policy FILE, or list it under policies: in incident.yaml")
+    return chosen
+
+
+def _compare(incident: Incident, policies: list[Policy], during: str | None, step: Any) -> Board:
+    """Replay the given policies beside the log and the two ends of the scale: nobody switches, everybody has."""
+    from incident_kit.baselines import always_fallback, always_primary
+    from incident_kit.scorecard import compare
+
+    first = policies[0]
+    named = {policy.name: policy for policy in (*policies, always_primary(first), always_fallback(first))}
+    if incident.in_force is not None:
+        named[incident.in_force.name] = incident.in_force
+    step(f"replaying {', '.join(named)} (the first replay compiles the kernel: some seconds, once)")
+    return compare(incident, named, during=during)
+
+
+@app.command()
+def new(folder: Annotated[Path, typer.Argument(help="The folder to make.")]) -> None:
+    """Make a case: a folder with incident.yaml, a policy and the notebooks; then say how to get the data."""
+    from incident_kit.case import HOW_TO_GET_THE_DATA, new_case
+
+    made = new_case(folder)
+    out.print(f"Made {made}. Next:\n", markup=False, highlight=False)
+    out.print(HOW_TO_GET_THE_DATA.format(case=made), markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def load(
+    paths: Annotated[list[Path], typer.Argument(help="A case, or files to try: nothing is kept without --into.")],
+    source: Annotated[str | None, typer.Option(help="The format, where detection is not wanted.")] = None,
+    zone: Annotated[str | None, typer.Option(help="The zone of times without one.")] = None,
+    into: Annotated[Path | None, typer.Option(help="Keep the tables in this DuckDB file.")] = None,
+) -> None:
+    """Load a case, or files; say what became of every row and what the logs can answer."""
+    from incident_kit import terminal
+    from incident_kit.case import FILE
+    from incident_kit.incident import Incident
+
+    if len(paths) == 1 and (paths[0] / FILE).is_file():
+        with _working() as step:
+            incident = _open(paths[0], step)
+        for report in incident.reports:
+            out.print(terminal.load_report(report), soft_wrap=True)
+    else:
+        incident = Incident.create() if into is None else Incident.open(into) if into.exists() else Incident.create(into)
+        with _working() as step:
+            report = incident.load(list(paths), source=source, zone=zone, progress=step)
+        out.print(terminal.load_report(report), soft_wrap=True)
+    out.print(terminal.overview(incident))
+
+
+@app.command()
+def sources() -> None:
+    """List the formats that can be loaded."""
+    from rich.table import Table
+
+    from incident_kit.sources import formats
+
+    table = Table("format", "what it is", "feeds", box=None)
+    for one in formats():
+        table.add_row(one.name, one.title, one.table)
+    out.print(table)
+
+
+@app.command()
+def timeline(
+    case: CASE = Path(),
+    chart: Annotated[Path | None, typer.Option("--out", help="Write the chart: .svg or .png.")] = None,
+) -> None:
+    """Show what happened over time, and write the chart."""
+    from incident_kit import charts, terminal
+
+    with _working() as step:
+        incident = _open(case, step)
+        series = incident.series()
+    out.print(terminal.overview(incident))
+    out.print(terminal.timeline(series))
+    if chart is not None:
+        picture = charts.timeline(series, phases=incident.phases, answers=incident.answers)
+        if chart.suffix == ".png":
+            chart.write_bytes(charts.png(picture))
+        elif chart.suffix == ".svg":
+            chart.write_text(charts.svg(picture), encoding="utf-8")
+        else:
+            raise IncidentKitError(f"a chart is written as .svg or .png, not as {chart.name!r}")
+        terminal.said(out, f"wrote {chart}")
+
+
+@app.command()
+def replay(
+    case: CASE = Path(),
+    policy: POLICIES = None,
+    during: DURING = None,
+    by: Annotated[str | None, typer.Option(help="intent: one table an intent.")] = None,
+    decisions: Annotated[Path | None, typer.Option(help="Write every decision: .parquet or .csv.")] = None,
+) -> None:
+    """Replay policies over a case: the scorecard, every switch, and how far to believe it."""
+    from incident_kit import terminal
+
+    with _working() as step:
+        incident = _open(case, step)
+        policies = _policies(incident, policy)
+        board = _compare(incident, policies, during, step)
+    out.print(terminal.scorecard(board, by=by))
+    for one in policies:
+        out.print(terminal.switches(board.replays[one.name]))
+    _believe(incident, board)
+    if decisions is not None:
+        _write_decisions(board, policies, decisions)
+
+
+def _believe(incident: Incident, board: Board) -> None:
+    from incident_kit import terminal
+
+    for name, one in board.replays.items():
+        if name != "as logged":
+            terminal.said(out, terminal.standing(one))
+    if incident.in_force is None:
+        terminal.said(out, "No policy in force is named (in_force: in incident.yaml), so fidelity is not known.")
+    out.print("\nBefore you believe it:")
+    for caveat in board.caveats:
+        terminal.said(out, f"- {caveat}")
+
+
+def _write_decisions(board: Board, policies: list[Policy], path: Path) -> None:
+    import polars as pl
+
+    from incident_kit import terminal
+
+    frames = [board.replays[one.name].decisions for one in policies]
+    text = [frame.with_columns(pl.col(pl.Enum).cast(pl.String)) for frame in frames]
+    whole = pl.concat(text)
+    if path.suffix == ".parquet":
+        whole.write_parquet(path)
+    elif path.suffix == ".csv":
+        whole.write_csv(path)
+    else:
+        raise IncidentKitError(f"decisions are written as .parquet or .csv, not as {path.name!r}")
+    terminal.said(out, f"wrote {whole.height:,} decisions to {path}")
+
+
+@app.command()
+def explain(
+    request_id: Annotated[str, typer.Argument(help="The request's id.")],
+    case: CASE = Path(),
+    policy: POLICIES = None,
+) -> None:
+    """Say why one request went where, under each policy."""
+    from incident_kit import terminal
+    from incident_kit.replays import replay as replay_policy
+
+    with _working() as step:
+        incident = _open(case, step)
+        said = [replay_policy(incident, one).explain(request_id) for one in _policies(incident, policy)]
+    for sentence in said:
+        terminal.said(out, sentence + "\n")
+
+
+@app.command()
+def brief(
+    case: CASE = Path(),
+    policy: POLICIES = None,
+    during: DURING = None,
+    page: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("brief.html"),
+) -> None:
+    """Write the page for leadership: one HTML file that opens anywhere and asks nobody for anything."""
+    from incident_kit import terminal
+    from incident_kit.briefpage import brief as write_brief
+
+    with _working() as step:
+        incident = _open(case, step)
+        board = _compare(incident, _policies(incident, policy), during, step)
+        step("drawing the brief")
+        written = write_brief(incident, board, page)
+    terminal.said(out, f"wrote {written.resolve()} ({written.stat().st_size / 1e6:.1f} MB)")
+
+
+@app.command()
+def demo(page: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("brief.html")) -> None:
+    """Load the bundled incident, replay its policies, print the scorecard, write brief.html."""
+    from incident_kit import terminal
+    from incident_kit.briefpage import brief as write_brief
+    from incident_kit.case import open_case
+    from incident_kit.samples import sample
+
+    with _working() as step:
+        step("loading the bundled incident")
+        incident = open_case(sample(), in_memory=True, progress=step)
+        policies = list(incident.policies)
+        during = "impact"
+        board = _compare(incident, policies, during, step)
+        step("drawing the brief")
+        written = write_brief(incident, board, page)
+    terminal.said(out, incident.title, "bold")
+    out.print(terminal.overview(incident))
+    terminal.said(out, "\nDuring the impact, as logged and under other policies:\n", "bold")
+    out.print(terminal.scorecard(board))
+    _believe(incident, board)
+    request = board.replays[policies[0].name].decisions.filter(~board.replays[policies[0].name].decisions["same_as_log"])
+    if request.height:
+        terminal.said(out, "\nOne request, explained:", "bold")
+        terminal.said(out, board.replays[policies[0].name].explain(request["request_id"][0]))
+    terminal.said(out, f"\nThe page for leadership: {written.resolve()}", "bold")
+
+
+def main() -> None:
+    """Run the command line; every error of the kit is one sentence on the error stream and exit code 2."""
+    try:
+        app()
+    except IncidentKitError as error:
+        from incident_kit.terminal import said
+
+        said(err, f"incident-kit: {error}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        err.print("incident-kit: interrupted; nothing half-done was kept")
+        sys.exit(130)

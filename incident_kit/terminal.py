@@ -1,0 +1,150 @@
+"""Terminal: reports, scorecards and timelines as rich tables. Labels from logs are shown as text, never as markup."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import polars as pl
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from incident_kit.words import UNKNOWN, clock, label, lasting, metric, number, period
+
+if TYPE_CHECKING:
+    from incident_kit.incident import Incident
+    from incident_kit.replays import Replay
+    from incident_kit.scorecard import Board
+    from incident_kit.sources import LoadReport
+
+
+def said(console: Console, text: str, style: str = "") -> None:
+    """Print text that may hold anything from a log."""
+    console.print(Text(text, style=style), soft_wrap=True)
+
+
+def load_report(report: LoadReport) -> Text:
+    """Return what became of every row of a load."""
+    return Text(str(report))
+
+
+def overview(incident: Incident) -> Group:
+    """Return the log's span and size, its phases, and what it can answer."""
+    about = incident.about()
+    if not about["requests"]:
+        return Group(Text("No requests are loaded."))
+    zone = ZoneInfo(incident.zone)
+    lines = [f"{number(about['requests'])} requests, {period(about['first'], about['last'], zone=zone, date=True)}"]
+    for phase in incident.phases:
+        until = f" to {clock(phase.until, zone=zone)} ({lasting(phase.until - phase.at)})" if phase.until else ""
+        by = ", detected from the data" if phase.detected else ""
+        lines.append(f"{phase.kind}: {clock(phase.at, zone=zone)}{until}{by}  {label(phase.text) if phase.text else ''}".rstrip())
+    table = Table("question", "answer", "why", title="What these logs can answer", title_justify="left", box=None)
+    for answer in incident.answers.values():
+        table.add_row(answer.question, answer.answer, Text(answer.why))
+    return Group(Text("\n".join(lines)), Text(""), table)
+
+
+def timeline(series: pl.DataFrame) -> Table:
+    """Return a series as a table, one row an interval."""
+    shown = [name for name in series.columns if name not in {"at", "until", "n", "policy", "evidence"}]
+    table = Table("UTC", "requests", *(metric(name).title for name in shown), box=None)
+    for row in series.iter_rows(named=True):
+        cells = (_cell(name, row[name]) for name in shown)
+        table.add_row(f"{row['at']:%H:%M:%S}", number(row["n"]), *cells)
+    return table
+
+
+def _cell(name: str, value: Any) -> str:
+    return "" if value is None else metric(name).shown(value)
+
+
+def scorecard(board: Board, *, by: str | None = None) -> Group:
+    """Return policies side by side, one row each, and below them between which limits each truth lies."""
+    frame = board.table(by=by)
+    parts: list[RenderableType] = []
+    for (intent,), group in frame.group_by("intent", maintain_order=True):
+        head = "All requests" if intent == "all" else label(intent)
+        values = _table(f"{head} ({number(group['n'].max())})", "policy", *_titles(group), *(title for _, title in _EVIDENCE))  # type: ignore[arg-type]
+        limits = _table("Every outcome that was not seen at its best, and at its worst", "policy", *_titles(_bounded(group)))
+        for (policy,), rows in group.group_by("policy", maintain_order=True):
+            shares = (number(rows[share].first(), "%") for share, _ in _EVIDENCE)  # type: ignore[arg-type]
+            values.add_row(Text(label(policy)), *map(_estimate, _answered(rows).iter_rows(named=True)), *shares)
+            limits.add_row(Text(label(policy)), *map(_limits, _bounded(rows).iter_rows(named=True)))
+        parts += [values, Text(""), limits, Text("")]
+    unanswered = frame.join(_answered(frame), on="metric", how="anti").unique("metric", maintain_order=True)
+    for row in unanswered.iter_rows(named=True):
+        parts.append(Text(f"{metric(row['metric']).title}: {row['flags'][0]}", style="dim"))
+    parts.append(Text("~ is an estimate, worked out in part from similar requests; it has no interval yet.", style="dim"))
+    return Group(*parts)
+
+
+_SHORT = {
+    "error_rate": "errors",
+    "tool_success_rate": "tools ok",
+    "override_rate": "overrides",
+    "fallback_rate": "backup",
+    "cost_per_request": "USD/1,000",
+}
+_EVIDENCE = (("share_observed", "seen"), ("share_nearest", "worked out"), ("share_none", "cannot tell"))
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=Text(title), title_justify="left", box=None)  # type: ignore[arg-type]
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i else "left", overflow="fold")
+    return table
+
+
+def _answered(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of metrics that the logs can answer at all."""
+    return frame.filter(~pl.col("flags").list.eval(pl.element().str.starts_with("not in this log")).list.any())
+
+
+def _bounded(frame: pl.DataFrame) -> pl.DataFrame:
+    return _answered(frame).filter(pl.col("metric").is_in(["p50_ms", "p95_ms", "mean_ms", "error_rate"]) | pl.col("metric").str.starts_with("slow_rate"))
+
+
+def _titles(frame: pl.DataFrame) -> list[str]:
+    names = _answered(frame)["metric"].unique(maintain_order=True)
+    return [_SHORT.get(name, metric(name).title) for name in names]
+
+
+def _estimate(row: dict[str, Any]) -> str:
+    if row["metric"] == "cost_per_request" and row["estimate"] is not None:
+        value = f"{1000 * row['estimate']:.2f}"
+    else:
+        value = metric(row["metric"]).shown(row["estimate"], plain=True)
+    return value if row["share_observed"] == 1 else f"~{value}"
+
+
+def _limits(row: dict[str, Any]) -> str:
+    of = metric(row["metric"])
+    if row["bound_low"] is None or row["bound_high"] is None:
+        return UNKNOWN
+    low, high = of.shown(row["bound_low"], plain=True), of.shown(row["bound_high"], plain=True)
+    return low if low == high else f"{low} to {high}"
+
+
+def switches(replay: Replay) -> Table:
+    """Return when each breaker changed, and why."""
+    table = Table("UTC", "route", "watched", "now", "why", title=Text(f"Switches under {label(replay.name)}"), title_justify="left", box=None)  # type: ignore[arg-type]
+    if replay.transitions.is_empty():
+        table.add_row("none", "", "", "", "")
+    for row in replay.transitions.iter_rows(named=True):
+        why = row["why"]
+        if row["metric"] is not None and row["value"] is not None:
+            of = metric(row["metric"])
+            why = f"{why}: {row['metric']} {of.shown(row['value'])} over {row['n']} calls, limit {of.shown(row['threshold'])}"
+        table.add_row(f"{row['at']:%H:%M:%S}", Text(label(row["route"])), Text(label(row["breaker"])), row["to"], Text(why))
+    return table
+
+
+def standing(replay: Replay) -> str:
+    """Return one line on how much of a replay rests on the log itself."""
+    return (
+        f"{label(replay.name)}: {number(replay.overlap, '%')} of the decisions are the log's own, "
+        f"{number(replay.state_exact_share, '%')} rest on observed states only, "
+        f"{number(replay.fidelity, '%')} of the requests are answered by the target that answered them in the log"
+    )
