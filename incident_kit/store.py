@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
-from collections.abc import Iterator
+import re
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
-import polars as pl
 
 from incident_kit.errors import InvalidStore, NoSuchItem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import polars as pl
 
 SCHEMA_VERSION = "1"
 
@@ -39,12 +43,14 @@ class Store:
 
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = Path(path) if path is not None else None
+        if self.path is not None and self.path.is_file() and not _is_duckdb(self.path):
+            # DuckDB itself would open a CSV or JSON file as a database of one table
+            raise InvalidStore(f"{self.path} is not an incident file; give another name, or load it as a log")
         try:
             self.connection = duckdb.connect(str(self.path) if self.path else ":memory:")
             self.connection.execute("set TimeZone = 'UTC'")
         except duckdb.Error as error:
-            message = f"{self.path} cannot be opened as an incident file: {str(error).splitlines()[0]}"
-            raise InvalidStore(message) from error
+            raise InvalidStore(_why_not_opened(self.path, str(error))) from error
         self._prepare()
 
     def _prepare(self) -> None:
@@ -60,11 +66,19 @@ class Store:
         ((version,),) = self.rows("select value from meta where key = 'schema_version'")
         if version != SCHEMA_VERSION:
             self.close()
-            message = f"{self.path} was written with schema {version}; this kit reads {SCHEMA_VERSION}: load the logs anew"
+            message = (
+                f"{self.path} was written with schema {version}; this kit reads {SCHEMA_VERSION}: load the logs anew"
+            )
             raise InvalidStore(message)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
     def rows(self, sql: str, params: dict[str, Any] | list[Any] | None = None) -> list[tuple[Any, ...]]:
-        """Run one statement and return all its rows as tuples."""
+        """Run one statement and return all its rows as tuples; for instants use `frame`, which keeps their zone."""
         cursor = self.connection.execute(sql, params) if params is not None else self.connection.execute(sql)
         return cursor.fetchall()
 
@@ -75,7 +89,8 @@ class Store:
     def frame(self, sql: str, params: dict[str, Any] | None = None) -> pl.DataFrame:
         """Run one statement and return a polars frame; instants are tz-aware UTC microseconds."""
         relation = self.connection.sql(sql, params=params) if params else self.connection.sql(sql)
-        return relation.pl()
+        frame: pl.DataFrame = relation.pl()
+        return frame
 
     def query(self, name: str, **params: Any) -> pl.DataFrame:
         """Run ``sql/<name>.sql`` and return a polars frame with the columns the file declares."""
@@ -83,7 +98,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of the statements inside happen, or none."""
+        """All of the statements inside happen, or, after any error or interrupt, none."""
         self.connection.execute("begin transaction")
         try:
             yield
@@ -95,3 +110,23 @@ class Store:
     def close(self) -> None:
         """Close the file."""
         self.connection.close()
+
+
+def _is_duckdb(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(12)[8:] == b"DUCK"
+
+
+def _why_not_opened(path: Path | None, error: str) -> str:
+    if path is not None and path.is_dir():
+        return f"{path} is a directory; name a file in it, for example {path / 'incident.duckdb'}"
+    if path is not None and not path.parent.is_dir():
+        return f"{path} cannot be made: there is no folder {path.parent}"
+    holder = re.search(r"held in (.+?) \(PID (\d+)\)", error)
+    if holder:
+        program = Path(holder[1]).name
+        return (
+            f"{path} is open in another process ({program}, PID {holder[2]}); one process at a time can have it:"
+            " close it there, or shut down that notebook's kernel"
+        )
+    return f"{path} cannot be opened as an incident file: {error.splitlines()[0]}"
