@@ -3,13 +3,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
 
 from incident_kit.errors import InvalidStore, NoSuchItem
 from incident_kit.store import Store, statement
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
-"""The kit's own format: the columns of its tables, in CSV, NDJSON, JSON or Parquet; typed without a detour through JSON."""
+# ruff: noqa: S608 - identifiers are the kit's own, or quoted
+"""The kit's own format: the columns of its tables, in CSV, NDJSON, JSON or Parquet, typed column by column."""
 
 from __future__ import annotations
 
@@ -50,6 +51,8 @@ ALLOWED = {
 # what a column is where the file does not have it or leaves it empty
 DEFAULTS = {
     ("attempts", "kind"): "'call'",
+    ("attempts", "done_at"): "sent_at + to_milliseconds(latency_ms)",
+    ("attempts", "latency_ms"): "round((epoch_us(done_at) - epoch_us(sent_at)) / 1000)::bigint",
     ("requests", "is_fallback"): "served <> requested",
     (
         "feedback",
@@ -106,25 +109,22 @@ def canonical_formats() -> tuple[Format, ...]:
 
 
 def typed(records: Records, table: str, *, wanted: Mapping[str, str], connection: duckdb.DuckDBPyConnection) -> str:
-    """Return SQL that reads the records as rows of a table: line, reject, and the wanted columns that the file has.
+    """Return SQL that reads the records as rows of a table: reject, and the wanted columns that the file has.
 
     Its parameters are those of the records, ``$zone`` and, for JSON, ``$own_paths``. A value that does not cast
     gives a reason in ``reject`` that names the column and the value.
     """
     raw, present = _located(records, wanted, connection)
-    cast = [f"{_cast(column)} as {quoted(column.name)}" for column in present]
-    cast += [f"{column.source}::varchar as {quoted('given ' + column.name)}" for column in present if _may_fail(column)]
-    here = {column.name for column in present}
-    chosen = [_with_default(column, table) for column in present]
-    chosen += [
-        f"{DEFAULTS[table, name]} as {quoted(name)}"
-        for name in wanted
-        if (table, name) in DEFAULTS and name not in here
+    here = {column.name: column for column in present}
+    cast = [
+        f"{_cast(here[name]) if name in here else f'null::{kind}'} as {quoted(name)}" for name, kind in wanted.items()
     ]
+    cast += [f"{column.source}::varchar as {quoted('given ' + column.name)}" for column in present if _may_fail(column)]
+    chosen = [_with_default(name, table) for name in wanted]
     reasons = " ".join(reason for column in present for reason in _reasons(column, table))
     return (
-        f"with raw as ({raw}), cast_rows as (select line, {', '.join(cast)} from raw) "
-        f"select line, case {reasons} end as reject, {', '.join(chosen)} from cast_rows"
+        f"with raw as ({raw}), cast_rows as (select {', '.join(cast)} from raw) "
+        f"select case {reasons} end as reject, {', '.join(chosen)} from cast_rows"
     )
 
 
@@ -138,7 +138,8 @@ def epoch_units(records: Records, *, wanted: Mapping[str, str], connection: duck
     if not times:
         return None
     units = ", ".join(f"epoch_unit({column.source}::varchar)" for column in times)
-    return f"select distinct unit from (select unnest([{units}]) as unit from ({raw})) where unit is not null order by unit"
+    listed = f"select unnest([{units}]) as unit from ({raw})"
+    return f"select distinct unit from ({listed}) where unit is not null order by unit"
 
 
 def _located(
@@ -148,11 +149,11 @@ def _located(
         described = connection.execute(f"describe {records.rows}", records.params).fetchall()
         types = {row[0]: row[1] for row in described}
         present = [Column(name, kind, quoted(name), types[name]) for name, kind in wanted.items() if name in types]
-        return f"select row_number() over () as line, * from ({records.rows})", present
+        return f"select * from ({records.rows})", present
     numbered = enumerate(wanted.items(), start=1)
     present = [Column(name, kind, f"v[{number}]", "VARCHAR") for number, (name, kind) in numbered]
     return (
-        f"select row_number() over () as line, json_extract_string(record, $own_paths) as v from ({records.objects})",
+        f"select json_extract_string(record, $own_paths) as v from ({records.objects})",
         present,
     )
 
@@ -179,9 +180,9 @@ def _cast(column: Column) -> str:
     return f"try_cast({source} as {column.type})"
 
 
-def _with_default(column: Column, table: str) -> str:
-    name, default = quoted(column.name), DEFAULTS.get((table, column.name))
-    return f"coalesce({name}, {default}) as {name}" if default else name
+def _with_default(name: str, table: str) -> str:
+    default = DEFAULTS.get((table, name))
+    return f"coalesce({quoted(name)}, {default}) as {quoted(name)}" if default else quoted(name)
 
 
 def _reasons(column: Column, table: str) -> list[str]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import duckdb
+
 from incident_kit.errors import UnknownFormat, UnreadableFile, did_you_mean
-from incident_kit.sources.files import SAMPLES, LogFile
+from incident_kit.sources.files import LONGEST_RECORD, SAMPLES, LogFile
 from incident_kit.sources.records import Records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-    import duckdb
 
     from incident_kit.sources.formats import Format
 
@@ -28,24 +29,30 @@ def sampled(file: LogFile, connection: duckdb.DuckDBPyConnection) -> LogFile:
     UnreadableFile
         DuckDB cannot read the file.
     """
-    import json
-
-    import duckdb
-
-    if file.samples or file.kind in {"lines", "csv"}:
+    if file.kind in {"lines", "csv"}:
         return file
-    records = Records(file)
-    for attempt in (records, replace(records, longest=1 << 28)):
-        try:
-            rows = connection.execute(f"{attempt.objects} limit {SAMPLES}", attempt.params).fetchall()
-        except duckdb.Error as error:
-            reason = str(error).splitlines()[0].split(": ", 1)[-1]
-            if "maximum_object_size" in reason and attempt is records:
-                continue
-            raise UnreadableFile(f"{file.shown} cannot be read as {_KINDS[file.kind]}: {reason}") from error
-        values = [json.loads(text) for (text,) in rows if text]
-        return replace(file, samples=tuple(value for value in values if isinstance(value, dict)))
-    return file
+    try:
+        rows = _first(Records(file), connection)
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0].split(": ", 1)[-1]
+        raise UnreadableFile(f"{file.shown} cannot be read as {_KINDS[file.kind]}: {reason}") from error
+    values = [json.loads(text) for (text,) in rows if text]
+    samples = tuple(value for value in values if isinstance(value, dict))
+    if file.kind == "parquet":
+        names = connection.execute(f"describe {Records(file).rows}", Records(file).params).fetchall()
+        return replace(file, columns=tuple(row[0] for row in names), samples=samples)
+    if not samples:
+        raise UnreadableFile(f"{file.shown} holds no records")
+    return replace(file, samples=samples)
+
+
+def _first(records: Records, connection: duckdb.DuckDBPyConnection) -> list[tuple[str]]:
+    try:
+        return connection.execute(f"{records.objects} limit {SAMPLES}", records.params).fetchall()
+    except duckdb.InvalidInputException as error:
+        if "maximum_object_size" not in str(error) or records.longest == LONGEST_RECORD:
+            raise
+        return _first(replace(records, longest=LONGEST_RECORD), connection)
 
 
 _KINDS = {"array": "a JSON array", "page": "JSON", "parquet": "Parquet", "csv": "CSV", "lines": "NDJSON"}
@@ -59,7 +66,9 @@ def recognised(file: LogFile, formats: Sequence[Format]) -> tuple[LogFile, Forma
     UnknownFormat
         No format matches, or two match equally well.
     """
-    for member, records in ((file.member, file.samples), *_members(file)):
+    # a table without rows still has its columns
+    samples = file.samples or (dict.fromkeys(file.columns),)
+    for member, records in ((file.member, samples), *_members(file)):
         found = _best(records, formats)
         if len(found) == 1:
             return replace(file, member=member, samples=tuple(records)), found[0]
@@ -103,6 +112,7 @@ def _not_recognised(file: LogFile, formats: Sequence[Format]) -> str:
     hints = {key: did_you_mean(key, {want for item in formats for want in item.detect}) for key in keys[:SHOWN_KEYS]}
     hint = next((f"; {key!r}{text}" for key, text in hints.items() if text and not text.endswith(f"{key!r}?)")), "")
     return (
-        f"{file.shown} is in no known format: its first records have the keys {shown or '(none)'}{hint}. Sources are {names}. "
-        "Say source=..., map your columns with columns={'latency_ms': 'duration'}, or write a .sql file and pass its path as source"
+        f"{file.shown} is in no known format: its first records have the keys {shown or '(none)'}{hint}. "
+        f"Sources are {names}. Say source=..., map your columns with columns={{'latency_ms': 'duration'}}, "
+        "or write a .sql file and pass its path as source"
     )

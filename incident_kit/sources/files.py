@@ -12,7 +12,7 @@ import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from incident_kit.errors import UnreadableFile, did_you_mean
 
@@ -23,13 +23,15 @@ LONGEST_RECORD = 256 * 1024 * 1024
 SAMPLES = 20
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _FOREIGN = {b"PK\x03\x04": "a zip archive", b"BZh": "a bzip2 file", b"\xfd7zXZ": "an xz file", b"DUCK": "a DuckDB file"}
+_GLOB = "*?["
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
+EACH = "$[*]"  # the member of a file whose every line is a list
 BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
 class LogFile:
-    """A readable file: ``kind`` is lines, array, page, csv or parquet; ``member`` is where in a page its records are."""
+    """A readable file: ``kind`` is lines, array, page, csv or parquet; ``member`` is the place of a page's records."""
 
     path: Path
     shown: str
@@ -46,6 +48,14 @@ class LogFile:
         """Return the hash of the file as it lies on disk."""
         with self.path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
+
+    def linked(self, folder: Path) -> LogFile:
+        """Return the file under a name in ``folder`` where DuckDB would take its own name for a glob."""
+        if not any(character in str(self.path) for character in _GLOB):
+            return self
+        link = folder / "linked"
+        link.symlink_to(self.path.resolve())
+        return replace(self, path=link)
 
     def renamed(self, columns: Mapping[str, str]) -> LogFile:
         """Return the file with its columns under the kit's names; ``columns`` maps the kit's name to the file's.
@@ -92,7 +102,7 @@ def expand(path: str | Path | Sequence[str | Path]) -> list[Path]:
         raise UnreadableFile(f"{path} is a directory; name its files, for example {plain / '*.ndjson.gz'}")
     if plain.exists():
         return [plain]
-    if not any(character in str(path) for character in "*?["):
+    if not any(character in str(path) for character in _GLOB):
         raise UnreadableFile(f"{path} does not exist")
     found = sorted(Path(name) for name in glob.glob(str(plain), recursive=True) if Path(name).is_file())  # noqa: PTH207 - absolute and ** patterns
     if not found:
@@ -105,13 +115,13 @@ def opened(path: Path, compression: str) -> Iterator[IO[bytes]]:
     """Open a file for reading, unpacked; damage shows as UnreadableFile."""
     try:
         if compression == "zstd":
-            import pyarrow as pa
+            import pyarrow as pa  # type: ignore[import-untyped]
 
             with pa.input_stream(str(path), compression="zstd") as packed, io.BufferedReader(packed) as stream:
                 yield stream
         elif compression == "gzip":
-            with gzip.open(path, "rb") as stream:
-                yield stream
+            with gzip.open(path, "rb") as unpacked:
+                yield cast("IO[bytes]", unpacked)
         else:
             with path.open("rb") as stream:
                 yield stream
@@ -170,7 +180,7 @@ def _recognise(file: LogFile, head: list[bytes]) -> LogFile:
         lists = [value for value in values if isinstance(value, list)]
         if len(lists) > 1:
             return of_kind(
-                "lines", member="$[*]", samples=tuple(row for rows in lists for row in rows if isinstance(row, dict))
+                "lines", member=EACH, samples=tuple(row for rows in lists for row in rows if isinstance(row, dict))
             )
         return of_kind("array")
     if records:

@@ -14,12 +14,13 @@ from incident_kit.errors import UnknownFormat, did_you_mean
 
 LABELS = ("intent", "ticket_id", "conversation_id", "channel")
 QUESTIONS = ("waits", "errors", "tools", "overrides", "tickets", "sla", "fidelity", "intents")
+ANSWERS = ("yes", "lower bound", "no")
 FOLDERS = ("gateway", "helpdesk", "feedback")
 
 
 @dataclass(frozen=True)
 class Format:
-    """One kind of file: how it is recognised, where its labels are, what it can ever answer, and the SQL that maps it."""
+    """One kind of file: how it is recognised, where its labels are, what it can answer, and the SQL that maps it."""
 
     name: str
     title: str
@@ -28,6 +29,7 @@ class Format:
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     answers: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    one_to_one: bool = False
     hints: Mapping[str, str] = field(default_factory=dict)
     parameters: frozenset[str] = frozenset()
     sql: str = ""
@@ -57,8 +59,8 @@ class Format:
                 raise UnknownFormat(
                     f"tags[{name!r}] must be a pattern with one group, such as '^{name}:(.+)$', not {pattern!r}"
                 )
-        paths = {name: tuple(value) for name, value in (labels or {}).items()}
-        return replace(self, labels={**self.labels, **paths}, tags={**self.tags, **(tags or {})})
+        given = {name: tuple(value) for name, value in (labels or {}).items()}
+        return replace(self, labels={**self.labels, **given}, tags={**self.tags, **(tags or {})})
 
     def arguments(self, *, zone: str | None) -> dict[str, Any]:
         """Return the values of the parameters that the SQL declares."""
@@ -111,6 +113,9 @@ def parse_format(text: str, *, where: str) -> Format:
         raise UnknownFormat(f"{where}: the description is not YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(described, dict) or not {"name", "table"} <= described.keys():
         raise UnknownFormat(f"{where}: the description needs at least 'name' and 'table'")
+    unknown = [question for question in (described.get("answers") or {}) if question not in QUESTIONS]
+    if unknown:
+        raise UnknownFormat(f"{where}: there is no question {unknown[0]!r}{did_you_mean(unknown[0], QUESTIONS)}")
     declared = next((line for line in comments if line.startswith("parameters:")), "")
     return Format(
         name=str(described["name"]),
@@ -120,6 +125,7 @@ def parse_format(text: str, *, where: str) -> Format:
         labels={name: tuple(paths) for name, paths in (described.get("labels") or {}).items()},
         tags=dict(described.get("tags") or {}),
         answers={question: _answer(text, where=where) for question, text in (described.get("answers") or {}).items()},
+        one_to_one=bool(described.get("one_to_one", False)),
         hints={question: str(text) for question, text in (described.get("hints") or {}).items()},
         parameters=frozenset(re.findall(r"\$(\w+)", declared)),
         sql=text,
@@ -128,7 +134,7 @@ def parse_format(text: str, *, where: str) -> Format:
 
 def _answer(text: str, *, where: str) -> tuple[str, str]:
     answer, _, why = str(text).partition(":")
-    if answer not in {"yes", "lower bound", "no"} or not why.strip():
+    if answer not in ANSWERS or not why.strip():
         raise UnknownFormat(
             f"{where}: an answer reads 'yes: why', 'lower bound: why' or 'no: what to switch on', not {text!r}"
         )
@@ -162,5 +168,6 @@ def named_format(name: str, known: Sequence[Format]) -> Format:
             raise UnknownFormat(f"the format file {name} cannot be read: {error.strerror}") from error
     names = [item.name for item in known]
     raise UnknownFormat(
-        f"there is no source {name!r}{did_you_mean(name, names)}; sources are {', '.join(names)}, or a .sql file of yours"
+        f"there is no source {name!r}{did_you_mean(name, names)}; sources are"
+        f" {', '.join(dict.fromkeys(names))}, or a .sql file of yours"
     )

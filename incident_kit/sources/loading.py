@@ -1,35 +1,29 @@
-"""`load`: files into the incident's tables, in one transaction, every row loaded, rejected or counted as a duplicate."""
+# ruff: noqa: S608 - every identifier is a column of the kit's own tables
+"""`load`: files into the incident's tables, in one transaction; every row is loaded, rejected or a duplicate."""
 
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from incident_kit.errors import InvalidRows, UnknownFormat
+from incident_kit.errors import UnknownFormat
 from incident_kit.sources import canonical, verdict
 from incident_kit.sources.detection import placed, recognised, sampled
 from incident_kit.sources.files import LogFile, expand, inspect
 from incident_kit.sources.formats import Format, named_format, vendor_formats
-from incident_kit.sources.records import Records
+from incident_kit.sources.judging import FACTS, counted, judge
+from incident_kit.sources.records import Records, quoted
 from incident_kit.sources.report import FileLoad, LoadReport
 from incident_kit.sources.rollup import roll_up
 from incident_kit.sources.staging import Staged, prepare, stage
-from incident_kit.store import statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from incident_kit.store import Store
-
-FACTS = (
-    "spans_request", "rows_stated", "fallbacks", "conversation_id", "ticket_id", "intent", "channel", "requested",
-    "is_fallback", "stream", "labels", "calls_made", "tool_results",
-)  # fmt: skip
-DERIVED = ("tool_errors", "tool_result_at", "latency_ms", "spans_request")
 
 
 def formats() -> tuple[Format, ...]:
@@ -37,7 +31,7 @@ def formats() -> tuple[Format, ...]:
     return (*canonical.canonical_formats(), *vendor_formats())
 
 
-def load(
+def load(  # noqa: PLR0913 - one verb, and every option of it has a default
     store: Store,
     path: str | Path | Sequence[str | Path],
     *,
@@ -91,13 +85,13 @@ def load(
                 if known is not None:
                     work.append(known)
                     continue
-                file, chosen = _recognise(store, file, source=source, columns=columns or {})
+                sub = Path(folder) / str(number)
+                sub.mkdir()
+                file, chosen = _recognise(store, file.linked(sub), source=source, columns=columns or {})
                 if chosen.name == canonical.NAME and (labels or tags):
                     raise UnknownFormat(
                         f"{file.shown} has the kit's own columns: map them with columns=, not labels= or tags="
                     )
-                sub = Path(folder) / str(number)
-                sub.mkdir()
                 item = Staged(f"staged_{number}", file, chosen.relabelled(labels, tags), Records(file), sha256)
                 work.append(stage(store, item, folder=sub, zone=zone, columns=columns or {}))
             with store.transaction():
@@ -110,7 +104,8 @@ def load(
 def _known(store: Store, file: LogFile, *, sha256: str, source: str | None) -> FileLoad | None:
     # the same bytes again: every row is a duplicate, and nobody needs to read them
     found = store.rows(
-        "select load_id, source, rows_read from loads where sha256 = $1 and rows_loaded > 0 and source = coalesce($2, source) limit 1",
+        "select load_id, source, rows_read from loads"
+        " where sha256 = $1 and rows_loaded > 0 and source = coalesce($2, source) limit 1",
         [sha256, source],
     )
     if not found:
@@ -148,91 +143,28 @@ def _insert_all(store: Store, work: list[Staged | FileLoad], *, tell: Callable[[
 
 
 def _insert(store: Store, item: Staged, load_id: int) -> FileLoad:
-    run = store.connection.execute
     table = item.format.table
-    run(f"create or replace temp view staged as select * from {item.table}")
-    run("create or replace temp table judged (line bigint, outcome varchar, reason varchar)")
-    _judge(store, item)
-    done = _record(store, _counted(store, item, load_id))
+    judge(store, item)
+    done = _record(store, counted(store, item, load_id))
     _record_rejects(store, item, load_id)
-    names = [row[0] for row in store.rows("describe staged") if row[0] not in {"line", "reject"}]
-    kept = "from staged where line not in (select line from judged)"
+    names = [row[0] for row in store.rows("describe staged") if row[0] not in {"row_no", "line", "reject"}]
+    kept = "from staged where row_no not in (select row_no from judged)"
+    values = {"load_id": load_id, "source": item.format.name}
     if table == "attempts":
-        own = ", ".join(name for name in names if name not in FACTS)
-        run(f"insert into attempts by name select {own}, $1 as load_id {kept}", [load_id])
-        facts = f"request_id, attempt_id, seq, sent_at as began_at, {', '.join(FACTS)}"
-        run(
-            f"insert into request_facts by name select {facts}, $1 as source, $2 as load_id {kept}",
-            [item.format.name, load_id],
-        )
+        own = ", ".join(quoted(name) for name in names if name not in FACTS)
+        store.run(f"insert into attempts by name select {own}, $load_id as load_id {kept}", {"load_id": load_id})
+        facts = f"request_id, attempt_id, seq, sent_at as began_at, {', '.join(FACTS)}, $source as source"
+        store.run(f"insert into request_facts by name select {facts}, $load_id as load_id {kept}", values)
     else:
         if table == "requests":
-            run(f"delete from requests where load_id is null and request_id in (select request_id {kept})")
-        run(f"insert into {table} by name select {', '.join(map(_quote, names))}, $1 as load_id {kept}", [load_id])
+            # a row of a requests file wins over what attempts said of it
+            store.run(f"delete from requests where load_id is null and request_id in (select request_id {kept})")
+        own = ", ".join(quoted(name) for name in names)
+        store.run(f"insert into {table} by name select {own}, $load_id as load_id {kept}", {"load_id": load_id})
     if done.rows_loaded:
         roll_up(store, table, load_id)
         verdict.record(store, item.format, load_id)
     return done
-
-
-def _quote(name: str) -> str:
-    return f'"{name}"'
-
-
-def _judge(store: Store, item: Staged) -> None:
-    run = store.connection.execute
-    table = item.format.table
-    run("insert into judged select line, 'rejected', reject from staged where reject is not null")
-    if table == "attempts":
-        run(f"insert into judged {statement('load_elsewhere')}", {"source": item.format.name})
-    # an id of several columns is one text; 31 is the unit separator
-    keys = [_quote(name) for name in canonical.KEYS[table]]
-    key = (
-        keys[0]
-        if len(keys) == 1
-        else f"concat_ws(chr(31), {', '.join(f'coalesce({name}::varchar, chr(0))' for name in keys)})"
-    )
-    names = [row[0] for row in store.rows("describe staged") if row[0] not in {"line", "reject", *DERIVED}]
-    content = f"hash({', '.join(map(_quote, names))})"
-    stored = f"select {key} as key, {content} as content from {table}"
-    if table == "attempts":
-        sides = {name: f"f.{name}" if name in FACTS else f"a.{name}" for name in names}
-        sides |= {"sent_at": "f.began_at", "seq": "f.seq"}
-        stored_key = "concat_ws(chr(31), f.request_id, f.attempt_id)"
-        key = "concat_ws(chr(31), request_id, attempt_id)"
-        joined = "request_facts as f join attempts as a on a.request_id = f.request_id and a.attempt_id = f.attempt_id"
-        stored = f"select {stored_key} as key, hash({', '.join(sides.values())}) as content from {joined}"
-    elif table == "requests":
-        stored += " where load_id is not null"
-    run(f"create or replace temp view stored as {stored}")
-    run(
-        f"create or replace temp view candidates as select line, {key} as key, {content} as content from staged"
-        " where line not in (select line from judged)"
-    )
-    run(f"insert into judged {statement('load_judge')}")
-
-
-def _counted(store: Store, item: Staged, load_id: int) -> FileLoad:
-    ((rows,),) = store.rows("select count(*) from staged")
-    judged = store.rows("select outcome, reason, count(*) from judged group by all")
-    bad = Counter(reason for _, reason in item.records.bad)
-    rejected = Counter({reason: count for outcome, reason, count in judged if outcome == "rejected"}) + bad
-    duplicate = {reason: count for outcome, reason, count in judged if outcome == "duplicate"}
-    read = rows + bad.total()
-    if read and rejected.total() == read:
-        shown = "; ".join(f"{count:,} x {reason}" for reason, count in rejected.most_common(3))
-        raise InvalidRows(f"no row of {item.file.shown} can be used as {item.format.name}: {shown}")
-    return FileLoad(
-        load_id=load_id,
-        source=item.format.name,
-        path=item.file.shown,
-        rows_read=read,
-        rows_loaded=read - rejected.total() - sum(duplicate.values()),
-        rows_duplicate=sum(duplicate.values()),
-        rows_rejected=rejected.total(),
-        sha256=item.sha256,
-        reasons={**rejected, **duplicate},
-    )
 
 
 def _record(store: Store, done: FileLoad) -> FileLoad:
@@ -251,10 +183,10 @@ def _record(store: Store, done: FileLoad) -> FileLoad:
 def _record_rejects(store: Store, item: Staged, load_id: int) -> None:
     import polars as pl
 
-    keys = ", ".join(f"{_quote(name)} := s.{_quote(name)}" for name in canonical.KEYS[item.format.table])
+    keys = ", ".join(f"{quoted(name)} := s.{quoted(name)}" for name in canonical.KEYS[item.format.table])
     found = store.rows(
-        f"select j.line, j.reason, left(to_json(struct_pack({keys}))::varchar, 200) from judged as j"
-        " join staged as s on s.line = j.line where j.outcome = 'rejected' order by j.line"
+        f"select coalesce(s.line, s.row_no + 1), j.reason, left(to_json(struct_pack({keys}))::varchar, 200)"
+        " from judged as j join staged as s on s.row_no = j.row_no where j.outcome = 'rejected' order by j.row_no"
     )
     rows = [(load_id, item.records.line(line), reason, record) for line, reason, record in found]
     rows += [(load_id, line, reason, None) for line, reason in item.records.bad]

@@ -25,19 +25,17 @@ create or replace temp macro instant(value, zone) as case
   when isfinite(try_cast(value as timestamptz)) then try_cast(value as timestamptz)
 end;
 
--- one flat JSON object of what else a product put on a request: short plain values only, nothing that may be a secret,
--- no key in `known`; later objects win
+-- one flat JSON object of what else a product put on a request: short plain values only, nothing that may be a secret;
+-- later objects win; `known` is a JSON object whose keys are left out
 create or replace temp macro plain_labels(first_object, second_object, third_object, known) as (
   nullif(
     to_json(map_from_entries(list_filter(
       map_entries(try_cast(
-        json_merge_patch(
-          coalesce(try_cast(first_object as json), '{}'), coalesce(try_cast(second_object as json), '{}'),
-          coalesce(try_cast(third_object as json), '{}'), '{"headers": null, "tags": null}'
-        ) as map(varchar, json)
+        -- what is known goes first: the fewer keys, the cheaper the map
+        try(json_merge_patch(coalesce(first_object, '{}'), coalesce(second_object, '{}'), coalesce(third_object, '{}'), known))
+        as map(varchar, json)
       )),
       lambda e: left(e.value::varchar, 1) not in ('{', '[', 'n') and length(e.value::varchar) <= 200
-        and not list_contains(known, e.key)
         and not regexp_matches(e.key, '(?i)auth|token|secret|cookie|key|passw|^x-litellm-|^x-stainless-')
     )))::varchar,
     '{}'

@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - identifiers are quoted
 """Records: the rows of a log file as a relation DuckDB can read, and the lines that are not records."""
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from incident_kit.errors import UnreadableFile
-from incident_kit.sources.files import BOM, LONGEST_RECORD, LogFile, opened
+from incident_kit.sources.files import BOM, EACH, LONGEST_RECORD, LogFile, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,12 +70,15 @@ class Records:
             )
         read += "compression = $file_compression, maximum_object_size = $file_longest)"
         if self.file.member:
-            return f"select unnest(json_extract(json, $file_member)) as record from {read}"
+            # a line that is no list is itself the record: nothing may vanish
+            listed = "case when json_type(json) = 'ARRAY' then json_extract(json, $file_member) else [json] end"
+            inner = listed if self.file.member == EACH else "json_extract(json, $file_member)"
+            return f"select unnest({inner}) as record from {read}"
         return f"select json as record from {read}"
 
     def line(self, ordinal: int) -> int:
-        """Return the line (of a CSV or NDJSON file; else the number) of the record read as the ``ordinal``-th, from 1."""
-        if self.lines is not None:
+        """Return the line of the ``ordinal``-th record, from 1; of a JSON or Parquet file its number."""
+        if self.lines is not None and not self.file.member:
             return self.lines[ordinal - 1]
         return ordinal + (self.file.kind == "csv")
 

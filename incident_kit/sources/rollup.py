@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - statements of this package inside one another
 """Rolled up: the rows that follow from other rows, made anew after each load so that their order does not matter."""
 
 from __future__ import annotations
@@ -36,16 +37,16 @@ def _roll_up_requests(store: Store, load_id: int) -> None:
 
 
 def _roll_up_sla(store: Store, load_id: int) -> None:
+    instance = "(ticket_id, metric, instance_no)"
     store.run(f"create or replace temp table touched as {statement('load_touched_sla')}", {"load_id": load_id})
     # what was the first start of an instance may, with an older file loaded later, be its second
     store.run(
-        f"update sla_events set type = r.type from ({statement('roll_sla_events')}) as r where r.ticket_id = sla_events.ticket_id"
-        " and r.metric = sla_events.metric and r.instance_no = sla_events.instance_no and r.seq = sla_events.seq"
+        f"update sla_events set type = r.type from ({statement('roll_sla_events')}) as r"
+        " where r.ticket_id = sla_events.ticket_id and r.metric = sla_events.metric"
+        " and r.instance_no = sla_events.instance_no and r.seq = sla_events.seq"
     )
-    store.run(
-        "delete from sla where load_id is null and (ticket_id, metric, instance_no) in (select (ticket_id, metric, instance_no) from touched)"
-    )
+    store.run(f"delete from sla where load_id is null and {instance} in (select {instance} from touched)")
     store.run(
         f"insert into sla by name select * from ({statement('roll_sla')})"
-        " where (ticket_id, metric, instance_no) not in (select (ticket_id, metric, instance_no) from sla where load_id is not null)"
+        f" where {instance} not in (select {instance} from sla where load_id is not null)"
     )

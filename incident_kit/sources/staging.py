@@ -1,4 +1,5 @@
-"""Staged: a file's rows as the kit's columns in a temporary table, each with its line and, if it cannot be used, why."""
+# ruff: noqa: S608 - identifiers are the kit's own, or quoted
+"""Staged: a file's rows as the kit's columns in a temporary table; a row that cannot be used says why."""
 
 from __future__ import annotations
 
@@ -8,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from incident_kit.errors import InvalidRows, UnknownFormat, UnreadableFile
+from incident_kit.errors import InvalidRows, UnknownFormat, UnreadableFile, did_you_mean
 from incident_kit.sources import canonical
-from incident_kit.sources.records import LONGEST_RECORD, Records
+from incident_kit.sources.files import LONGEST_RECORD
+from incident_kit.sources.records import Records, quoted
 from incident_kit.store import statement
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from incident_kit.sources.formats import Format
     from incident_kit.store import Store
 
+ONLY_VENDOR = ("line", "reject", "spans_request", "rows_stated", "fallbacks")
 _MISTAKES = (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException, duckdb.SyntaxException)
 
 
@@ -53,7 +56,6 @@ def stage(store: Store, staged: Staged, *, folder: Path, zone: str | None, colum
     InvalidRows
         Times have no zone and none was given, or epoch numbers of several units are mixed.
     """
-    staged = replace(staged, records=Records(_readable(staged.file, folder)))
     if staged.file.marked:
         staged = replace(staged, records=staged.records.cleaned(folder))
     staged = _fill(store, staged, folder=folder, zone=zone, columns=columns)
@@ -63,15 +65,6 @@ def stage(store: Store, staged: Staged, *, folder: Path, zone: str | None, colum
         staged = _fill(store, staged, folder=folder, zone=zone, columns=columns)
     _refuse_zoneless(store, staged)
     return staged
-
-
-def _readable(file: LogFile, folder: Path) -> LogFile:
-    # DuckDB would take these characters of a file's name for a glob
-    if not any(character in str(file.path) for character in "*?["):
-        return file
-    link = folder / f"link_{abs(hash(file.path))}"
-    link.symlink_to(file.path.resolve())
-    return replace(file, path=link)
 
 
 def _fill(store: Store, staged: Staged, *, folder: Path, zone: str | None, columns: Mapping[str, str]) -> Staged:
@@ -102,20 +95,30 @@ def _longer(staged: Staged) -> Staged:
 
 def _insert(store: Store, staged: Staged, *, zone: str | None, columns: Mapping[str, str]) -> None:
     run = store.connection.execute
-    run(f"drop table if exists {staged.table}")
-    run(f"create temp table {staged.table} as {_shape(staged.format.table)}")
+    shape = {row[0]: row[1] for row in store.rows(f"describe {_shape(staged.format.table)}")}
     params: dict[str, Any] = dict(staged.records.params)
     if staged.format.name == canonical.NAME:
-        wanted = _loadable(store, staged)
+        # not the columns that only a vendor format can fill
+        wanted = {name: kind for name, kind in shape.items() if name not in ONLY_VENDOR and "STRUCT" not in kind}
         sql = canonical.typed(staged.records, staged.format.table, wanted=wanted, connection=store.connection)
         own = {"own_paths": canonical.json_paths(wanted, columns=columns)}
         _refuse_mixed_units(store, staged, wanted=wanted, params=params | own)
         params |= {name: value for name, value in {**own, "zone": zone}.items() if f"${name}" in sql}
     else:
-        raw = f"select row_number() over () as line, record from ({staged.records.objects})"
+        # numbering the records takes a single thread: where there is one row per record, the row's own number will do
+        line = "null::bigint" if staged.format.one_to_one else "row_number() over ()"
+        raw = f"select {line} as line, record from ({staged.records.objects})"
         sql = f"with raw as ({raw}) select * from (\n{staged.format.sql}\n)"
         params |= staged.format.arguments(zone=zone)
-    run(f"insert into {staged.table} by name select * from ({sql})", params)
+    given = {row[0] for row in store.rows(f"describe {sql}", params)}
+    unknown = sorted(given - shape.keys())
+    if unknown:
+        raise UnknownFormat(
+            f"the format {staged.format.name} gives a column {unknown[0]!r}{did_you_mean(unknown[0], shape)};"
+            f" {staged.format.table} takes {', '.join(name for name in shape if name != 'row_no')}"
+        )
+    cast = [f"{quoted(name) if name in given else 'null'}::{kind} as {quoted(name)}" for name, kind in shape.items()]
+    run(f"create or replace temp table {staged.table} as select {', '.join(cast)} from ({sql})", params)
 
 
 def _refuse_mixed_units(store: Store, staged: Staged, *, wanted: Mapping[str, str], params: Mapping[str, Any]) -> None:
@@ -131,7 +134,7 @@ def _refuse_mixed_units(store: Store, staged: Staged, *, wanted: Mapping[str, st
     units = [unit for (unit,) in store.rows(sql, used)]
     if len(units) > 1:
         raise InvalidRows(
-            f"{staged.file.shown} mixes epoch times in {' and '.join(units)}; write all of them in one unit, or as ISO 8601"
+            f"{staged.file.shown} mixes epoch times in {' and '.join(units)}; write them in one unit, or as ISO 8601"
         )
 
 
@@ -139,16 +142,6 @@ def _shape(table: str) -> str:
     if table == "attempts":
         return statement("load_stage_attempts")
     return f"select null::bigint as line, null::varchar as reject, * exclude (load_id) from {table} limit 0"
-
-
-def _loadable(store: Store, staged: Staged) -> dict[str, str]:
-    # not those that only a vendor format can fill
-    described = store.rows(f"describe {staged.table}")
-    return {
-        row[0]: row[1]
-        for row in described
-        if row[0] not in {"line", "reject", "spans_request"} and "STRUCT" not in row[1]
-    }
 
 
 def _has_rejects(store: Store, staged: Staged) -> bool:

@@ -1,8 +1,8 @@
-"""The verdict: what the loaded logs can answer, question by question, so that a missing signal never reads as a healthy one."""
+"""The verdict: what the loaded logs can answer, so that a missing signal never reads as a healthy one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from incident_kit.sources.formats import LABELS, QUESTIONS, Format
 from incident_kit.sources.report import Answer
@@ -18,7 +18,7 @@ MISSING = {
     "waits": "load the gateway's request log",
     "errors": "load a log with one row per call (LiteLLM: StandardLoggingPayload; better, OTel spans)",
     "tools": "load a log with messages and responses (LiteLLM: StandardLoggingPayload, message logging on)",
-    "overrides": "load what agents did with each suggestion (a table with suggestion_id, request_id, decided_at, decision)",
+    "overrides": "load what agents did with each suggestion (suggestion_id, request_id, decided_at, decision)",
     "tickets": "send a ticket_id with every request, and load a log that keeps it",
     "sla": "load the help desk's SLA events (Zendesk: ticket metric events)",
     "fidelity": "load a gateway log that says what was asked for and what answered",
@@ -49,7 +49,8 @@ def record(store: Store, chosen: Format, load_id: int) -> None:
 
 def coverage(store: Store, load_ids: Sequence[int]) -> dict[str, int]:
     """Return how much of what the questions need is in the rows of those loads."""
-    return store.query("load_coverage", load_ids=list(load_ids)).to_dicts()[0]
+    counts: dict[str, int] = store.query("load_coverage", load_ids=list(load_ids)).to_dicts()[0]
+    return counts
 
 
 def answers(store: Store, load_ids: Sequence[int] | None = None) -> dict[str, Answer]:
@@ -99,41 +100,19 @@ def _merged(question: str, limits: Mapping[str, tuple[str, str]]) -> Answer:
     return Answer(question, "lower bound", f"{why}; but {parts}")
 
 
-def measured(question: str, limit: Answer, seen: Mapping[str, Any], *, hint: str) -> Answer:
+def measured(question: str, limit: Answer, seen: Mapping[str, int], *, hint: str) -> Answer:
     """Return the answer that the data leaves of a format's limit."""
     if limit.answer == "no":
         return limit
-
-    def no(why: str) -> Answer:
-        return Answer(question, "no", f"{why}; {hint}" if hint else why)
-
-    def at_most(why: str) -> Answer:
-        return Answer(question, "lower bound", why if limit.answer == "yes" else f"{limit.why}; {why}")
-
-    requests = seen["requests"]
     if question in _ALWAYS:
-        return _shared(question, seen, hint=hint)
-    if question == "waits":
-        if not seen["with_wait"]:
-            return no("no request has a wait")
-        if limit.answer == "yes" and seen["with_exact_wait"] < seen["with_wait"]:
-            return at_most("waits are taken from the first to the last logged call")
-    if question == "errors" and not seen["with_status"]:
-        return no("no request says how it ended")
-    if question == "tools":
-        return _tools(limit, seen, no=no, at_most=at_most)
-    if question == "fidelity" and (not seen["with_served"] or not seen["with_requested"]):
-        return no("the rows do not say both what was asked for and what answered")
-    if question == "overrides":
-        return _overrides(limit, seen, no=no, at_most=at_most)
-    if question == "sla" and seen["with_target"] < seen["clocks"]:
-        return at_most(f"{_share(seen['with_target'], seen['clocks'])} of the clocks carry their target")
-    if question == "sla" and not seen["clocks"]:
-        return no("no SLA policy was applied to any ticket in these rows")
-    return limit if requests or question in {"sla", "overrides"} else no("there are no requests")
+        return _labelled(question, seen, hint=hint)
+    answer, why = _LEFT[question](seen)
+    if answer == "no":
+        return Answer(question, "no", f"{why}; {hint}" if hint else why)
+    return Answer(question, answer, why) if answer == "lower bound" and limit.answer == "yes" else limit
 
 
-def _shared(question: str, seen: Mapping[str, Any], *, hint: str) -> Answer:
+def _labelled(question: str, seen: Mapping[str, int], *, hint: str) -> Answer:
     count, what = (seen["with_ticket"], "a ticket") if question == "tickets" else (seen["with_intent"], "an intent")
     share = count / seen["requests"] if seen["requests"] else 0.0
     why = f"{_share(count, seen['requests'])} of the requests carry {what}"
@@ -142,25 +121,58 @@ def _shared(question: str, seen: Mapping[str, Any], *, hint: str) -> Answer:
     return Answer(question, "lower bound" if share >= SOME else "no", f"{why}; {hint}")
 
 
-def _tools(limit: Answer, seen: Mapping[str, Any], *, no: Any, at_most: Any) -> Answer:
+def _waits(seen: Mapping[str, int]) -> tuple[str, str]:
+    if not seen["with_wait"]:
+        return "no", "no request has a wait"
+    if seen["with_exact_wait"] < seen["with_wait"]:
+        return "lower bound", "a wait is taken from the first to the last logged call"
+    return "yes", ""
+
+
+def _errors(seen: Mapping[str, int]) -> tuple[str, str]:
+    return ("yes", "") if seen["with_status"] else ("no", "no request says how it ended")
+
+
+def _fidelity(seen: Mapping[str, int]) -> tuple[str, str]:
+    known = seen["with_served"] and seen["with_requested"]
+    return ("yes", "") if known else ("no", "the rows do not say both what was asked for and what answered")
+
+
+def _tools(seen: Mapping[str, int]) -> tuple[str, str]:
     if not seen["tool_calls"]:
-        return no("there is no tool call in these rows")
-    if seen["requests_with_results"] < ENOUGH * seen["requests_with_calls"]:
-        share = _share(seen["requests_with_results"], seen["requests_with_calls"])
-        return at_most(f"what became of its tool calls is known for {share} of the requests that made any")
-    return limit
+        return "no", "there is no tool call in these rows"
+    known, made = seen["requests_with_results"], seen["requests_with_calls"]
+    if known < ENOUGH * made:
+        return (
+            "lower bound",
+            f"what became of its tool calls is known for {_share(known, made)} of the requests that made any",
+        )
+    return "yes", ""
 
 
-def _overrides(limit: Answer, seen: Mapping[str, Any], *, no: Any, at_most: Any) -> Answer:
+def _overrides(seen: Mapping[str, int]) -> tuple[str, str]:
     if not seen["decided"]:
-        return no("no suggestion was decided on")
+        return "no", "no suggestion was decided on"
     if not seen["linked"]:
-        return no("no decision names its request")
+        return "no", "no decision names its request"
     if seen["linked"] < ENOUGH * seen["decided"]:
-        return at_most(f"{_share(seen['linked'], seen['decided'])} of the decisions name their request")
+        return "lower bound", f"{_share(seen['linked'], seen['decided'])} of the decisions name their request"
     if not seen["edited"]:
-        return at_most("no answer is marked as edited: many tools count edited answers as accepted")
-    return limit
+        return "lower bound", "no answer is marked as edited: many tools count edited answers as accepted"
+    return "yes", ""
+
+
+def _sla(seen: Mapping[str, int]) -> tuple[str, str]:
+    if not seen["clocks"]:
+        return "no", "no SLA policy was applied to any ticket in these rows"
+    if seen["with_target"] < seen["clocks"]:
+        return "lower bound", f"{_share(seen['with_target'], seen['clocks'])} of the clocks carry their target"
+    return "yes", ""
+
+
+_LEFT = {
+    "waits": _waits, "errors": _errors, "tools": _tools, "overrides": _overrides, "sla": _sla, "fidelity": _fidelity,
+}  # fmt: skip
 
 
 def _share(part: int, whole: int) -> str:

@@ -1,27 +1,21 @@
--- one row per candidate (line, key, content) that is not loaded, with the reason, seen against each other and against `stored` (key, content)
+-- one row per candidate (row_no, key, content) of a contested key that is not loaded, with the reason
 -- parameters: none
--- columns: line BIGINT, outcome VARCHAR, reason VARCHAR
-with repeated as (
-  select key from candidates group by key having count(*) > 1
-  union
-  select key from stored where key in (select key from candidates)
-),
-contested as (
-  select c.line, c.key, c.content, s.content as stored
-  from candidates as c
-  left join stored as s on s.key = c.key
-  where c.key in (select key from repeated)
+-- columns: row_no BIGINT, outcome VARCHAR, reason VARCHAR
+with known as (
+  select key, content from stored where key in (select key from contested)
 ),
 ranked as (
   -- which of several contents is kept must not depend on the order of the lines
   select
-    *,
-    coalesce(stored, min(content) over (partition by key)) as kept,
-    row_number() over (partition by key, content order by line) as copy
-  from contested
+    c.row_no, c.content, known.content as stored,
+    coalesce(known.content, min(c.content) over (partition by c.key)) as kept,
+    row_number() over (partition by c.key, c.content order by c.row_no) as copy
+  from candidates as c
+  left join known on known.key = c.key
+  where c.key in (select key from contested)
 )
 select
-  line,
+  row_no,
   case when content = kept then 'duplicate' else 'rejected' end as outcome,
   case when content = kept then 'the same row again' else 'another row has the same id and other content' end as reason
 from ranked

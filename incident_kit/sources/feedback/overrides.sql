@@ -5,6 +5,7 @@
 -- name: overrides
 -- title: agents' decisions on suggestions, as a plain table (suggestion_id, ticket_id, request_id or trace_id, shown_at, decided_at, decision, edit_ratio, source, decision_rule)
 -- table: feedback
+-- one_to_one: true
 -- detect: [suggestion_id, decision, decided_at]
 -- answers:
 --   overrides: "yes: what agents did with each suggestion"

@@ -5,6 +5,7 @@
 -- name: litellm_spend
 -- title: LiteLLM_SpendLogs (Postgres table, /spend/logs, UI export)
 -- table: attempts
+-- one_to_one: true
 -- detect: [request_id, spend, startTime, endTime, model, metadata, request_tags]
 -- labels:
 --   intent:
@@ -167,5 +168,5 @@ select
   coalesce(original_group, case when fallbacks = 0 then model_group end, '') as requested,
   case when succeeded then fallbacks > 0 end as is_fallback,
   case when succeeded and kind = 'call' then streamed end as stream,
-  plain_labels(spend_labels, null, null, ['intent', 'ticket_id', 'conversation_id', 'session_id', 'trace_id', 'channel']) as labels
+  plain_labels(spend_labels, null, null, '{"intent": null, "ticket_id": null, "conversation_id": null, "session_id": null, "trace_id": null, "channel": null}') as labels
 from classified

@@ -5,6 +5,7 @@
 -- name: litellm_standard
 -- title: LiteLLM StandardLoggingPayload (custom callback, S3, GCS and generic API loggers)
 -- table: attempts
+-- one_to_one: true
 -- detect: [litellm_call_id, startTime, endTime, response_time, model_group, status, metadata]
 -- labels:
 --   intent:
@@ -178,7 +179,7 @@ select
   asked_stream as stream,
   plain_labels(
     headers, requester, spend_labels,
-    ['intent', 'ticket_id', 'conversation_id', 'session_id', 'trace_id', 'channel', 'x-intent', 'x-ticket-id', 'x-channel', 'used_client_oauth_token']
+    '{"headers": null, "tags": null, "intent": null, "ticket_id": null, "conversation_id": null, "session_id": null, "trace_id": null, "channel": null, "spend_logs_metadata": null, "used_client_oauth_token": null, "x-intent": null, "x-ticket-id": null, "x-channel": null, "x-litellm-tags": null, "x-litellm-session-id": null, "x-litellm-spend-logs-metadata": null}'
   ) as labels,
   list_transform(calls, lambda c: {
     'id': c.id,

@@ -5,6 +5,7 @@
 -- name: zendesk_events
 -- title: Zendesk ticket metric events (incremental export, as pages, an array or NDJSON)
 -- table: sla_events
+-- one_to_one: true
 -- detect: [ticket_id, metric, instance_id, type, time]
 -- answers:
 --   sla: "yes: every start, pause, breach and stop of each clock"

@@ -1,0 +1,113 @@
+# ruff: noqa: S608 - every identifier is a column of the kit's own tables
+"""Judged: which staged rows are loaded, which were there already, and which contradict a row that is kept."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from incident_kit.errors import InvalidRows
+from incident_kit.sources import canonical
+from incident_kit.sources.records import quoted
+from incident_kit.sources.report import FileLoad
+from incident_kit.store import statement
+
+if TYPE_CHECKING:
+    from incident_kit.sources.staging import Staged
+    from incident_kit.store import Store
+
+# what `request_facts` holds of a staged attempt
+FACTS = (
+    "spans_request", "rows_stated", "fallbacks", "conversation_id", "ticket_id", "intent", "channel", "requested",
+    "is_fallback", "stream", "labels", "calls_made", "tool_results",
+)  # fmt: skip
+# columns that a roll-up overwrites: they say nothing about whether two rows are the same
+_DERIVED = ("latency_ms", "tool_errors", "tool_result_at")
+# an id of several columns is compared as one text
+_SEPARATOR = "chr(31)"
+
+
+def judge(store: Store, item: Staged) -> None:
+    """Fill the temporary table `judged` with the staged rows that are not loaded, and why.
+
+    Two rows with the same id and content are one; with other content, one is kept whatever their order in the file.
+    """
+    run = store.run
+    run(f"create or replace temp view staged as select rowid as row_no, * from {item.table}")
+    run("create or replace temp table judged (row_no bigint, outcome varchar, reason varchar)")
+    run("insert into judged select row_no, 'rejected', reject from staged where reject is not null")
+    if item.format.table == "attempts":
+        run(f"insert into judged {statement('load_elsewhere')}", {"source": item.format.name})
+    here = (
+        "select row_no, {key} as key, {content} as content from staged where row_no not in (select row_no from judged)"
+    )
+    key, content = _identity(store, item)
+    run(f"create or replace temp view candidates as {here.format(key=key, content=content)}")
+    run(f"create or replace temp view stored as {_stored(store, item)}")
+    run(f"create or replace temp table contested as {statement('load_contested')}")
+    if store.rows("select 1 from contested limit 1"):
+        run(f"insert into judged {statement('load_judge')}")
+
+
+def counted(store: Store, item: Staged, load_id: int) -> FileLoad:
+    """Return the counts of a judged file.
+
+    Raises
+    ------
+    InvalidRows
+        Every row is rejected.
+    """
+    ((rows,),) = store.rows("select count(*) from staged")
+    judged = store.rows("select outcome, reason, count(*) from judged group by all")
+    bad = Counter(reason for _, reason in item.records.bad)
+    rejected = Counter({reason: count for outcome, reason, count in judged if outcome == "rejected"}) + bad
+    duplicate = {reason: count for outcome, reason, count in judged if outcome == "duplicate"}
+    read = rows + bad.total()
+    if read and rejected.total() == read:
+        shown = "; ".join(f"{count:,} x {reason}" for reason, count in rejected.most_common(3))
+        raise InvalidRows(f"no row of {item.file.shown} can be used as {item.format.name}: {shown}")
+    return FileLoad(
+        load_id=load_id,
+        source=item.format.name,
+        path=item.file.shown,
+        rows_read=read,
+        rows_loaded=read - rejected.total() - sum(duplicate.values()),
+        rows_duplicate=sum(duplicate.values()),
+        rows_rejected=rejected.total(),
+        sha256=item.sha256,
+        reasons={**rejected, **duplicate},
+    )
+
+
+def _identity(store: Store, item: Staged) -> tuple[str, str]:
+    keys = [quoted(name) for name in canonical.KEYS[item.format.table]]
+    return _joined(keys), f"hash({', '.join(_content(store, item).values())})"
+
+
+def _stored(store: Store, item: Staged) -> str:
+    table = item.format.table
+    if table != "attempts":
+        key, content = _identity(store, item)
+        return f"select {key} as key, {content} as content from {table} where load_id is not null"
+    # what was logged lies in two tables; `sent_at` there is corrected, and `seq` counted
+    sides = {name: f"f.{name}" if name in FACTS else f"a.{name}" for name in _content(store, item)}
+    sides |= {"sent_at": "f.began_at", "seq": "f.seq"}
+    content = f"hash({', '.join(sides.values())})"
+    key = _joined([f"f.{name}" for name in canonical.KEYS["attempts"]])
+    joined = "request_facts as f join attempts as a on a.request_id = f.request_id and a.attempt_id = f.attempt_id"
+    return f"select {key} as key, {content} as content from {joined}"
+
+
+def _joined(keys: list[str]) -> str:
+    if len(keys) == 1:
+        return keys[0]
+    return f"concat_ws({_SEPARATOR}, {', '.join(f'coalesce({key}::varchar, chr(0))' for key in keys)})"
+
+
+def _content(store: Store, item: Staged) -> dict[str, str]:
+    derived = _DERIVED if item.format.table == "attempts" else ()
+    names = [row[0] for row in store.rows("describe staged")]
+    said = {name: quoted(name) for name in names if name not in {"row_no", "line", "reject", *derived}}
+    if item.format.table == "sla_events":
+        said["type"] = "case type when 'resume' then 'start' when 'target_change' then 'apply' else type end"
+    return said
