@@ -93,7 +93,7 @@ _EVIDENCE = (("share_observed", "seen"), ("share_nearest", "worked out"), ("shar
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=Text(title), title_justify="left", box=None)  # type: ignore[arg-type]
     for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if i else "left", overflow="fold")
+        table.add_column(column, justify="right" if i else "left", no_wrap=i == 0, overflow="fold")
     return table
 
 
