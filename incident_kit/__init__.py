@@ -19,7 +19,7 @@ _WHERE = {
     "always_fallback": "baselines",
     "always_primary": "baselines",
     "blind": "baselines",
-    "brief": "brief",
+    "brief": "briefpage",
     "charts": "",
     "compare": "scorecard",
     "describe": "policy",
@@ -29,12 +29,32 @@ _WHERE = {
     "replay": "replays",
     "sources": "",
 }
-__all__ = sorted(_WHERE)  # noqa: PLE0605 - a list of names, checked by a test
+__all__ = [
+    "Board",
+    "Incident",
+    "IncidentKitError",
+    "Phase",
+    "Policy",
+    "Replay",
+    "Store",
+    "always_fallback",
+    "always_primary",
+    "blind",
+    "brief",
+    "charts",
+    "compare",
+    "describe",
+    "diff",
+    "new_case",
+    "open_case",
+    "replay",
+    "sources",
+]
 
 if TYPE_CHECKING:
     from incident_kit import charts, sources
     from incident_kit.baselines import always_fallback, always_primary, blind
-    from incident_kit.brief import brief
+    from incident_kit.briefpage import brief
     from incident_kit.case import new_case, open_case
     from incident_kit.errors import IncidentKitError
     from incident_kit.incident import Incident

@@ -91,7 +91,9 @@ def read_case(folder: str | Path) -> Case:
     except (YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidCase(f"{file} is not YAML: {' '.join(str(error).split())[:300]}") from None
     except OSError as error:
-        raise InvalidCase(f"{file} cannot be read: {error.strerror}. `incident-kit new {Path(folder)}` makes a case") from None
+        raise InvalidCase(
+            f"{file} cannot be read: {error.strerror}. `incident-kit new {Path(folder)}` makes a case"
+        ) from None
     try:
         return Case.model_validate(tree or {})
     except ValidationError as error:
@@ -107,8 +109,8 @@ def _file(folder: str | Path) -> Path:
 def _fault(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"]) or "the file"
     if error["type"] == "extra_forbidden":
-        model = {"sources": Source, "phases": Annotation, "prices": Price}.get(str(error["loc"][0]), Case)
-        known = list(model.model_fields)
+        parts: dict[str, type[BaseModel]] = {"sources": Source, "phases": Annotation, "prices": Price}
+        known = list(parts.get(str(error["loc"][0]), Case).model_fields)
         key = str(error["loc"][-1])
         return f"{where}: there is no key {key!r}{did_you_mean(key, known)}; there are {', '.join(known)}"
     return f"{where}: {error['msg'].removeprefix('Value error, ')}"

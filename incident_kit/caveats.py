@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from incident_kit.replays import Replay
 
 
+ENOUGH = 0.9  # a window that can act less of the time than this is worth a word
+
+
 def caveats(replay: Replay) -> tuple[str, ...]:
     """Return the caveats in the order of how much they can change what is read; none for the log itself."""
     said = []
@@ -32,17 +35,19 @@ def caveats(replay: Replay) -> tuple[str, ...]:
         )
     if replay.outcome.tools_disabled.any():
         share = float(replay.outcome.tools_disabled.mean())
-        said.append(f"{number(share, '%')} of the answers would come without tools, which the log never shows: they are judged by answers with tools.")
-    if replay.state_exact_share < 1:
         said.append(
-            f"{number(1 - replay.state_exact_share, '%')} of the decisions rest on a state that worked-out outcomes have touched."
+            f"{number(share, '%')} of the answers would come without tools, which the log never shows: they are judged by "
+            "answers with tools."
         )
-    for row in replay.samples.iter_rows(named=True):
-        if row["enough_share"] is not None and row["enough_share"] < 0.9:
-            said.append(
-                f"Route {label(row['route'])}: only {number(row['enough_share'], '%')} of the time does its window of {row['window']} "
-                f"hold the {row['needed']} calls that it takes to act (half the time under {number(row['median_samples'])})."
-            )
+    if replay.state_exact_share < 1:
+        touched = number(1 - replay.state_exact_share, "%")
+        said.append(f"{touched} of the decisions rest on a state that worked-out outcomes have touched.")
+    said += [
+        f"Route {label(row['route'])}: only {number(row['enough_share'], '%')} of the time does its window of {row['window']} "
+        f"hold the {row['needed']} calls that it takes to act (half the time under {number(row['median_samples'])})."
+        for row in replay.samples.iter_rows(named=True)
+        if row["enough_share"] is not None and row["enough_share"] < ENOUGH
+    ]
     if unrouted:
         said.append(f"{number(unrouted, '%')} of the requests match no route and stay as logged.")
     return tuple(said)

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from incident_kit.errors import IncidentKitError
+from incident_kit.errors import IncidentKitError, InvalidCase
 
 if TYPE_CHECKING:
     from incident_kit.incident import Incident
@@ -23,7 +23,10 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 out, err = Console(), Console(stderr=True)
 
 CASE = Annotated[Path, typer.Argument(help="A case: a folder with incident.yaml.", show_default=False)]
-POLICIES = Annotated[list[Path] | None, typer.Option("--policy", "-p", help="A policy file; may be repeated. Default: those of incident.yaml.")]
+POLICIES = Annotated[
+    list[Path] | None,
+    typer.Option("--policy", "-p", help="A policy file; may be repeated. Default: those of incident.yaml."),
+]
 DURING = Annotated[str | None, typer.Option(help="Score a phase only, such as impact.")]
 
 
@@ -48,7 +51,9 @@ def _policies(incident: Incident, files: list[Path] | None) -> list[Policy]:
 
     chosen = [Policy.load(file) for file in files] if files else list(incident.policies)
     if not chosen:
-        raise IncidentKitError("no policy to replay: name one with --policy FILE, or list it under policies: in incident.yaml")
+        raise InvalidCase(
+            "no policy to replay: name one with --policy FILE, or list it under policies: in incident.yaml"
+        )
     return chosen
 
 
@@ -93,7 +98,7 @@ def load(
         for report in incident.reports:
             out.print(terminal.load_report(report), soft_wrap=True)
     else:
-        incident = Incident.create() if into is None else Incident.open(into) if into.exists() else Incident.create(into)
+        incident = Incident.open(into) if into is not None and into.exists() else Incident.create(into)
         with _working() as step:
             report = incident.load(list(paths), source=source, zone=zone, progress=step)
         out.print(terminal.load_report(report), soft_wrap=True)
@@ -229,6 +234,8 @@ def brief(
 @app.command()
 def demo(page: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("brief.html")) -> None:
     """Load the bundled incident, replay its policies, print the scorecard, write brief.html."""
+    import polars as pl
+
     from incident_kit import terminal
     from incident_kit.briefpage import brief as write_brief
     from incident_kit.case import open_case
@@ -247,10 +254,11 @@ def demo(page: Annotated[Path, typer.Option("--out", help="The page to write.")]
     terminal.said(out, "\nDuring the impact, as logged and under other policies:\n", "bold")
     out.print(terminal.scorecard(board))
     _believe(incident, board)
-    request = board.replays[policies[0].name].decisions.filter(~board.replays[policies[0].name].decisions["same_as_log"])
-    if request.height:
+    first = board.replays[policies[0].name]
+    moved = first.decisions.filter(~first.decisions["same_as_log"], pl.col("target") != pl.col("logged_target"))
+    if moved.height:
         terminal.said(out, "\nOne request, explained:", "bold")
-        terminal.said(out, board.replays[policies[0].name].explain(request["request_id"][0]))
+        terminal.said(out, first.explain(moved["request_id"][0]))
     terminal.said(out, f"\nThe page for leadership: {written.resolve()}", "bold")
 
 

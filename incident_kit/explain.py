@@ -10,8 +10,7 @@ from incident_kit.words import clock, label, metric, number
 
 if TYPE_CHECKING:
     from incident_kit.replays import Replay
-
-_PLAIN = {"error_rate": "failures"}
+    from incident_kit.routes import Breaker
 
 
 def explain(replay: Replay, request_id: str) -> str:
@@ -20,7 +19,8 @@ def explain(replay: Replay, request_id: str) -> str:
     position = ids.index_of(request_id)
     if position is None:
         hint = did_you_mean(request_id, ids.head(100_000).to_list())
-        raise NoSuchItem(f"the log has no request {request_id!r}{hint}; it has {len(ids):,}, the first is {ids[0]!r}" if len(ids) else "the log has no requests")
+        there = f"it has {len(ids):,}, the first is {ids[0]!r}" if len(ids) else "it has none at all"
+        raise NoSuchItem(f"the log has no request {request_id!r}{hint}; {there}")
     one = replay.decisions.row(position, named=True)
     zone = ZoneInfo(replay.incident.zone) if replay.incident else None
     about = f"Request {label(request_id)} ({label(_intent(replay, position))}) came at {clock(one['at'], zone=zone, date=True)}."
@@ -45,7 +45,10 @@ def _decision(replay: Replay, one: dict[str, Any], zone: ZoneInfo | None) -> str
     if state == "on primary":
         if not one["n"]:
             return f"{said}: nothing was known of the primary yet, so it stays in service."
-        seen = f"in the window before it, {share} of {one['n']} calls were {_counted(one['metric'])}; the limit is {number(one['threshold'], '%')}"
+        limit = number(one["threshold"], "%")
+        seen = (
+            f"in the window before it, {share} of {one['n']} calls were {_counted(one['metric'])}; the limit is {limit}"
+        )
         few = _needed(replay, one)
         if one["n"] < few:
             return f"{said}: {seen}, but it takes {few} calls to act."
@@ -62,7 +65,9 @@ def _decision(replay: Replay, one: dict[str, Any], zone: ZoneInfo | None) -> str
 
 
 def _counted(name: str) -> str:
-    return "failures" if name == "error_rate" else f"slower than {number(float(name.removeprefix('slow_rate(').removesuffix('ms)')), 's')}"
+    if name == "error_rate":
+        return "failures"
+    return f"slower than {number(float(name.removeprefix('slow_rate(').removesuffix('ms)')), 's')}"
 
 
 def _what(one: dict[str, Any]) -> str:
@@ -78,7 +83,7 @@ def _route(replay: Replay, one: dict[str, Any]) -> Any:
 
 
 def _needed(replay: Replay, one: dict[str, Any]) -> int:
-    breaker = _route(replay, one).breaker
+    breaker: Breaker = _route(replay, one).breaker
     return min(breaker.min_requests, breaker.window.length) if breaker.window.kind == "count" else breaker.min_requests
 
 
@@ -95,7 +100,8 @@ def _result(one: dict[str, Any]) -> str:
         return "These logs cannot tell what would have come of it: no such call to that model was seen for this intent."
     wait = number(one["wait_ms"], "s") if one["wait_ms"] is not None else "an unknown time"
     failed = one["error_class"] not in {None, "ok"}
-    came = f"no answer ({label(one['error_class'])}) after {wait}" if failed else f"an answer from {label(one['served'])} after {wait}"
+    what = f"no answer ({label(one['error_class'])})" if failed else f"an answer from {label(one['served'])}"
+    came = f"{what} after {wait}"
     if one["evidence"] == "observed":
         return f"What came of it was seen: {came}."
     donor = f" (nearest in time: request {label(one['donor_request_id'])})" if one["donor_request_id"] else ""
@@ -105,4 +111,4 @@ def _result(one: dict[str, Any]) -> str:
 def _log(one: dict[str, Any]) -> str:
     logged = label(one["logged_target"]) if one["logged_target"] else "no model"
     exact = "" if one["state_exact"] else " The state rests partly on worked-out outcomes."
-    return (f"The log has the same." if one["same_as_log"] else f"In the log it went to {logged} first.") + exact
+    return ("The log has the same." if one["same_as_log"] else f"In the log it went to {logged} first.") + exact

@@ -122,17 +122,18 @@ class Incident:
         """Return the phase or event that was put on the timeline; the same one twice changes nothing."""
         phase = Phase(kind, at, until, text, link)
         fields = {"at": at, "until": until, "kind": kind, "text": text, "link": link}
-        self.store.run("delete from annotations where \"at\" = $at and kind = $kind and text = $text", {k: fields[k] for k in ("at", "kind", "text")})
+        same = {name: fields[name] for name in ("at", "kind", "text")}
+        self.store.run('delete from annotations where "at" = $at and kind = $kind and text = $text', same)
         self.store.run("insert into annotations values ($at, $until, $kind, $text, $link)", fields)
         self._forget()
         return phase
 
     @cached_property
     def phases(self) -> tuple[Phase, ...]:
-        """The declared phases and events in order of time; without a declared impact, the one that the data show, marked so."""
+        """The declared phases and events in order of time; without a declared impact, the data's own, marked so."""
         rows = self.store.frame('select "at", "until", kind, text, link from annotations order by "at", kind, text')
         declared = tuple(
-            Phase(row["kind"], row["at"], row["until"], row["text"] or "", row["link"] or "") for row in rows.iter_rows(named=True)
+            Phase(kind, at, until, text or "", link or "") for at, until, kind, text, link in rows.iter_rows()
         )
         if any(phase.kind == "impact" for phase in declared):
             return declared
@@ -150,10 +151,12 @@ class Incident:
         if not found:
             known = sorted({phase.kind for phase in self.phases})
             there = f"there are {', '.join(known)}" if known else "it has none"
-            raise NoSuchItem(f"the incident has no phase {kind!r}{did_you_mean(kind, known)}; {there}. annotate() adds one")
+            raise NoSuchItem(
+                f"the incident has no phase {kind!r}{did_you_mean(kind, known)}; {there}. annotate() adds one"
+            )
         after = next((phase.at for phase in self.phases if phase.kind == "recovered" and phase.at > found[0].at), None)
-        last = self.requests()["arrived_at"].max() or found[0].at
-        return found[0].at, found[0].until or after or last + timedelta(microseconds=1)  # type: ignore[operator]
+        last: datetime = self.about()["last"] or found[0].at
+        return found[0].at, found[0].until or after or last + timedelta(microseconds=1)
 
     def _table(self, name: str) -> pl.DataFrame:
         return self.store.frame(f"select * from {name} order by all")  # noqa: S608 - the kit's own table names
@@ -199,7 +202,7 @@ class Incident:
         return quality(self)
 
     def impact(self) -> list[tuple[str, int | None, int | None, float | None]]:
-        """Return what customers and agents suffered during the impact: (label, count, out of, the same in a normal time)."""
+        """Return what the impact did, as counts: (label, count, out of, the same in a normal time)."""
         from incident_kit.quality import impact
 
         return impact(self)
@@ -207,5 +210,3 @@ class Incident:
     def about(self) -> dict[str, Any]:
         """Return the span and size of the log: first, last, requests, share without an intent."""
         return self.store.query("about").row(0, named=True)
-
-

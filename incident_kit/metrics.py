@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import polars as pl
 
 from incident_kit.errors import NoSuchItem, did_you_mean
 
 WORST_MS = 60_000  # a wait that was not observed lies between 0 and this (EVIDENCE.md section 4)
-PLAIN = ("p50_ms", "p95_ms", "mean_ms", "error_rate", "tool_success_rate", "override_rate", "fallback_rate", "cost_per_request")
+PLAIN = (
+    "p50_ms", "p95_ms", "mean_ms", "error_rate", "tool_success_rate", "override_rate", "fallback_rate", "cost_per_request",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,19 +43,21 @@ def metric(name: str) -> Metric:
     name = name.replace(" ", "")
     if found := re.fullmatch(r"p(\d{1,2}(?:\.\d+)?)_ms", name, re.ASCII):
         share = float(found[1]) / 100
-        return _bounded(name, "waits", lambda wait: wait.quantile(share, interpolation="equiprobable"), _WAIT, 0, WORST_MS)
+        quantile = partial(pl.Expr.quantile, quantile=share, interpolation="equiprobable")
+        return _bounded(name, "waits", quantile, _WAIT, 0, WORST_MS)
     if found := re.fullmatch(r"slow_rate\((\d+)ms\)", name, re.ASCII):
         slow = (pl.col("wait_ms") > int(found[1])).cast(pl.Float64)
-        return _bounded(name, "waits", lambda wait: wait.mean(), slow, 0.0, 1.0)
+        return _bounded(name, "waits", pl.Expr.mean, slow, 0.0, 1.0)
     if name == "mean_ms":
-        return _bounded(name, "waits", lambda wait: wait.mean(), _WAIT, 0, WORST_MS)
+        return _bounded(name, "waits", pl.Expr.mean, _WAIT, 0, WORST_MS)
     if name == "error_rate":
-        return _bounded(name, "errors", lambda failed: failed.mean(), pl.col("failed").cast(pl.Float64), 0.0, 1.0)
+        return _bounded(name, "errors", pl.Expr.mean, pl.col("failed").cast(pl.Float64), 0.0, 1.0)
     if name == "override_rate":
         return Metric(name, "overrides", pl.col("overridden").cast(pl.Float64).mean())
     if name == "tool_success_rate":
         calls = pl.col("tool_calls").filter(pl.col("tool_calls") > 0).sum()
-        return Metric(name, "tools", pl.when(calls > 0).then(1 - pl.col("tool_errors").filter(pl.col("tool_calls") > 0).sum() / calls))
+        failed = pl.col("tool_errors").filter(pl.col("tool_calls") > 0).sum()
+        return Metric(name, "tools", pl.when(calls > 0).then(1 - failed / calls))
     if name == "fallback_rate":
         return Metric(name, None, pl.col("is_fallback").cast(pl.Float64).mean())
     if name == "cost_per_request":

@@ -59,9 +59,7 @@ def outcomes(replay: Replay) -> pl.DataFrame:
         frame.with_columns(moved["apart"], moved["on_fallback"])
         .with_columns(
             pl.when("apart").then("on_fallback").otherwise("is_fallback").alias("is_fallback"),
-            *(
-                pl.when("apart").then(borrowed[name]).otherwise(pl.col(name)).alias(name) for name in FACTS
-            ),
+            *(pl.when("apart").then(borrowed[name]).otherwise(pl.col(name)).alias(name) for name in FACTS),
         )
         .with_columns(
             # an answer given without tools makes no tool call, and one that failed makes none either

@@ -27,10 +27,11 @@ class Phase:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise InvalidCase(f"there is no phase {self.kind!r}{did_you_mean(self.kind, KINDS)}; there are {', '.join(KINDS)}")
+            hint = did_you_mean(self.kind, KINDS)
+            raise InvalidCase(f"there is no phase {self.kind!r}{hint}; there are {', '.join(KINDS)}")
         for name, instant in (("at", self.at), ("until", self.until)):
             if instant is not None and instant.tzinfo is None:
-                raise InvalidCase(f"phase {self.kind}: {name} {instant} has no zone; write 2026-11-22T12:25:00Z or +01:00")
+                raise InvalidCase(f"phase {self.kind}: {name} {instant} has no zone; write 2026-11-22T12:25:00Z")
         if self.until is not None and self.until < self.at:
             raise InvalidCase(f"phase {self.kind} ends ({self.until}) before it begins ({self.at})")
 
@@ -48,7 +49,10 @@ def detect(series: pl.DataFrame) -> tuple[Phase, ...]:
     usual = calm.select(pl.col("p95_wait_ms", "error_rate", "fallback_share").median()).row(0, named=True)
     degraded = pl.any_horizontal(
         (pl.col("p95_wait_ms") > 1.6 * (usual["p95_wait_ms"] or float("inf"))).fill_null(value=False),
-        *((pl.col(name) > (usual[name] or 0) + 0.1).fill_null(value=False) for name in ("error_rate", "fallback_share")),
+        *(
+            (pl.col(name) > (usual[name] or 0) + 0.1).fill_null(value=False)
+            for name in ("error_rate", "fallback_share")
+        ),
     )
     flags = busy.select(degraded).to_series().to_list()
     begin, end = _longest_run(flags)

@@ -63,7 +63,9 @@ def plan(route: Route, errors: Sequence[str]) -> Plan:
     rules = np.zeros((entries, 2), kernel.RULE)
     longest = max((len(entry.breaker.conditions) for entry in chain if entry.breaker), default=1)
     if longest > kernel.MAX_CONDITIONS:
-        raise InvalidPolicy(f"route {route.name}: a breaker has {longest} conditions, at most {kernel.MAX_CONDITIONS} fit")
+        raise InvalidPolicy(
+            f"route {route.name}: a breaker has {longest} conditions, at most {kernel.MAX_CONDITIONS} fit"
+        )
     trip = np.zeros((entries, longest), kernel.CONDITION)
     recover = np.zeros((entries, longest), kernel.CONDITION)
     failures = np.zeros((entries, len(errors)), np.int8)

@@ -60,7 +60,11 @@ def impact(incident: Incident) -> list[tuple[str, int | None, int | None, float 
         "Requests that got no answer": ("errors", pl.col("failed").sum(), pl.col("failed").is_not_null().sum()),
         "Answers from the backup model": (None, pl.col("is_fallback").sum(), pl.len()),
         "Look-ups and actions that went wrong": ("tools", pl.col("tool_errors").sum(), pl.col("tool_calls").sum()),
-        "Drafts that agents rewrote": ("overrides", pl.col("overridden").sum(), pl.col("overridden").is_not_null().sum()),
+        "Drafts that agents rewrote": (
+            "overrides",
+            pl.col("overridden").sum(),
+            pl.col("overridden").is_not_null().sum(),
+        ),
     }
     found: list[tuple[str, int | None, int | None, float | None]] = []
     for label, (question, count, total) in measures.items():

@@ -32,7 +32,9 @@ def sample(name: str = CAPTURE) -> Path:
     root = _root("samples", "data/samples")
     if not (root / name / "incident.yaml").is_file():
         known = sorted(case.parent.name for case in root.glob("*/incident.yaml"))
-        raise NoSuchItem(f"there is no sample {name!r}{did_you_mean(name, known)}; there are {', '.join(known) or 'none'}")
+        raise NoSuchItem(
+            f"there is no sample {name!r}{did_you_mean(name, known)}; there are {', '.join(known) or 'none'}"
+        )
     return root / name
 
 

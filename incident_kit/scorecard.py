@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from incident_kit.incident import Incident
 
 AS_LOGGED = "as logged"
-DEFAULT_METRICS = ("p50_ms", "p95_ms", "error_rate", "tool_success_rate", "override_rate", "fallback_rate", "cost_per_request")
-TABLE = {
+DEFAULT_METRICS = (
+    "p50_ms", "p95_ms", "error_rate", "tool_success_rate", "override_rate", "fallback_rate", "cost_per_request",
+)  # fmt: skip
+TABLE: dict[str, Any] = {
     "policy": pl.String, "intent": pl.String, "metric": pl.String, "n": pl.Int64, "observed": pl.Float64,
     "estimate": pl.Float64, "bound_low": pl.Float64, "bound_high": pl.Float64,
     **{f"share_{label}": pl.Float64 for label in LABELS}, "share_no_model": pl.Float64, "flags": pl.List(pl.String),
@@ -58,10 +60,11 @@ class Board:
         keys = pl.lit("all") if by is None else pl.col("intent").cast(pl.String).fill_null("(no intent)")
         rows = []
         for name, frame in self._outcomes.items():
-            for group in frame.group_by(keys.alias("intent"), maintain_order=True).agg(self._aggregations()).iter_rows(named=True):
-                rows += [self._row(name, group, one) for one in self.metrics]
-        table = pl.DataFrame(rows, schema=TABLE | {"was": pl.Boolean}).drop("was")
-        logged = table.filter(pl.col("policy") == AS_LOGGED).select("intent", "metric", pl.col("estimate").alias("logged"))
+            groups = frame.group_by(keys.alias("intent"), maintain_order=True).agg(self._aggregations())
+            rows += [self._row(name, group, one) for group in groups.iter_rows(named=True) for one in self.metrics]
+        table = pl.DataFrame(rows, schema=TABLE)
+        of_the_log = table.filter(pl.col("policy") == AS_LOGGED)
+        logged = of_the_log.select("intent", "metric", pl.col("estimate").alias("logged"))
         return (
             table.join(logged, on=["intent", "metric"], how="left", maintain_order="left")
             .with_columns(pl.col("logged").alias("observed"))
@@ -72,8 +75,8 @@ class Board:
     def _aggregations(self) -> list[pl.Expr]:
         found = [pl.len().alias("n"), *shares(LABELS), pl.col("tools_disabled").mean().alias("without_tools")]
         for one in self.metrics:
-            found.append(one.value.alias(one.name))
-            found += [end.alias(f"{one.name}/{side}") for side, end in (("low", one.low), ("high", one.high)) if end is not None]
+            ends = (("", one.value), ("/low", one.low), ("/high", one.high))
+            found += [end.alias(one.name + side) for side, end in ends if end is not None]
         return found
 
     def _row(self, policy: str, group: dict[str, object], one: Metric) -> dict[str, object]:
@@ -87,7 +90,8 @@ class Board:
         if group["share_none"]:
             flags.append(f"these logs cannot tell for {group['share_none']:.0%} of the requests")
         if group["without_tools"]:
-            flags.append(f"tools differ: {group['without_tools']:.0%} answered without tools, judged by answers with them")
+            share = f"{group['without_tools']:.0%}"
+            flags.append(f"tools differ: {share} answered without tools, judged by answers with them")
         return {
             "policy": policy, "intent": group["intent"], "metric": one.name, "n": group["n"], "observed": None,
             "estimate": group[one.name] if is_answered else None,

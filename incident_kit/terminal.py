@@ -39,7 +39,8 @@ def overview(incident: Incident) -> Group:
     for phase in incident.phases:
         until = f" to {clock(phase.until, zone=zone)} ({lasting(phase.until - phase.at)})" if phase.until else ""
         by = ", detected from the data" if phase.detected else ""
-        lines.append(f"{phase.kind}: {clock(phase.at, zone=zone)}{until}{by}  {label(phase.text) if phase.text else ''}".rstrip())
+        text = f"  {label(phase.text)}" if phase.text else ""
+        lines.append(f"{phase.kind}: {clock(phase.at, zone=zone)}{until}{by}{text}")
     table = Table("question", "answer", "why", title="What these logs can answer", title_justify="left", box=None)
     for answer in incident.answers.values():
         table.add_row(answer.question, answer.answer, Text(answer.why))
@@ -66,17 +67,22 @@ def scorecard(board: Board, *, by: str | None = None) -> Group:
     parts: list[RenderableType] = []
     for (intent,), group in frame.group_by("intent", maintain_order=True):
         head = "All requests" if intent == "all" else label(intent)
-        values = _table(f"{head} ({number(group['n'].max())})", "policy", *_titles(group), *(title for _, title in _EVIDENCE))  # type: ignore[arg-type]
-        limits = _table("Every outcome that was not seen at its best, and at its worst", "policy", *_titles(_bounded(group)))
+        n = int(group["n"].cast(pl.Int64).max() or 0)  # type: ignore[arg-type]
+        values = _table(f"{head} ({number(n)})", "policy", *_titles(group), *(title for _, title in _EVIDENCE))
+        limits = _table(
+            "Every outcome that was not seen at its best, and at its worst", "policy", *_titles(_bounded(group))
+        )
         for (policy,), rows in group.group_by("policy", maintain_order=True):
-            shares = (number(rows[share].first(), "%") for share, _ in _EVIDENCE)  # type: ignore[arg-type]
+            shares = (number(rows[share].first(), "%") for share, _ in _EVIDENCE)
             values.add_row(Text(label(policy)), *map(_estimate, _answered(rows).iter_rows(named=True)), *shares)
             limits.add_row(Text(label(policy)), *map(_limits, _bounded(rows).iter_rows(named=True)))
         parts += [values, Text(""), limits, Text("")]
     unanswered = frame.join(_answered(frame), on="metric", how="anti").unique("metric", maintain_order=True)
     for row in unanswered.iter_rows(named=True):
         parts.append(Text(f"{metric(row['metric']).title}: {row['flags'][0]}", style="dim"))
-    parts.append(Text("~ is an estimate, worked out in part from similar requests; it has no interval yet.", style="dim"))
+    parts.append(
+        Text("~ is an estimate, worked out in part from similar requests; it has no interval yet.", style="dim")
+    )
     return Group(*parts)
 
 
@@ -91,7 +97,7 @@ _EVIDENCE = (("share_observed", "seen"), ("share_nearest", "worked out"), ("shar
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=Text(title), title_justify="left", box=None)  # type: ignore[arg-type]
+    table = Table(title=Text(title), title_justify="left", box=None)
     for i, column in enumerate(columns):
         table.add_column(column, justify="right" if i else "left", no_wrap=i == 0, overflow="fold")
     return table
@@ -103,7 +109,7 @@ def _answered(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _bounded(frame: pl.DataFrame) -> pl.DataFrame:
-    return _answered(frame).filter(pl.col("metric").is_in(["p50_ms", "p95_ms", "mean_ms", "error_rate"]) | pl.col("metric").str.starts_with("slow_rate"))
+    return _answered(frame).filter(pl.col("metric").str.contains(r"^(p[\d.]+_ms|mean_ms|error_rate|slow_rate.*)$"))
 
 
 def _titles(frame: pl.DataFrame) -> list[str]:
@@ -129,15 +135,19 @@ def _limits(row: dict[str, Any]) -> str:
 
 def switches(replay: Replay) -> Table:
     """Return when each breaker changed, and why."""
-    table = Table("UTC", "route", "watched", "now", "why", title=Text(f"Switches under {label(replay.name)}"), title_justify="left", box=None)  # type: ignore[arg-type]
+    title = Text(f"Switches under {label(replay.name)}")
+    table = Table("UTC", "route", "watched", "now", "why", title=title, title_justify="left", box=None)
     if replay.transitions.is_empty():
         table.add_row("none", "", "", "", "")
     for row in replay.transitions.iter_rows(named=True):
         why = row["why"]
         if row["metric"] is not None and row["value"] is not None:
             of = metric(row["metric"])
-            why = f"{why}: {row['metric']} {of.shown(row['value'])} over {row['n']} calls, limit {of.shown(row['threshold'])}"
-        table.add_row(f"{row['at']:%H:%M:%S}", Text(label(row["route"])), Text(label(row["breaker"])), row["to"], Text(why))
+            limit = of.shown(row["threshold"])
+            why = f"{why}: {row['metric']} {of.shown(row['value'])} over {row['n']} calls, limit {limit}"
+        table.add_row(
+            f"{row['at']:%H:%M:%S}", Text(label(row["route"])), Text(label(row["breaker"])), row["to"], Text(why)
+        )
     return table
 
 
