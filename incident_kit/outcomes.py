@@ -13,15 +13,15 @@ from incident_kit.evidence import LABELS
 if TYPE_CHECKING:
     from incident_kit.replays import Replay
 
-FACTS = ("tool_calls", "tool_errors", "completion_tokens", "cost_usd", "overridden")
+FACTS = ("tool_calls", "tool_errors", "prompt_tokens", "completion_tokens", "cost_usd", "overridden")
 
 
 def outcomes(replay: Replay) -> pl.DataFrame:
     """Return one row a request in order of arrival.
 
-    Columns: at, intent, served, is_fallback, wait_ms, failed, tool_calls, tool_errors, completion_tokens, cost_usd,
-    overridden, evidence, tools_disabled. Where the policy serves a request as logged, all are as logged; elsewhere they are
-    those of the borrowed call, and NULL without one.
+    Columns: at, intent, served, is_fallback, wait_ms, failed, tool_calls, tool_errors, prompt_tokens, completion_tokens,
+    cost_usd, overridden, evidence, tools_disabled. Where the policy serves a request as logged, all are as logged; elsewhere they are
+    those of the borrowed call, and NULL without one. A cost that the log does not give is tokens times the case's price.
     """
     log, outcome = replay.log, replay.outcome
     logged = pl.DataFrame({"request_id": log.request_id}).join(
@@ -42,7 +42,7 @@ def outcomes(replay: Replay) -> pl.DataFrame:
         }
     )
     if not apart.any():
-        return frame
+        return _priced(frame, replay)
     degraded = np.array([*(route.degraded_start for route in replay.policy.routes), False])[replay.route]
     moved = pl.DataFrame(
         {
@@ -55,7 +55,7 @@ def outcomes(replay: Replay) -> pl.DataFrame:
         log.call_facts.select(FACTS).with_row_index("call"), on="call", how="left", maintain_order="left"
     )
     tools = pl.col("tools_disabled") | pl.col("failed")
-    return (
+    whole = (
         frame.with_columns(moved["apart"], moved["on_fallback"])
         .with_columns(
             pl.when("apart").then("on_fallback").otherwise("is_fallback").alias("is_fallback"),
@@ -68,3 +68,16 @@ def outcomes(replay: Replay) -> pl.DataFrame:
         )
         .drop("apart", "on_fallback")
     )
+    return _priced(whole, replay)
+
+
+def _priced(frame: pl.DataFrame, replay: Replay) -> pl.DataFrame:
+    """Return the frame with the costs that the log does not give, where the case names the target's price."""
+    prices = replay.incident.prices if replay.incident else {}
+    target = pl.col("served").cast(pl.String)
+    for name, (price_in, price_out) in prices.items():
+        cost = (pl.col("prompt_tokens") * price_in + pl.col("completion_tokens") * price_out) / 1e6
+        frame = frame.with_columns(
+            pl.when(pl.col("cost_usd").is_null() & (target == name)).then(cost).otherwise("cost_usd").alias("cost_usd")
+        )
+    return frame
