@@ -9,8 +9,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from incident_kit import charts
-from incident_kit.charts import words
+from incident_kit import charts, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -62,7 +61,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class BriefContent:
-    """Everything a brief says; ``incident_kit.brief.page`` turns it into one page.
+    """Everything a brief says; ``incident_kit.briefpage.page`` turns it into one page.
 
     ``table`` has the scorecard's columns: ``policy``, ``intent`` (``all`` or a name), ``metric``, ``observed``,
     ``estimate``, ``share_observed``, ``share_nearest``, ``share_none``, ``share_no_model``, ``flags``.
@@ -125,7 +124,7 @@ def gather(incident: Any, board: Any, *, title: str | None = None) -> BriefConte
         answers=answers,
         loads=incident.loads(),
         versions=_versions(),
-        policy_texts={name: replay.policy.expand() for name, replay in board.replays.items() if replay.policy},
+        policy_texts={name: one.policy.expand() for name, one in board.replays.items() if _has_routes(one.policy)},
     )
 
 
@@ -214,11 +213,15 @@ def _pictures(
 
 def _said(policy: Any) -> str:
     """Return what a policy does, in words."""
-    if policy is None:
+    if not _has_routes(policy):
         return "What was done at the time."
     from incident_kit.policywords import describe
 
     return describe(policy)
+
+
+def _has_routes(policy: Any) -> bool:
+    return bool(getattr(policy, "routes", ()))
 
 
 def _versions() -> dict[str, str]:

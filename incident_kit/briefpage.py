@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from incident_kit import brieftable
+from incident_kit import brieftable, words
 from incident_kit.briefcontent import QUESTIONS, BriefContent, Count, Lapse, Picture, gather
-from incident_kit.charts import offline, theme, words
+from incident_kit.charts import offline, theme
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -100,10 +100,10 @@ def _pooled(figures: Iterable[_Figure]) -> dict[str, Any]:
     for figure in figures:
         for size, spec in figure.specs.items():
             pool |= spec.get("datasets", {})
-            bare = {key: value for key, value in spec.items() if key != "datasets"}
+            bare = {key: value for key, value in spec.items() if key not in {"datasets", "config"}}
             bare["names"] = list(spec.get("datasets", {}))
             specs.setdefault(figure.picture.id, {})[size] = bare
-    return {"datasets": pool, "specs": specs, "dark": theme.DARK}
+    return {"datasets": pool, "specs": specs, "config": theme.config(), "dark": theme.DARK}
 
 
 def _json(value: Any) -> Markup:

@@ -7,9 +7,11 @@ from typing import Any
 
 import polars as pl
 
-from incident_kit.charts import words
+from incident_kit import words
 
 SAW, WORKED_OUT, CANNOT_TELL = "we saw this", "worked out from similar requests", "these logs cannot tell"
+# flags that the table says by other words: an unknown as these logs cannot tell, a bound before the number
+_NO, _BOUND, _PARTLY = "not in this log", "lower bound", "these logs cannot tell"
 AS_LOGGED = frozenset({"as logged", "as_logged"})
 _PEOPLE = {
     "always_primary": "Never switch",
@@ -85,5 +87,9 @@ def _cell(known: words.Metric, row: dict[str, Any] | None, *, observed: bool) ->
     value = row["observed" if observed else "estimate"] if row else None
     if row is None or value is None:
         return Cell("–", (CANNOT_TELL,))  # noqa: RUF001 - a dash where a number would be
-    flags = () if observed else tuple(words.label(flag, longest=160) for flag in row.get("flags") or ())
-    return Cell(known.shown(value, plain=True), (SAW,) if observed else evidence(row), flags)
+    flags = [words.label(flag, longest=160) for flag in row.get("flags") or ()]
+    bound = "at least " if any(flag.startswith(_BOUND) for flag in flags) else ""
+    noted = (
+        () if observed else tuple(flag.split(":")[0] for flag in flags if not flag.startswith((_NO, _BOUND, _PARTLY)))
+    )
+    return Cell(bound + known.shown(value, plain=True), (SAW,) if observed else evidence(row), noted)

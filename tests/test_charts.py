@@ -18,8 +18,8 @@ import vl_convert
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from incident_kit import charts
-from incident_kit.charts import offline, theme, words
+from incident_kit import charts, words
+from incident_kit.charts import offline, theme
 from incident_kit.charts import series as told
 from incident_kit.errors import NoSuchItem, UndrawnChart
 from incident_kit.phases import Phase
@@ -166,15 +166,13 @@ def test_a_lone_estimate_is_named_so() -> None:
 def test_a_line_never_crosses_a_hole() -> None:
     frame = made_up.series()
     cut = frame.filter(~pl.col("at").is_between(made_up.at(10), made_up.at(14)))
-    rows = told.measured(told.tidy(cut), ("error_rate",), plain=False)
-    hole = rows.filter(pl.col("value").is_null())
-    assert hole["middle"].to_list() == [made_up.at(10)]
-    assert rows["alone"].sum() == 0
-    lonely = frame.filter(
-        pl.col("at").is_in([made_up.at(0), made_up.at(1), made_up.at(5), made_up.at(9), made_up.at(10)])
-    )
-    rows = told.measured(told.tidy(lonely), ("error_rate",), plain=False)
-    assert rows.filter("alone")["at"].to_list() == [made_up.at(5)]
+    rows = told.drawn(told.tidy(cut), plain=False)
+    assert rows.filter(pl.col("error_rate").is_null())["middle"].to_list() == [made_up.at(10)]
+    assert told.alone(rows, "error_rate").is_empty()
+    lonely = frame.filter(pl.col("at").is_in([made_up.at(minute) for minute in (0, 1, 5, 9, 10)]))
+    rows = told.drawn(told.tidy(lonely), plain=False)
+    assert told.alone(rows, "error_rate")["middle"].to_list() == [made_up.at(5.5)]
+    assert told.alone(rows, "override_rate").height == 1
 
 
 def test_detected_phases_are_marked_and_spans_are_bands() -> None:
@@ -259,6 +257,16 @@ def test_quality_puts_the_backup_beside_the_primary_and_says_what_is_unknown() -
     assert "backup: too few" in said(charts.quality(unknown))
 
 
+def test_two_backups_of_one_intent_stand_apart_with_their_names() -> None:
+    second = made_up.quality(("refund-policy",)).filter(pl.col("role") == "backup")
+    both = pl.concat([made_up.quality(("refund-policy",)), second.with_columns(target=pl.lit("other_model"))])
+    chart = charts.quality(both)
+    assert "4,394 ms, backup_model" in said(chart)
+    assert "4,394 ms, other_model" in said(chart)
+    places = {row["place"] for rows in chart.to_dict()["datasets"].values() for row in rows if "place" in row}
+    assert places == {"primary 0", "backup 0", "backup 1"}
+
+
 def test_quality_tells_the_widest_gap() -> None:
     text = drawn("quality").to_dict()["description"]
     assert "p95 wait: backup 4,394 ms, primary 1,833 ms on order-status, the widest gap." in text
@@ -320,6 +328,13 @@ def test_the_oldest_vega_lite_at_hand_draws_the_same_marks(name: str) -> None:
     new, old = (vl_convert.vegalite_to_svg(spec, vl_version=version) for version in (offline.VEGA_LITE, "5.8"))
     assert new.count("<path") == old.count("<path") > 10
     assert re.findall(r"<text[^>]*>([^<]*)", new) == re.findall(r"<text[^>]*>([^<]*)", old)
+
+
+def test_a_picture_says_what_it_shows() -> None:
+    root = re.match(r"<svg [^>]*>", picture("timeline"))
+    assert root
+    assert 'role="img"' in root[0]
+    assert "p95 wait rose from 640 ms to 2,180 ms" in root[0]
 
 
 def test_png_is_a_picture() -> None:

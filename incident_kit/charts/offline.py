@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import html
 import re
 from typing import Any
 
@@ -14,6 +15,10 @@ from incident_kit.errors import UndrawnChart
 
 VEGA_LITE = "6.4"
 _PAINT = re.compile(r'((?:fill|stroke)=)"(#[0-9a-f]{6})"')
+_TAG = re.compile(r"<[a-z][^>]*>")
+_SPARE = re.compile(r' (?:class|role|aria-[a-z]+|pointer-events|font-family)="[^"]*"| opacity="1"')
+_PLACE = re.compile(r' (?:d|transform)="[^"]*"')
+_LONG = re.compile(r"-?\d+\.\d{2,}")  # of a pixel, one decimal can be seen
 _LAB = "application/vnd.vegalite.v5+json"
 _LAB_SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 
@@ -35,7 +40,16 @@ def svg(chart: alt.TopLevelMixin | dict[str, Any], *, dark: bool = False) -> str
         raise UndrawnChart(f"the chart cannot be drawn: {reason}") from error
     if "role-mark" not in picture:
         raise UndrawnChart("the chart cannot be drawn: it came out as an empty picture")
+    name = html.escape(str(spec.get("description", "Chart")))
+    slim = _TAG.sub(lambda tag: _short(tag[0]), picture)
+    picture = slim.replace("<svg ", f'<svg role="img" aria-label="{name}" font-family="{theme.FONT}" ', 1)
     return darkened(picture) if dark else picture
+
+
+def _short(tag: str) -> str:
+    """Return a tag of a picture without what only a live chart needs, and with tenths of a pixel at most."""
+    kept = _SPARE.sub("", tag)
+    return _PLACE.sub(lambda place: _LONG.sub(lambda number: f"{float(number[0]):.1f}", place[0]), kept)
 
 
 def darkened(picture: str) -> str:

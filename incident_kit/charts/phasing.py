@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 import polars as pl
 
-from incident_kit.charts import theme, words
+from incident_kit import words
+from incident_kit.charts import theme
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -63,28 +64,23 @@ class TimeAxis:
                 break
         return [_moment(second) for second in range(-(-start // step) * step, end + 1, step)], form
 
-    def x(self, *, labels: bool, field: str = "at") -> alt.X:
-        """Return the encoding; only the lowest panel writes its labels."""
-        self.end - self.start
+    def x(self, field: str) -> alt.X:
+        """Return the encoding of an instant; its axis is that of the layer of :meth:`ends`."""
+        return alt.X(f"{field}:T", scale=alt.Scale(type="utc", nice=False))
+
+    def ends(self, *, labels: bool) -> alt.Chart:
+        """Return an unseen layer that spans the axis and carries it; only the lowest panel writes its labels.
+
+        The ends are data, for a domain of its own conflicts with ``x2`` in Vega-Lite.
+        """
         instants, form = self._ticks()
         day = f"{self.end.day} {self.end:%B %Y}"
         if self.start.date() != self.end.date():
             day = f"{self.start.day} {self.start:%B} to {day}"
-        axis = alt.Axis(
-            format=form,
-            title=f"{day}, time in UTC" if labels else None,
-            labels=labels,
-            ticks=labels,
-            values=instants,
-            labelOverlap=True,
-            grid=True,
-        )
-        return alt.X(f"{field}:T", scale=alt.Scale(type="utc", nice=False), axis=axis)
-
-    def ends(self, *, labels: bool) -> alt.Chart:
-        """Return an unseen layer that spans the axis: as data, for a domain conflicts with ``x2`` in Vega-Lite."""
+        title = f"{day}, time in UTC" if labels else None
+        axis = alt.Axis(format=form, title=title, labels=labels, ticks=labels, values=instants, labelOverlap=True)
         both = pl.DataFrame({"at": [self.start, self.end]}, schema={"at": _UTC})
-        unseen: alt.Chart = alt.Chart(both).mark_rule(strokeWidth=0, aria=False).encode(x=self.x(labels=labels))
+        unseen: alt.Chart = alt.Chart(both).mark_rule(strokeWidth=0, aria=False).encode(x=self.x("at").axis(axis))
         return unseen
 
 
@@ -218,12 +214,12 @@ def backdrop(table: pl.DataFrame, axis: TimeAxis, *, labels: bool) -> list[Any]:
     impact, others = table.filter("band", "impact"), table.filter("band", ~pl.col("impact"))
     if impact.height:
         mark = alt.Chart(impact.select("at", "until")).mark_rect(color=theme.BAND, clip=True, aria=False)
-        layers.append(mark.encode(x=axis.x(labels=labels), x2="until:T"))
+        layers.append(mark.encode(x=axis.x("at"), x2="until:T"))
     if others.height:
         mark = alt.Chart(others.select("at", "until")).mark_rect(color=theme.MUTED, opacity=0.1, clip=True, aria=False)
-        layers.append(mark.encode(x=axis.x(labels=labels), x2="until:T"))
+        layers.append(mark.encode(x=axis.x("at"), x2="until:T"))
     points = table.filter(~pl.col("band"))
     if points.height:
         rule = alt.Chart(points.select("at")).mark_rule(color=theme.MUTED, strokeDash=[3, 2], clip=True, aria=False)
-        layers.append(rule.encode(x=axis.x(labels=labels)))
+        layers.append(rule.encode(x=axis.x("at")))
     return layers

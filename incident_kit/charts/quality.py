@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 import polars as pl
 
-from incident_kit.charts import theme, words
+from incident_kit import words
+from incident_kit.charts import theme
 
 if TYPE_CHECKING:
-    from incident_kit.charts.words import Metric
+    from incident_kit.words import Metric
 
 ROLES = {"primary": theme.BLUE, "backup": theme.VERMILLION}
 _ROW = 34
@@ -63,7 +64,9 @@ def _completed(frame: pl.DataFrame) -> pl.DataFrame:
     place = {name: i for i, name in enumerate(words.METRICS)}
     order = pl.col("metric").replace_strict(place, default=len(place), return_dtype=pl.Int64)
     both = pl.concat([frame.with_columns(pl.col("note").cast(pl.String)), absent], how="diagonal")
-    return both.sort(order, "metric", "intent", pl.col("role") != "primary", "target", nulls_last=True)
+    rows = both.sort(order, "metric", "intent", pl.col("role") != "primary", "target", nulls_last=True)
+    among = ("metric", "intent", "role")
+    return rows.with_columns(slot=pl.int_range(pl.len()).over(among), rivals=pl.len().over(among))
 
 
 def _title(metric: Metric, *, plain: bool) -> str:
@@ -72,14 +75,12 @@ def _title(metric: Metric, *, plain: bool) -> str:
 
 
 def _missing(rows: pl.DataFrame, *, plain: bool) -> str:
+    """Return that a metric is not known, and for engineers why."""
     known = words.metric(rows["metric"][0])
-    notes = [
-        words.label(note, longest=160)
-        for note in rows["note"].drop_nulls().unique(maintain_order=True)
-        if note not in {words.NOT_IN_LOG, NOT_USED}
-    ]
+    notes = dict.fromkeys(note.removeprefix(words.NOT_IN_LOG).lstrip(": ") for note in rows["note"].drop_nulls())
+    why = [words.sentence(words.label(note, longest=160)) for note in notes if note not in {"", NOT_USED} and not plain]
     name = words.sentence(known.plain) if plain else known.title
-    return ". ".join([f"{name}: {words.NOT_IN_LOG}", *notes]) + "."
+    return " ".join(text if text.endswith(".") else f"{text}." for text in (f"{name}: {words.NOT_IN_LOG}", *why))
 
 
 def _told(frame: pl.DataFrame, *, plain: bool) -> pl.DataFrame:
@@ -87,9 +88,10 @@ def _told(frame: pl.DataFrame, *, plain: bool) -> pl.DataFrame:
 
     def said(row: dict[str, Any]) -> str:
         if row["value"] is None:
-            return f"{row['role']}: {words.label(row['note']) if row['note'] else words.UNKNOWN}"
+            return f"{row['role']}: {words.label(row['note'].split(':')[0]) if row['note'] else words.UNKNOWN}"
         text = words.metric(row["metric"]).shown(row["value"], plain=plain)
-        return f"{text} or more" if row["note"] == "lower bound" else text
+        text = f"{text} or more" if row["note"] == "lower bound" else text
+        return f"{text}, {row['target']}" if row["rivals"] > 1 else text
 
     def few(row: dict[str, Any]) -> str:
         return "unknown" if row["n"] is None else words.number(row["n"])
@@ -107,6 +109,7 @@ def _told(frame: pl.DataFrame, *, plain: bool) -> pl.DataFrame:
         remark=pl.Series(
             [words.label(row["note"], longest=120) if row["note"] else "none" for row in rows], dtype=pl.String
         ),
+        place=pl.format("{} {}", "role", "slot"),
         start=pl.lit(0.0),
     )
 
@@ -120,7 +123,8 @@ def _panel(rows: pl.DataFrame, *, width: int, gutter: int, plain: bool) -> Any:
     bands = alt.Scale(paddingInner=0.28, paddingOuter=0.14)
     y = alt.Y("intent:N", sort=intents, title=None, scale=bands, axis=theme.names(gutter) if gutter else None)
     none = alt.Axis(labels=False, ticks=False, domain=False, grid=False, title=None)
-    offset = alt.YOffset("role:N", sort=list(ROLES), scale=alt.Scale(domain=list(ROLES), paddingInner=0.08))
+    slots = [f"{role} {i}" for role in ROLES for i in range(int(rows["rivals"].max()))]  # type: ignore[arg-type]
+    offset = alt.YOffset("place:N", scale=alt.Scale(domain=slots, paddingInner=0.08))
     key = alt.Legend(symbolType="square", symbolSize=110, symbolStrokeWidth=0, offset=10)
     colour = alt.Color("role:N", scale=alt.Scale(domain=list(ROLES), range=list(ROLES.values())), legend=key)
     tooltip = [
@@ -149,7 +153,7 @@ def _panel(rows: pl.DataFrame, *, width: int, gutter: int, plain: bool) -> Any:
         layers.append(words_for.encode(x=zero, y=y, yOffset=offset, text="said:N", tooltip=tooltip))
     bound = " (lower bound)" if "lower bound" in set(rows["note"].drop_nulls()) else ""
     title = theme.heading(_title(known, plain=plain) + bound, width=width)
-    return alt.layer(*layers).properties(width=width, height=_ROW * len(intents), title=title)
+    return alt.layer(*layers).properties(width=width, height=_ROW // 2 * len(slots) * len(intents), title=title)
 
 
 def describe(told: pl.DataFrame, known: list[str], unknown: list[str], *, plain: bool) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from incident_kit.charts import words
+from incident_kit import words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,29 +36,25 @@ def lines(bins: pl.DataFrame) -> list[str]:
     return list(dict.fromkeys(bins["line"]))
 
 
-def measured(bins: pl.DataFrame, measures: tuple[str, ...], *, plain: bool) -> pl.DataFrame:
-    """Return one row a bin and line with its ``value``; a null where bins are missing, so that no line crosses a hole.
+def drawn(bins: pl.DataFrame, *, plain: bool) -> pl.DataFrame:
+    """Return what the lines are drawn from: ``middle``, ``line`` and the measures; waits in seconds when ``plain``.
 
-    Several measures of one policy become lines of their own names. ``alone`` marks a point without neighbours, which
-    a line would not show.
+    Where bins are missing there is a row of nulls, so that no line crosses a hole.
     """
-    parts = []
-    for name in measures:
-        known = words.metric(name)
-        scale = 1000 if plain and known.unit == "ms" else 1
-        part = bins.select("at", "until", "middle", "line", "estimated", value=pl.col(name) / scale)
-        if len(measures) > 1:
-            said = words.sentence(known.plain) + " this" if plain else known.title
-            suffix = pl.when("estimated").then(pl.lit(" (estimated)")).otherwise(pl.lit(""))
-            part = part.with_columns(line=pl.lit(said) + suffix)
-        parts.append(part)
-    frame = pl.concat(parts)
-    place = {line: i for i, line in enumerate(lines(frame))}
+    scale = {name: 1000 if plain and words.metric(name).unit == "ms" else 1 for name in MEASURES}
+    values = [(pl.col(name) / scale[name]).round(6) for name in MEASURES]
+    rows = bins.select("middle", "line", *values)
     gap = pl.col("at").shift(-1).over("line") > pl.col("until")
-    holes = frame.filter(gap).with_columns(middle=pl.col("until"), value=pl.lit(None, pl.Float64))
-    frame = pl.concat([frame, holes]).sort(pl.col("line").replace_strict(place, return_dtype=pl.Int64), "middle")
-    bare = [pl.col("value").shift(step).over("line").is_null() for step in (1, -1)]
-    return frame.with_columns(alone=pl.col("value").is_not_null() & bare[0] & bare[1])
+    holes = bins.filter(gap).select(pl.col("until").alias("middle"), "line")
+    place = {line: i for i, line in enumerate(lines(bins))}
+    order = pl.col("line").replace_strict(place, return_dtype=pl.Int64)
+    return pl.concat([rows, holes], how="diagonal").sort(order, "middle")
+
+
+def alone(rows: pl.DataFrame, measure: str) -> pl.DataFrame:
+    """Return the points of a measure that have no neighbour, which a line would not show."""
+    bare = [pl.col(measure).shift(step).over("line").is_null() for step in (1, -1)]
+    return rows.filter(pl.col(measure).is_not_null() & bare[0] & bare[1])
 
 
 def told(bins: pl.DataFrame, *, plain: bool) -> pl.DataFrame:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 import polars as pl
 
-from incident_kit.charts import phasing, theme, words
+from incident_kit import words
+from incident_kit.charts import phasing, theme
 from incident_kit.charts.phasing import TimeAxis
 from incident_kit.errors import NoSuchItem
 
@@ -50,7 +51,7 @@ def states(frame: Any, *, phases: Sequence[Phase] | None = None, width: int = th
     parts: list[Any] = [phasing.strip(marks, axis)] if marks.height else []
     for policy in policies:
         labels = policy == policies[-1]
-        bars = _bars(spans.filter(pl.col("policy") == policy), axis, gutter=gutter, labels=labels)
+        bars = _bars(spans.filter(pl.col("policy") == policy), axis, gutter=gutter)
         panel = alt.layer(*phasing.backdrop(marks, axis, labels=labels), *bars)
         parts.append(panel.properties(width=axis.width, title=theme.heading(f"Policy: {policy}", width=axis.width)))
     return theme.finished(alt.vconcat(*parts), describe(spans))
@@ -91,7 +92,7 @@ def _told(frame: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([named, told], how="horizontal").sort("start", maintain_order=True)
 
 
-def _bars(spans: pl.DataFrame, axis: TimeAxis, *, gutter: int, labels: bool) -> list[Any]:
+def _bars(spans: pl.DataFrame, axis: TimeAxis, *, gutter: int) -> list[Any]:
     """Return a layer for each state of one policy's routes."""
     routes = list(dict.fromkeys(spans["route"]))
     names = {"policy": "Policy", "route": "Questions about", "state": "State", "target": "Primary"}
@@ -107,7 +108,7 @@ def _bars(spans: pl.DataFrame, axis: TimeAxis, *, gutter: int, labels: bool) -> 
         rows = spans.filter(pl.col("state") == state)
         if rows.height:
             mark: Any = alt.Chart(rows).mark_bar(height={"band": share}, stroke=ink, strokeWidth=1)
-            x = axis.x(labels=labels, field="start")
+            x = axis.x("start")
             colour = alt.Color("state:N", scale=scale, legend=key)
             bars = mark.encode(x=x, x2="end:T", y=y, color=colour, tooltip=tooltip)
             layers.append(bars.properties(height=_ROW * len(routes)))

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
-import polars as pl
 
-from incident_kit.charts import phasing, series, theme, words
+from incident_kit import words
+from incident_kit.charts import phasing, series, theme
 from incident_kit.charts.phasing import TimeAxis
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import polars as pl
 
     from incident_kit.phases import Phase
 
@@ -103,7 +105,8 @@ class _Drawing:
         # with several policies each panel holds one line a policy: p95 and p50 take a panel each
         panels = [_SLOW, _HALF, *_SHARES] if len(series.lines(bins)) > 1 else [_WAIT, *_SHARES]
         self.silent = {panel: self.unknown(panel) for panel in panels}
-        self.told = series.told(self.bins, plain=plain)
+        self.rows, self.told = series.drawn(bins, plain=plain), series.told(bins, plain=plain)
+        self.guesses: dict[str, bool] = dict(bins.select("line", "estimated").unique(maintain_order=True).iter_rows())
         self.drawn = [panel for panel, why in self.silent.items() if not why]
 
     def chart(self) -> alt.VConcatChart:
@@ -147,37 +150,48 @@ class _Drawing:
     def panel(self, panel: Panel) -> Any:
         """Return one panel: the phases behind, a line a policy or measure, and what is told on hover."""
         labels = panel is self.drawn[-1]
-        frame = series.measured(self.bins, panel.measures, plain=self.plain)
-        colour, dash = self.looks(panel, frame)
-        x = self.axis.x(labels=labels, field="middle")
-        y = alt.Y("value:Q", scale=_scale(panel, frame), axis=_axis(panel, plain=self.plain))
-        line = alt.Chart(frame.select("middle", pl.col("value").round(6), "line")).mark_line(
-            strokeWidth=1.8, aria=False
-        )
-        layers = [*phasing.backdrop(self.marks, self.axis, labels=labels)]
-        layers.append(line.encode(x=x, y=y, color=colour, strokeDash=dash))
-        alone = frame.filter("alone").select("middle", "value", "line")
-        if alone.height:
-            points = alt.Chart(alone).mark_point(filled=True, size=28, opacity=1, aria=False)
-            layers.append(points.encode(x=x, y=y, color=colour))
-        layers.append(self.hover(panel, labels=labels))
+        x = self.axis.x("middle")
+        layers = phasing.backdrop(self.marks, self.axis, labels=labels)
+        colour, dash = self.looks(panel)
+        names = list(self.names(panel))
+        for i, measure in enumerate(panel.measures):
+            y = alt.Y(f"{measure}:Q", scale=_scale(panel, self.rows), axis=_axis(panel, plain=self.plain))
+            points = series.alone(self.rows, measure).select("middle", "line", measure)
+            base = [alt.Chart(self.rows).mark_line(strokeWidth=1.8, aria=False).encode(strokeDash=dash)]
+            if points.height:
+                base.append(alt.Chart(points).mark_point(filled=True, size=28, opacity=1, aria=False))
+            for chart in base:
+                named = chart.transform_calculate(name=f"'{names[i]}'" if len(panel.measures) > 1 else "datum.line")
+                layers.append(named.encode(x=x, y=y, color=colour))
+        layers.append(self.hover(panel))
         return alt.layer(*layers).properties(width=self.axis.width, height=panel.height, title=self.title(panel))
 
-    def looks(self, panel: Panel, frame: pl.DataFrame) -> tuple[alt.Color, alt.StrokeDash]:
-        """Return colour and dash of the lines: solid is observed, a dash is estimated; the first panel has the key."""
-        lines = dict(frame.group_by("line", maintain_order=True).agg(pl.col("estimated").first()).iter_rows())
-        order = list(lines)
-        dashes = [theme.DASHES[1 + i % 5] if guess else theme.DASHES[0] for i, guess in enumerate(lines.values())]
-        inks = [theme.SERIES[i % len(theme.SERIES)] for i in range(len(order))]
-        needed = (panel is self.drawn[0] or len(panel.measures) > 1) and (len(order) > 1 or any(lines.values()))
+    def looks(self, panel: Panel) -> tuple[alt.Color, alt.StrokeDash]:
+        """Return colour and dash of a panel's lines: solid is observed, a dash is estimated; the first has the key."""
+        names = self.names(panel)
+        inks = [theme.SERIES[i % len(theme.SERIES)] for i in range(len(names))]
+        dashes = [theme.DASHES[1 + i % 5] if guess else theme.DASHES[0] for i, guess in enumerate(names.values())]
+        needed = (panel is self.drawn[0] or len(panel.measures) > 1) and (len(names) > 1 or any(names.values()))
         columns = 1 if self.axis.width < 450 else 3
         key = alt.Legend(columns=columns, symbolType="stroke", symbolSize=500) if needed else None
         return (
-            alt.Color("line:N", scale=alt.Scale(domain=order, range=inks), legend=key),
-            alt.StrokeDash("line:N", scale=alt.Scale(domain=order, range=dashes), legend=key),
+            alt.Color("name:N", scale=alt.Scale(domain=list(names), range=inks), legend=key),
+            alt.StrokeDash("name:N", scale=alt.Scale(domain=list(names), range=dashes), legend=key),
         )
 
-    def hover(self, panel: Panel, *, labels: bool) -> alt.Chart:
+    def names(self, panel: Panel) -> dict[str, bool]:
+        """Return the names of a panel's lines, and whether they are estimated.
+
+        Lines are policies; where one panel shows several measures of the only policy, they are the measures.
+        """
+        if len(panel.measures) == 1:
+            return self.guesses
+        guess = any(self.guesses.values())
+        known = [words.metric(measure) for measure in panel.measures]
+        names = [f"{words.sentence(one.plain)} this" if self.plain else one.title for one in known]
+        return {f"{name} (estimated)" if guess else name: guess for name in names}
+
+    def hover(self, panel: Panel) -> alt.Chart:
         """Return a transparent column a bin that tells the numbers of all lines, and shows where the pointer is."""
         lines = series.lines(self.bins)
         tips = [alt.Tooltip("when:N", title="Time"), alt.Tooltip("n:Q", title="Requests", format=",")]
@@ -190,13 +204,14 @@ class _Drawing:
         here = alt.selection_point(on="mouseover", clear="mouseout", empty=False, name=f"here_{panel.measures[0]}")
         shade = alt.condition(here, alt.value(0.12), alt.value(0))
         columns = alt.Chart(self.told).mark_rect(color=theme.INK, aria=False).add_params(here)
-        x = self.axis.x(labels=labels)
+        x = self.axis.x("at")
         shown: alt.Chart = columns.encode(x=x, x2="until:T", opacity=shade, tooltip=tips)
         return shown
 
 
 def _scale(panel: Panel, frame: pl.DataFrame) -> alt.Scale:
-    low, high = float(frame["value"].min()), float(frame["value"].max())  # type: ignore[arg-type]
+    values = frame.select(panel.measures)
+    low, high = float(values.min().min_horizontal().item()), float(values.max().max_horizontal().item())
     if panel.top is not None:
         return alt.Scale(domain=[min(0.9, low), panel.top], nice=False, clamp=True)
     return alt.Scale(domain=[0, max(high * 1.04, 0.05 if panel.is_share else 1e-9)], nice=True)

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { datasets, specs, dark } = JSON.parse(document.getElementById("charts").textContent);
+  const { datasets, specs, config, dark } = JSON.parse(document.getElementById("charts").textContent);
   const night = matchMedia("screen and (prefers-color-scheme: dark)");
   const phone = matchMedia("screen and (max-width: 780px)");
   const recoloured = (node) => {
@@ -13,7 +13,8 @@
   };
   const drawn = new Map();
   const draw = async (place) => {
-    const { names, ...spec } = specs[place.dataset.figure][phone.matches ? "narrow" : "wide"];
+    const { names, ...bare } = specs[place.dataset.figure][phone.matches ? "narrow" : "wide"];
+    const spec = { ...bare, config };
     const full = { ...(night.matches ? recoloured(spec) : spec), datasets: Object.fromEntries(names.map((name) => [name, structuredClone(datasets[name])])) };
     const options = { renderer: "svg", actions: false, ast: true, defaultStyle: false, tooltip: { theme: night.matches ? "dark" : "light" } };
     try {

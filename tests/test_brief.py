@@ -1,0 +1,286 @@
+"""The brief as text: one file, nothing asked of anyone, plain words first, untrusted text harmless."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import made_up
+import polars as pl
+import pytest
+
+from incident_kit import briefpage as brief
+from incident_kit import brieftable
+from incident_kit.briefcontent import Lapse, caveats, gather, lapses, lede
+from incident_kit.phases import Phase
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+JARGON = re.compile(r"\bp\d\d|breaker|half.open|replay|fallback", re.IGNORECASE)
+
+
+class Reader(HTMLParser):
+    """Reads a page: its tags, its scripts, and the words a person sees before and after "For engineers"."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.scripts: list[tuple[dict[str, str | None], str]] = []
+        self.first, self.rest = [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "script":
+            self.scripts.append((dict(attrs), ""))
+        if tag not in {"meta", "img", "source", "br", "link", "input"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "script" in self.open:
+            attrs, text = self.scripts[-1]
+            self.scripts[-1] = (attrs, text + data)
+        elif "style" not in self.open and data.strip():
+            (self.rest if "details" in self.open else self.first).append(data.strip())
+
+
+@functools.cache
+def html() -> str:
+    return brief.page(made_up.content(zone="Europe/Berlin"))
+
+
+@functools.cache
+def page() -> Reader:
+    return Reader(html())
+
+
+def test_the_page_is_one_file_that_asks_for_nothing() -> None:
+    for tag, attrs in page().tags:
+        for name in ("src", "href", "srcset", "action", "data", "poster"):
+            if attrs.get(name):
+                assert attrs[name].startswith("data:image/svg+xml;base64,"), (tag, name)
+        assert tag not in {"link", "iframe", "object", "embed", "base", "form"}
+    assert not re.search(r"url\(|@import", "".join(re.findall(r"<style>.*?</style>", html(), re.DOTALL)))
+
+
+def test_the_security_policy_allows_the_pages_own_scripts_and_nothing_else() -> None:
+    (policy,) = [attrs["content"] for tag, attrs in page().tags if tag == "meta" and "http-equiv" in attrs]
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe-eval" not in policy
+    assert "unsafe-inline" not in policy.replace("style-src 'unsafe-inline'", "")
+    assert not re.search(r"https?:|\*", policy)
+    code = [text for attrs, text in page().scripts if "type" not in attrs]
+    assert len(code) == 2
+    for text in code:
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy
+    assert not [attrs for _, attrs in page().tags if any(name.startswith("on") for name in attrs)]
+
+
+def test_the_page_stays_under_two_megabytes_with_six_hours_in_it() -> None:
+    long = brief.page(made_up.content(bins=360))
+    assert len(long.encode()) <= 2_000_000
+    assert long.count("interpreter") < 40, "Vega is in the page once"
+
+
+def test_every_picture_is_there_without_scripts_in_two_widths_and_two_themes() -> None:
+    images = [attrs for tag, attrs in page().tags if tag == "img"]
+    sources = [attrs for tag, attrs in page().tags if tag == "source"]
+    assert len(images) == 4
+    assert len(sources) == 3 * 4
+    for image in images:
+        assert len(image["alt"] or "") > 40
+        picture = base64.b64decode((image["src"] or "").split(",")[1]).decode()
+        assert picture.startswith("<svg")
+    widths = []
+    for attrs in (sources[0], images[0]):
+        encoded = (attrs.get("srcset") or attrs.get("src") or "").split(",")[1]
+        widths.append(int(re.search(r'width="(\d+)', base64.b64decode(encoded).decode())[1]))  # type: ignore[index]
+    assert widths[0] <= 362
+    assert widths[1] >= 690
+
+
+def test_plain_words_stand_first() -> None:
+    first = " ".join(page().first)
+    assert not JARGON.search(first)
+    jargon = Reader(brief.page(made_up.content(pictures=(), notes=("The replay was exact.",))))
+    assert JARGON.search(" ".join(jargon.rest)), "the test can fail"
+    for words in (
+        "Simulated data: nobody was affected.",
+        "For 20 min (refund-policy), answers were slow or went wrong: 5 October 2026, 15:20 to 15:40 ",
+        "(13:20 to 13:40 UTC)",
+        "one person in twenty waited over 2.2 s; usually that is 0.6 s.",
+        "the backup model gave 64 % of the answers",
+        "usually about 11",
+        "no normal period to compare with",
+        "These logs cannot tell which drafts agents rewrote.",
+        "The true numbers may be higher for how long people waited.",
+    ):
+        assert words in first, words
+    assert re.search(r"96\s+of 1,409", first)
+    assert re.search(r"Noticed after\s+4 min\s+15:20 to 15:24 \(13:20 to 13:24 UTC\)", first)
+
+
+def test_the_table_says_how_sure_each_number_is() -> None:
+    first = " ".join(page().first)
+    assert "Slow answers (over 3.5 s)" in first
+    assert "What happened" in first
+    assert "Switch everything at once" in first
+    assert (
+        "we saw this: 61 % worked out from similar requests: 37 % these logs cannot tell: 2 %".replace(" %", "\xa0%")
+        in first
+    )
+    assert "rests on 14 requests" in first
+
+
+def test_engineers_find_how_to_repeat_it() -> None:
+    rest = " ".join(page().rest)
+    for words in (
+        "a3" * 32,
+        "3,512",
+        "incident-kit 0.1.0",
+        "routes:",
+        "Load the help desk",
+        "standard_logging.ndjson.gz",
+    ):
+        assert words in rest, words
+    assert "/home/someone" not in html()
+
+
+@pytest.mark.parametrize("name", ["".join(made_up.NASTY), made_up.HOSTILE])
+def test_a_hostile_name_changes_no_tag(name: str) -> None:
+    def skeleton(reader: Reader) -> list[tuple[str, tuple[str, ...]]]:
+        return [(tag, tuple(sorted(attrs))) for tag, attrs in reader.tags]
+
+    nasty = brief.page(made_up.content(name=name, zone="Europe/Berlin"))
+    reader = Reader(nasty)
+    assert skeleton(reader) == skeleton(page())
+    assert "</script><img" not in nasty
+    assert "{{ 7*7 }}" in " ".join(reader.first) or "7*7" not in name
+    (data,) = [text for attrs, text in reader.scripts if attrs.get("type") == "application/json"]
+    assert not set("<>&") & set(data)
+    assert json.loads(data)["specs"].keys() == {"over-time", "models", "signals", "states"}
+
+
+def test_a_brief_of_nothing_still_opens() -> None:
+    content = brief.BriefContent(title="Nothing", start=made_up.START, end=made_up.at(1))
+    reader = Reader(brief.page(content))
+    assert "Nothing" in reader.first
+    assert not [tag for tag, _ in reader.tags if tag in {"table", "figure"}]
+
+
+def test_what_nobody_noted_is_unknown() -> None:
+    assert lapses(made_up.PHASES[:1]) == [
+        Lapse("Noticed after", made_up.at(20), None),
+        Lapse("Eased after", made_up.at(20), None),
+        Lapse("Over after", made_up.at(20), None),
+    ]
+    shown = " ".join(Reader(brief.page(made_up.content(lapses=lapses(made_up.PHASES[:1]), pictures=()))).first)
+    assert "unknown nobody noted when" in shown
+
+
+def test_the_lede_without_an_impact_says_how_much_there_was() -> None:
+    (said, *_) = lede(made_up.series(10), ())
+    assert said == "1,024 requests came in: 5 October 2026, 13:00 to 13:10 UTC."
+    assert lede(made_up.series(0), ()) == ["There are no requests in this period."]
+    after = Phase("impact", made_up.at(600), None)
+    assert lede(made_up.series(10), [after])[0] == said
+
+
+def test_caveats_come_from_what_the_logs_can_answer() -> None:
+    answers = {name: made_up.Answer(name, "no", "") for name in ("errors", "tools", "overrides")}
+    (said,) = caveats(answers)
+    assert said == (
+        "These logs cannot tell which requests got no answer, whether look-ups and actions worked and "
+        "which drafts agents rewrote."
+    )
+    assert caveats({"errors": made_up.Answer("errors", "yes", "")}) == []
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"estimate": 1.0, "share_observed": 1.0, "share_nearest": 0.0}, ("we saw this",)),
+        ({"estimate": 1.0, "share_nearest": 1.0}, ("worked out from similar requests",)),
+        ({"estimate": None, "share_observed": 1.0}, ("these logs cannot tell",)),
+        ({"estimate": 1.0}, ("these logs cannot tell",)),
+        (
+            {"estimate": 1.0, "share_observed": 0.5, "share_none": 0.2, "share_no_model": 0.3},
+            ("we saw this: 50 %", "these logs cannot tell: 20 %", "sent to no model: 30 %"),
+        ),
+    ],
+)
+def test_evidence_has_three_phrases(row: dict[str, Any], said: tuple[str, ...]) -> None:
+    assert brieftable.evidence(row) == said
+
+
+def test_what_happened_is_a_column_even_if_it_is_no_policy() -> None:
+    frame = made_up.table(("all",)).filter(pl.col("policy") != "as_logged")
+    (table,) = brieftable.tables(frame)
+    assert table.columns == ("What happened", "per-intent", "Switch everything at once")
+    title, cells = table.rows[0]
+    assert title == "The slowest one in twenty waited over"
+    assert [cell.value for cell in cells] == ["2.2 s", "1.9 s", "1.3 s"]
+    unknown = dict(table.rows)["Drafts that agents rewrote"]
+    assert {cell.evidence for cell in unknown} == {("these logs cannot tell",)}
+
+
+def test_brief_gathers_from_an_incident_and_a_board(tmp_path: Path) -> None:
+    @dataclass
+    class Policy:
+        name: str
+
+        def expand(self) -> str:
+            return f"name: {self.name}"
+
+    class Replay:
+        policy = None
+
+        def states(self) -> pl.DataFrame:
+            return made_up.states(policy="blind")
+
+    class Incident:
+        phases = made_up.PHASES
+        answers = made_up.ANSWERS
+        zone = "Europe/Berlin"
+
+        def series(self) -> pl.DataFrame:
+            return made_up.series()
+
+        def quality(self) -> pl.DataFrame:
+            return made_up.quality()
+
+        def impact(self) -> list[tuple[str, int, int, float]]:
+            return [("slow answers (over 3.5 s)", 96, 1409, 11.2)]
+
+        def loads(self) -> pl.DataFrame:
+            return made_up.LOADS
+
+    class Board:
+        replays = {"blind": Replay()}  # noqa: RUF012 - a stand-in
+        caveats = ("The state was exact for 61 % of the requests.",)
+
+        def table(self, *, by: str | None = None) -> pl.DataFrame:
+            return made_up.table(("refund-policy",) if by else ("all",))
+
+    path = brief.brief(Incident(), Board(), tmp_path / "brief.html", title="Brown-out")
+    reader = Reader(path.read_text(encoding="utf-8"))
+    assert "Brown-out" in reader.first
+    assert not JARGON.search(" ".join(reader.first))
+    assert "The state was exact for 61 % of the requests." in reader.rest
+    content = gather(Incident(), Board())
+    assert [table.intent for table in brieftable.tables(content.table)] == ["all", "refund-policy"]
+    assert content.versions["incident-kit"]
+    assert content.policies == [("blind", "What was done at the time.")]
