@@ -73,8 +73,8 @@ def recognised(file: LogFile, formats: Sequence[Format]) -> tuple[LogFile, Forma
         if len(found) == 1:
             return replace(file, member=member, samples=tuple(records)), found[0]
         if found:
-            names = " or ".join(item.name for item in found)
-            raise UnknownFormat(f"{file.shown} could be {names}: say which with source=")
+            names = " or ".join(f"{item.name} ({item.table})" for item in found)
+            raise UnknownFormat(f"{file.shown} could be {names}: say which with source=, or leave columns out")
     raise UnknownFormat(_not_recognised(file, formats))
 
 

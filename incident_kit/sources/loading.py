@@ -18,7 +18,7 @@ from incident_kit.sources.judging import FACTS, counted, judge
 from incident_kit.sources.records import Records, quoted
 from incident_kit.sources.report import FileLoad, LoadReport
 from incident_kit.sources.rollup import roll_up
-from incident_kit.sources.staging import Staged, prepare, stage
+from incident_kit.sources.staging import Staged, clear, prepare, stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ def formats() -> tuple[Format, ...]:
     return (*canonical.canonical_formats(), *vendor_formats())
 
 
-def load(  # noqa: PLR0913 - one verb, and every option of it has a default
+def load(
     store: Store,
     path: str | Path | Sequence[str | Path],
     *,
@@ -97,8 +97,7 @@ def load(  # noqa: PLR0913 - one verb, and every option of it has a default
             with store.transaction():
                 return _insert_all(store, work, tell=tell)
         finally:
-            for number in range(len(paths)):
-                store.run(f"drop table if exists staged_{number}")
+            clear(store, tables=len(paths))
 
 
 def _known(store: Store, file: LogFile, *, sha256: str, source: str | None) -> FileLoad | None:
@@ -124,8 +123,12 @@ def _recognise(
         return recognised(file, canonical.canonical_formats())
     if source is not None:
         chosen = named_format(source, known)
-        return placed(file, chosen), chosen
-    return recognised(file, known)
+        file = placed(file, chosen)
+    else:
+        file, chosen = recognised(file, known)
+    if columns and chosen.name != canonical.NAME and file.kind not in {"csv", "parquet"}:
+        raise UnknownFormat(f"{file.shown} is {chosen.name} in JSON, which has no columns to map; use labels= or tags=")
+    return file, chosen
 
 
 def _insert_all(store: Store, work: list[Staged | FileLoad], *, tell: Callable[[str], None]) -> LoadReport:

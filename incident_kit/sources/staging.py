@@ -44,6 +44,14 @@ def prepare(store: Store) -> None:
     store.connection.execute(text)
 
 
+def clear(store: Store, *, tables: int) -> None:
+    """Drop everything temporary that a load made."""
+    for view in ("candidates", "stored", "staged"):
+        store.run(f"drop view if exists {view}")
+    for table in ("judged", "contested", "touched", "rolled", *(f"staged_{number}" for number in range(tables))):
+        store.run(f"drop table if exists {table}")
+
+
 def stage(store: Store, staged: Staged, *, folder: Path, zone: str | None, columns: Mapping[str, str]) -> Staged:
     """Return the file's rows staged in a temporary table; nothing of the incident is touched.
 
