@@ -54,14 +54,14 @@ def _decision(replay: Replay, one: dict[str, Any], zone: ZoneInfo | None) -> str
             return f"{said}: {seen}, but it takes {few} calls to act."
         return f"{said}: {seen}."
     since = _since(replay, one)
-    cause = f"{_what(one)} over {one['n']} calls, limit {_limit(one)}"
+    cause = _cause(one)
     when = f" at {clock(since, zone=zone)}" if since else ""
     if one["action"] == "test":
         return f"{said} as one of the requests that test the primary; it had been taken out of service{when} ({cause})."
     if state == "testing primary":
         return f"{said}: enough other requests were testing the primary, taken out of service{when} ({cause})."
     last = " Nothing else is left in this route." if one["action"] == "primary" else ""
-    return f"{said}: the primary was taken out of service{when}, because of {cause}.{last}"
+    return f"{said}: the primary was taken out of service{when}: {cause}.{last}"
 
 
 def _counted(name: str) -> str:
@@ -70,12 +70,15 @@ def _counted(name: str) -> str:
     return f"slower than {number(float(name.removeprefix('slow_rate(').removesuffix('ms)')), 's')}"
 
 
-def _what(one: dict[str, Any]) -> str:
-    return f"{metric(one['metric']).title} {metric(one['metric']).shown(one['value'], plain=True)}"
-
-
-def _limit(one: dict[str, Any]) -> str:
-    return metric(one["metric"]).shown(one["threshold"], plain=True)
+def _cause(one: dict[str, Any]) -> str:
+    """Return what took the primary out of service: the signal, its value, the calls, the limit."""
+    name, value, threshold = one["metric"], one["value"], one["threshold"]
+    if name == "error_rate":
+        return f"{number(value, '%')} of {one['n']} calls failed, the limit is {number(threshold, '%')}"
+    if name.startswith("slow_rate"):
+        return f"{number(value, '%')} of {one['n']} calls were {_counted(name)}, the limit is {number(threshold, '%')}"
+    above = metric(name).plain.removeprefix("the ").replace("waited", "took")
+    return f"of {one['n']} calls {above} {number(value, 'ms')}, the limit is {number(threshold, 'ms')}"
 
 
 def _route(replay: Replay, one: dict[str, Any]) -> Any:

@@ -91,7 +91,7 @@ class Replay:
         return outcomes(self)
 
     def series(self, *, every: timedelta | None = None) -> pl.DataFrame:
-        """Return the outcomes over time, one row an interval: at, until, n, waits, errors, tools, overrides, share on fallback."""
+        """Return the outcomes over time, one row an interval (about sixty where ``every`` is not given)."""
         from incident_kit.series import series
 
         return series(self.outcomes, every=every).with_columns(
@@ -138,10 +138,20 @@ class Replay:
 
     @property
     def fidelity(self) -> float:
-        """The share of requests served by the target that served them in the log; it means something for the policy in force."""
+        """The share of requests answered by the target that answered them in the log.
+
+        It judges the kit where the policy was in force; ``differences`` says where and why it is not 1.
+        """
         logged = self.log.served
         known = logged >= 0
         return float((self.outcome.target[known] == logged[known]).mean()) if known.any() else 1.0
+
+    @cached_property
+    def differences(self) -> pl.DataFrame:
+        """One row a request that another target answers than in the log, in order of arrival, with the reason."""
+        from incident_kit.fidelity import differences
+
+        return differences(self)
 
     @cached_property
     def samples(self) -> pl.DataFrame:
@@ -172,9 +182,7 @@ def replay(incident: Incident, policy: Policy, *, estimator: Estimator = nearest
     return replay_log(incident.log, policy, estimator=estimator, incident=incident)
 
 
-def replay_log(
-    log: Log, policy: Policy, *, estimator: Estimator = nearest, incident: Incident | None = None
-) -> Replay:
+def replay_log(log: Log, policy: Policy, *, estimator: Estimator = nearest, incident: Incident | None = None) -> Replay:
     """Return ``policy`` replayed over a log; :func:`replay` is the same for an incident."""
     from incident_kit import kernel
 

@@ -158,3 +158,16 @@ def standing(replay: Replay) -> str:
         f"{number(replay.state_exact_share, '%')} rest on observed states only, "
         f"{number(replay.fidelity, '%')} of the requests are answered by the target that answered them in the log"
     )
+
+
+def fidelity(replay: Replay) -> str:
+    """Return how well the policy in force explains the log, and its differences by reason."""
+    found = replay.differences
+    lines = [f"Fidelity of the policy in force ({label(replay.name)}): {number(replay.fidelity, '%')}."]
+    counts = found["difference"].cast(pl.String).value_counts(sort=True)
+    lines += [f"  {number(count)} requests: {reason}" for reason, count in counts.iter_rows()]
+    if found.height:
+        one = found.row(0, named=True)
+        told = f"{label(one['served'])} here, {label(one['logged_served'])} in the log"
+        lines.append(f"  the first: request {label(one['request_id'])} at {one['at']:%H:%M:%S} UTC, {told}")
+    return "\n".join(lines)
