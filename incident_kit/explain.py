@@ -41,14 +41,12 @@ def _decision(replay: Replay, one: dict[str, Any], zone: ZoneInfo | None) -> str
     state = one["breaker_state"]
     if state is None:
         return f"{said}: nothing on this route watches the primary."
-    share = number(one["value"], "%") if one["value"] is not None else None
     if state == "on primary":
         if not one["n"]:
             return f"{said}: nothing was known of the primary yet, so it stays in service."
+        share = f"{round(one['value'] * one['n'])} of {one['n']} calls ({number(one['value'], '%')})"
         limit = number(one["threshold"], "%")
-        seen = (
-            f"in the window before it, {share} of {one['n']} calls were {_counted(one['metric'])}; the limit is {limit}"
-        )
+        seen = f"in the window before it, {share} were {_counted(one['metric'])}; the limit is {limit}"
         few = _needed(replay, one)
         if one["n"] < few:
             return f"{said}: {seen}, but it takes {few} calls to act."
@@ -77,8 +75,8 @@ def _cause(one: dict[str, Any]) -> str:
         return f"{number(value, '%')} of {one['n']} calls failed, the limit is {number(threshold, '%')}"
     if name.startswith("slow_rate"):
         return f"{number(value, '%')} of {one['n']} calls were {_counted(name)}, the limit is {number(threshold, '%')}"
-    above = metric(name).plain.removeprefix("the ").replace("waited", "took")
-    return f"of {one['n']} calls {above} {number(value, 'ms')}, the limit is {number(threshold, 'ms')}"
+    above = metric(name).plain.replace("waited", "took")
+    return f"of {one['n']} calls, {above} {number(value, 'ms')}, the limit is {number(threshold, 'ms')}"
 
 
 def _route(replay: Replay, one: dict[str, Any]) -> Any:
