@@ -132,17 +132,25 @@ def _recognise(
 
 
 def _insert_all(store: Store, work: list[Staged | FileLoad], *, tell: Callable[[str], None]) -> LoadReport:
-    loads = []
+    loads, covered = [], []
     for item in work:
         ((load_id,),) = store.rows("select coalesce(max(load_id), 0) + 1 from loads")
         if isinstance(item, FileLoad):
             loads.append(_record(store, replace(item, load_id=load_id)))
-        else:
-            tell(f"loading {item.file.shown} as {item.format.name}")
-            loads.append(_insert(store, item, load_id))
+            continue
+        tell(f"loading {item.file.shown} as {item.format.name}")
+        loads.append(_insert(store, item, load_id))
+        if loads[-1].rows_loaded:
+            roll_up(store, item.format.table, load_id)
+            covered.append(verdict.record(store, item.format, load_id))
     ids = [item.load_id for item in loads]
-    rejects = store.frame("select * from rejects where list_contains($ids, load_id) order by all", {"ids": ids})
-    return LoadReport(tuple(loads), rejects, verdict.answers(store, ids), verdict.unlabelled(store, ids))
+    seen = covered[0] if len(loads) == len(covered) == 1 else verdict.coverage(store, ids)
+    return LoadReport(
+        loads=tuple(loads),
+        rejects=store.frame("select * from rejects where list_contains($ids, load_id) order by all", {"ids": ids}),
+        answers=verdict.of_loads(store, ids, seen),
+        unlabelled=verdict.unlabelled(seen),
+    )
 
 
 def _insert(store: Store, item: Staged, load_id: int) -> FileLoad:
@@ -164,9 +172,6 @@ def _insert(store: Store, item: Staged, load_id: int) -> FileLoad:
             store.run(f"delete from requests where load_id is null and request_id in (select request_id {kept})")
         own = ", ".join(quoted(name) for name in names)
         store.run(f"insert into {table} by name select {own}, $load_id as load_id {kept}", {"load_id": load_id})
-    if done.rows_loaded:
-        roll_up(store, table, load_id)
-        verdict.record(store, item.format, load_id)
     return done
 
 

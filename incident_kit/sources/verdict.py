@@ -29,8 +29,8 @@ _RANK = {"yes": 2, "lower bound": 1, "no": 0}
 _ALWAYS = {"tickets": ("yes", "requests carry a ticket"), "intents": ("yes", "requests carry an intent")}
 
 
-def record(store: Store, chosen: Format, load_id: int) -> None:
-    """Write what one load can answer, and what its format could at best."""
+def record(store: Store, chosen: Format, load_id: int) -> dict[str, int]:
+    """Write what one load can answer, and what its format could at best; return its `coverage`."""
     seen = coverage(store, [load_id])
     limits: dict[str, tuple[str, str]] = dict(chosen.answers)
     if seen["requests"]:
@@ -45,6 +45,7 @@ def record(store: Store, chosen: Format, load_id: int) -> None:
                 "at_best": limit, "at_best_why": hint if question in _ALWAYS else why,
             },
         )  # fmt: skip
+    return seen
 
 
 def coverage(store: Store, load_ids: Sequence[int]) -> dict[str, int]:
@@ -53,34 +54,36 @@ def coverage(store: Store, load_ids: Sequence[int]) -> dict[str, int]:
     return counts
 
 
-def answers(store: Store, load_ids: Sequence[int] | None = None) -> dict[str, Answer]:
-    """Return what the incident can answer, per question, over all its loads or the given ones.
+def answers(store: Store) -> dict[str, Answer]:
+    """Return what the incident can answer, per question, over all its loads.
 
     Where loads differ the answer is the best one made a lower bound; a question that no load answers is a ``no``
     that says what to load or switch on.
     """
+    ids = [load_id for (load_id,) in store.rows("select distinct load_id from answers")]
+    found = of_loads(store, ids, coverage(store, ids))
+    return {question: found.get(question, Answer(question, "no", MISSING[question])) for question in QUESTIONS}
+
+
+def of_loads(store: Store, load_ids: Sequence[int], seen: Mapping[str, int]) -> dict[str, Answer]:
+    """Return what some loads can answer together, given their `coverage`."""
     rows = store.rows(
-        "select a.load_id, a.question, a.at_best, a.at_best_why, l.source from answers as a"
-        " join loads as l on l.load_id = a.load_id order by a.load_id"
+        "select a.question, l.source, a.at_best, a.at_best_why from answers as a join loads as l on l.load_id = a.load_id"
+        " where list_contains($1, a.load_id) order by a.load_id",
+        [list(load_ids)],
     )
-    if load_ids is not None:
-        rows = [row for row in rows if row[0] in set(load_ids)]
-    seen = coverage(store, sorted({row[0] for row in rows}))
     found = {}
     for question in QUESTIONS:
         # the tables of one source complete each other; sources do not
-        ranked = sorted((row for row in rows if row[1] == question), key=lambda row: _RANK[row[2]])
-        limits = {row[4]: (row[2], row[3]) for row in ranked}
+        ranked = sorted((row[1:] for row in rows if row[0] == question), key=lambda row: _RANK[row[1]])
+        limits = {source: (limit, why) for source, limit, why in ranked}
         if limits:
             found[question] = measured(question, _merged(question, limits), seen, hint=_hint(question, limits))
-        elif load_ids is None:
-            found[question] = Answer(question, "no", MISSING[question])
     return found
 
 
-def unlabelled(store: Store, load_ids: Sequence[int]) -> dict[str, float]:
-    """Return the share of those loads' requests without each label; nothing where they brought no requests."""
-    seen = coverage(store, load_ids)
+def unlabelled(seen: Mapping[str, int]) -> dict[str, float]:
+    """Return the share of requests without each label, given a `coverage`; nothing where there are no requests."""
     if not seen["requests"]:
         return {}
     columns = {"ticket_id": "with_ticket", "conversation_id": "with_conversation"}
