@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 
 import polars as pl
@@ -41,9 +42,9 @@ def metric(name: str) -> Metric:
         There is no such metric.
     """
     name = name.replace(" ", "")
-    if found := re.fullmatch(r"p(\d{1,2}(?:\.\d+)?)_ms", name, re.ASCII):
-        share = float(found[1]) / 100
-        quantile = partial(pl.Expr.quantile, quantile=share, interpolation="equiprobable")
+    found = re.fullmatch(r"p(\d{1,2}(?:\.\d{1,4})?)_ms", name, re.ASCII)
+    if found and Fraction(found[1]):
+        quantile = partial(_nearest_rank, share=Fraction(found[1]) / 100)
         return _bounded(name, "waits", quantile, _WAIT, 0, WORST_MS)
     if found := re.fullmatch(r"slow_rate\((\d+)ms\)", name, re.ASCII):
         slow = (pl.col("wait_ms") > int(found[1])).cast(pl.Float64)
@@ -55,9 +56,8 @@ def metric(name: str) -> Metric:
     if name == "override_rate":
         return Metric(name, "overrides", pl.col("overridden").cast(pl.Float64).mean())
     if name == "tool_success_rate":
-        calls = pl.col("tool_calls").filter(pl.col("tool_calls") > 0).sum()
-        failed = pl.col("tool_errors").filter(pl.col("tool_calls") > 0).sum()
-        return Metric(name, "tools", pl.when(calls > 0).then(1 - failed / calls))
+        calls = pl.col("tool_calls").filter(JUDGED).sum()
+        return Metric(name, "tools", pl.when(calls > 0).then(1 - pl.col("tool_errors").filter(JUDGED).sum() / calls))
     if name == "fallback_rate":
         return Metric(name, None, pl.col("is_fallback").cast(pl.Float64).mean())
     if name == "cost_per_request":
@@ -67,15 +67,27 @@ def metric(name: str) -> Metric:
 
 
 _WAIT = pl.col("wait_ms").cast(pl.Float64)
+JUDGED = (pl.col("tool_calls") > 0) & pl.col(
+    "tool_errors"
+).is_not_null()  # a call whose result is unknown did not succeed
+
+
+def _nearest_rank(values: pl.Expr, *, share: Fraction) -> pl.Expr:
+    """Return the ceil(share * n)-th smallest value, in integers (S11): 0.999 * 1000 is over 999 in floating point."""
+    ordered = values.drop_nulls().sort()
+    n = values.count().cast(pl.Int64)
+    rank = (n * share.numerator + share.denominator - 1) // share.denominator
+    return ordered.get(rank.clip(1) - 1, null_on_oob=True)
 
 
 def _bounded(
     name: str, question: str, aggregate: Callable[[pl.Expr], pl.Expr], value: pl.Expr, best: float, worst: float
 ) -> Metric:
-    """Return a metric whose unobserved outcomes lie between ``best`` and ``worst``."""
+    """Return a metric whose unobserved outcomes lie between ``best`` and ``worst``, or the worst that is known if worse."""
     is_fact = pl.col("evidence") == "observed"
-    low, high = (aggregate(pl.when(is_fact).then(value).otherwise(float(end))) for end in (best, worst))
-    return Metric(name, question, aggregate(value), low, high)
+    low = pl.when(is_fact).then(value).otherwise(best)
+    high = pl.when(is_fact).then(value).otherwise(pl.max_horizontal(value.max(), pl.lit(float(worst))))
+    return Metric(name, question, aggregate(value), aggregate(low), aggregate(high))
 
 
 def shares(labels: Sequence[str]) -> list[pl.Expr]:

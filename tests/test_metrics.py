@@ -1,0 +1,139 @@
+"""Metrics over outcomes: exact on small groups, honest about what was not seen."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from incident_kit.errors import NoSuchItem
+from incident_kit.evidence import LABELS
+from incident_kit.metrics import PLAIN, WORST_MS, metric, shares
+
+SCHEMA = {
+    "wait_ms": pl.Int64, "failed": pl.Boolean, "overridden": pl.Boolean, "tool_calls": pl.Int32, "tool_errors": pl.Int32,
+    "is_fallback": pl.Boolean, "cost_usd": pl.Float64, "evidence": pl.String,
+}  # fmt: skip
+
+
+def outcomes(*rows: dict[str, Any]) -> pl.DataFrame:
+    return pl.DataFrame([dict.fromkeys(SCHEMA) | {"evidence": "observed"} | row for row in rows], schema=SCHEMA)
+
+
+def value(name: str, frame: pl.DataFrame) -> Any:
+    return frame.select(metric(name).value).item()
+
+
+@pytest.mark.parametrize("percent", ["0.1", "1", "7", "28", "50", "55", "90", "95", "99", "99.9", "99.99"])
+@pytest.mark.parametrize("n", [1, 2, 19, 20, 21, 25, 99, 100, 101, 1000, 10_000])
+def test_quantiles_are_nearest_rank_in_integers(percent: str, n: int) -> None:
+    expected = math.ceil(Fraction(percent) * n / 100)
+    frame = pl.DataFrame({"wait_ms": range(n, 0, -1), "evidence": ["observed"] * n})
+    assert value(f"p{percent}_ms", frame) == expected
+
+
+def test_a_quantile_leaves_out_waits_that_are_unknown() -> None:
+    frame = outcomes({"wait_ms": None}, {"wait_ms": 300}, {"wait_ms": 100}, {"wait_ms": None}, {"wait_ms": 200})
+    assert value("p50_ms", frame) == 200
+    assert value("p95_ms", frame) == 300
+    assert value("mean_ms", frame) == 200
+
+
+def test_slow_is_over_the_limit() -> None:
+    frame = outcomes({"wait_ms": 8000}, {"wait_ms": 8001}, {"wait_ms": None}, {"wait_ms": 1})
+    assert value("slow_rate(8000ms)", frame) == 1 / 3
+
+
+def test_rates_are_of_those_that_are_known() -> None:
+    frame = outcomes(
+        {"failed": True, "overridden": True}, {"failed": False, "overridden": None}, {"failed": None}, {"failed": False}
+    )
+    assert value("error_rate", frame) == 1 / 3
+    assert value("override_rate", frame) == 1
+
+
+def test_tool_success_counts_calls_not_requests() -> None:
+    frame = outcomes(
+        {"tool_calls": 3, "tool_errors": 1}, {"tool_calls": 1, "tool_errors": 0}, {"tool_calls": 0, "tool_errors": 0}
+    )
+    assert value("tool_success_rate", frame) == 3 / 4
+
+
+def test_a_tool_call_whose_result_is_unknown_is_no_success() -> None:
+    frame = outcomes({"tool_calls": 2, "tool_errors": 1}, {"tool_calls": 6, "tool_errors": None})
+    assert value("tool_success_rate", frame) == 1 / 2
+    assert value("tool_success_rate", outcomes({"tool_calls": 6, "tool_errors": None})) is None
+
+
+@pytest.mark.parametrize("name", [*PLAIN, "slow_rate(8000ms)", "p99.9_ms"])
+def test_of_nothing_there_is_no_value(name: str) -> None:
+    for frame in (outcomes(), outcomes({})):
+        one = metric(name)
+        assert frame.select(one.value).item() is None
+        for end in (one.low, one.high):
+            assert end is None or frame.select(end).item() is None
+
+
+def test_bounds_put_the_unseen_at_its_best_and_worst() -> None:
+    frame = outcomes(
+        {"wait_ms": 100, "failed": True}, {"wait_ms": 200, "failed": False},
+        {"wait_ms": 300, "failed": False, "evidence": "nearest"}, {"evidence": "none"},
+    )  # fmt: skip
+    waits, errors = metric("mean_ms"), metric("error_rate")
+    assert frame.select(waits.low).item() == (100 + 200 + 0 + 0) / 4
+    assert frame.select(waits.value).item() == (100 + 200 + 300) / 3
+    assert frame.select(waits.high).item() == (100 + 200 + 2 * WORST_MS) / 4
+    assert frame.select(errors.low, high=errors.high).row(0) == (1 / 4, 3 / 4)
+
+
+rows = st.fixed_dictionaries(
+    {
+        "wait_ms": st.none() | st.integers(0, 10 * WORST_MS),
+        "failed": st.none() | st.booleans(),
+        "evidence": st.sampled_from(LABELS),
+    }
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(rows, max_size=25), st.sampled_from(["p50_ms", "p95_ms", "mean_ms", "slow_rate(3500ms)", "error_rate"]))
+def test_an_estimate_lies_between_its_bounds(drawn: list[dict[str, Any]], name: str) -> None:
+    # where the log cannot tell there is no outcome to read
+    told = [row | {"wait_ms": None, "failed": None} if row["evidence"] == "none" else row for row in drawn]
+    one = metric(name)
+    assert one.low is not None
+    assert one.high is not None
+    low, estimate, high = outcomes(*told).select(low=one.low, value=one.value, high=one.high).row(0)
+    if estimate is not None:
+        assert low <= estimate + 1e-9
+        assert estimate <= high + 1e-9
+    if all(row["evidence"] == "observed" for row in told):
+        assert low == estimate == high
+
+
+def test_shares_of_evidence_sum_to_one() -> None:
+    frame = outcomes({}, {"evidence": "none"}, {"evidence": "nearest"}, {})
+    assert frame.select(shares(LABELS)).row(0) == (1 / 2, 1 / 4, 1 / 4)
+
+
+@pytest.mark.parametrize("name", ["p95", "p100_ms", "p0_ms", "slow_rate(8s)", "tool_succes_rate", ""])
+def test_an_unknown_metric_is_named_with_those_there_are(name: str) -> None:
+    with pytest.raises(NoSuchItem, match="there are p50_ms, p95_ms"):
+        metric(name)
+
+
+def test_a_near_miss_is_suggested() -> None:
+    with pytest.raises(NoSuchItem, match="did you mean 'tool_success_rate'"):
+        metric("tool_succes_rate")
+
+
+def test_waits_longer_than_the_worst_that_is_assumed_stay_within_bounds() -> None:
+    """A reasoning model may take minutes: what was not seen is then not better than what was."""
+    frame = outcomes({"wait_ms": 90_000}, {"wait_ms": 90_000, "evidence": "nearest"}, {"evidence": "none"})
+    assert frame.select(metric("mean_ms").high).item() == 90_000
+    assert frame.select(metric("p50_ms").high).item() == 90_000
