@@ -73,8 +73,8 @@ DECISION = np.dtype(
         ("error", "i2"),  # class of the final error; 0: ok; -1: no outcome
         ("first", "i1"),  # the entry chosen at arrival
         ("entry", "i1"),  # the entry of the last attempt
-        ("number", "i1"),  # of the last attempt, on its entry, from 0
-        ("attempts", "i1"),
+        ("number", "i2"),  # of the last attempt, on its entry, from 0
+        ("attempts", "i2"),
         ("state", "i1"),  # of the primary's breaker
         ("exact", "i1"),  # 1: every breaker that the choice asked had observed inputs only
         ("probe", "i1"),
@@ -379,7 +379,7 @@ def run(  # noqa: C901, PLR0912, PLR0915 - the loop itself; its steps are the fu
         what = _ARRIVAL
         if ahead < len(done_us) and done_us[ahead] <= at:
             at = done_us[ahead]
-            order = np.int64(_COMPLETION) << 56 | np.int64(done_request[ahead]) << 8 | 1
+            order = np.int64(_COMPLETION) << 56 | np.int64(done_request[ahead]) << 16 | 1
             what = _SORTED
         if in_heap > 0 and _before(heap[0], at, order):
             at, order = heap[0].at, heap[0].order
@@ -407,7 +407,7 @@ def run(  # noqa: C901, PLR0912, PLR0915 - the loop itself; its steps are the fu
             if decisions[request].mark == 0 or decisions[request].first != 0:
                 continue  # it was not sent to the primary when it arrived
         else:
-            request = order >> 8 & ((1 << 48) - 1)
+            request = order >> 16 & ((1 << 40) - 1)
             _pop(heap, in_heap)
             in_heap -= 1
         d = decisions[request]
@@ -445,7 +445,7 @@ def run(  # noqa: C901, PLR0912, PLR0915 - the loop itself; its steps are the fu
                 d.wait_us = at - arrived_us[request]
             else:
                 then = at + again.backoff_us if follows == _RETRY else at
-                _push(heap, in_heap, then, np.int64(follows) << 56 | request << 8 | d.attempts)
+                _push(heap, in_heap, then, np.int64(follows) << 56 | request << 16 | d.attempts)
                 in_heap += 1
             continue
 
@@ -491,13 +491,13 @@ def run(  # noqa: C901, PLR0912, PLR0915 - the loop itself; its steps are the fu
         latency_ms = again.timeout_ms if cut else np.int64(outcome.latency_ms)
         error = again.timeout_class if cut else np.int64(outcome.error)
         if d.probing == 1 and again.timeout_ms == 0 and latency_ms * 1000 > b.max_wait_us:
-            _push(heap, in_heap, at + b.max_wait_us, np.int64(_COMPLETION) << 56 | request << 8 | d.attempts)
+            _push(heap, in_heap, at + b.max_wait_us, np.int64(_COMPLETION) << 56 | request << 16 | d.attempts)
             in_heap += 1
         if what == _ARRIVAL and e == 0 and latency_ms > 0:
             continue  # its end is among `done_us`
         if d.mark > 0 or (outcome.kind == CALL and flags[error] != 0):
             done = at + latency_ms * 1000
-            _push(heap, in_heap, done, np.int64(_COMPLETION) << 56 | request << 8 | d.attempts)
+            _push(heap, in_heap, done, np.int64(_COMPLETION) << 56 | request << 16 | d.attempts)
             in_heap += 1
         else:
             d.error = error
