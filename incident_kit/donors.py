@@ -10,26 +10,57 @@ import numpy as np
 from incident_kit.kernel import CALL, NO_OUTCOME, NOT_A_CALL
 
 
-@nb.njit(cache=True, nogil=True)
-def stand(calls: Any, entry_of: Any, place: Any, records: Any, donor: Any) -> None:
-    """Put every logged call into its own cell.
+_jit = nb.njit(cache=True, nogil=True)
 
-    ``calls`` is (request, target, number, latency_ms, error, is_call); ``entry_of`` gives a target's entry in the chain
-    and ``place`` a request's column, both -1 where there is none.
+
+@_jit
+def stand(calls: Any, entry_of: Any, requests: Any, records: Any, donor: Any) -> None:
+    """Put every logged call of ``requests`` into its own cell.
+
+    ``calls`` is :class:`log.Calls` as a tuple; ``entry_of`` gives a target's entry in the chain, -1 where there is none.
     """
-    request, target, number, latency_ms, error, is_call = calls
-    for i in range(len(request)):
-        column, entry = place[request[i]], entry_of[target[i]]
-        if column >= 0 and entry >= 0 and number[i] < records.shape[1]:
-            cell = records[entry, number[i], column]
-            cell.latency_ms, cell.error, cell.estimated = latency_ms[i], error[i], 0
-            cell.kind = CALL if is_call[i] else NOT_A_CALL
-            donor[entry, number[i], column] = i
+    _, target, number, _, latency_ms, error, is_call, starts = calls
+    for column in range(len(requests)):
+        for i in range(starts[requests[column]], starts[requests[column] + 1]):
+            entry = entry_of[target[i]]
+            if entry >= 0 and number[i] < records.shape[1]:
+                cell = records[entry, number[i], column]
+                cell.latency_ms, cell.error, cell.estimated = latency_ms[i], error[i], 0
+                cell.kind = CALL if is_call[i] else NOT_A_CALL
+                donor[entry, number[i], column] = i
 
 
-@nb.njit(cache=True, nogil=True)
+@_jit
+def lend(calls: Any, code: int, rows: Any, runs: Any, is_wanted: Any) -> tuple[Any, Any, bool]:
+    """Return the calls of one target that may be borrowed, by (intent, request), and where each intent's begin.
+
+    ``rows`` and ``runs`` are :attr:`log.Log.by_intent`; ``is_wanted`` says of which intents, NULL first. Third: whether they
+    are in order of their sending too.
+    """
+    _, target, _, sent_us, _, _, is_call, begins = calls
+    room = 0
+    for x in range(len(is_wanted)):
+        if is_wanted[x]:
+            for j in range(runs[x], runs[x + 1]):
+                room += begins[rows[j] + 1] - begins[rows[j]]
+    pool, starts = np.empty(room, np.int32), np.zeros(len(runs), np.int64)
+    filled, in_order = 0, True
+    for x in range(len(is_wanted)):
+        starts[x] = filled
+        if is_wanted[x]:
+            for j in range(runs[x], runs[x + 1]):
+                for i in range(begins[rows[j]], begins[rows[j] + 1]):
+                    if target[i] == code and is_call[i]:
+                        in_order &= filled == starts[x] or sent_us[pool[filled - 1]] <= sent_us[i]
+                        pool[filled] = i
+                        filled += 1
+    starts[len(is_wanted)] = filled
+    return pool[:filled], starts, in_order
+
+
+@_jit
 def borrow(
-    calls: Any, sent_us: Any, pool: Any, starts: Any, requests: Any, arrived_us: Any, intent: Any, records: Any, donor: Any
+    calls: Any, pool: Any, starts: Any, requests: Any, arrived_us: Any, intent: Any, records: Any, donor: Any
 ) -> None:
     """Fill the empty cells of one entry with the nearest calls in time, the j-th attempt with the j-th nearest.
 
@@ -37,7 +68,7 @@ def borrow(
     ``pool[starts[x + 1]:starts[x + 2]]``. ``requests`` are in order of arrival. ``records`` and ``donor`` are
     ``[attempt number, column]``.
     """
-    request, _, _, latency_ms, error, _ = calls
+    request, _, _, sent_us, latency_ms, error, _, _ = calls
     after = starts[:-1].copy()  # per intent, the first call sent at or after the arrival
     for column in range(len(requests)):
         own = requests[column]
@@ -65,12 +96,3 @@ def borrow(
                 right += 1
             cell.latency_ms, cell.error, cell.kind = latency_ms[chosen], error[chosen], CALL
             donor[number, column] = chosen
-
-
-@nb.njit(cache=True, nogil=True)
-def starts_of(intents: Any, count: int) -> Any:
-    """Return where each intent's run begins in an array sorted by intent; NULL (-1) comes first, the end is last."""
-    starts = np.zeros(count + 2, np.int64)
-    for intent in intents:
-        starts[intent + 2] += 1
-    return np.cumsum(starts)

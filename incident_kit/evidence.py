@@ -55,18 +55,15 @@ def nearest(log: Log, requests: NDArray[Any], targets: Sequence[str], *, attempt
     for entry, target in enumerate(targets):
         if target in codes:
             entry_of[codes[target]] = entry
-    place = np.full(len(log), UNKNOWN, np.int32)
-    place[requests] = np.arange(len(requests), dtype=np.int32)
     of = log.calls
-    calls = (of.request, of.target, of.number, of.latency_ms, of.error, of.is_call)
-    donors.stand(calls, entry_of, place, records, donor)
+    calls = (of.request, of.target, of.number, of.sent_us, of.latency_ms, of.error, of.is_call, of.starts)
+    donors.stand(calls, entry_of, requests, records, donor)
+    is_wanted = np.zeros(len(log.intents) + 1, np.bool_)
+    is_wanted[log.intent[requests] + 1] = True
     for entry, target in enumerate(targets):
         if target in codes and (records["kind"][entry] == kernel.NO_OUTCOME).any():
-            pool = np.flatnonzero(of.is_call & (of.target == codes[target]))
-            intents = log.intent[of.request[pool]]
-            order = np.lexsort((of.sent_us[pool], intents))
-            starts = donors.starts_of(intents, len(log.intents))
-            donors.borrow(
-                calls, of.sent_us, pool[order], starts, requests, log.arrived_us, log.intent, records[entry], donor[entry]
-            )
+            pool, starts, in_order = donors.lend(calls, codes[target], *log.by_intent, is_wanted)
+            if not in_order:
+                pool = pool[np.lexsort((of.sent_us[pool], log.intent[of.request[pool]]))]
+            donors.borrow(calls, pool, starts, requests, log.arrived_us, log.intent, records[entry], donor[entry])
     return Outcomes(records, donor)

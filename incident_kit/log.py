@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,8 +20,9 @@ UNKNOWN = -1  # NULL in a coded or counted array; also "no outcome"
 class Calls:
     """Every logged call and cache hit whose duration is known, sorted by request, target and number.
 
-    ``request`` is a position in :class:`Log`; ``number`` counts the calls of one request on one target from 0;
-    ``is_call`` is false for cache hits, which are no observation of the target.
+    ``request`` is a position in :class:`Log`, whose calls are ``[starts[request], starts[request + 1])``; ``number`` counts
+    the calls of one request on one target from 0; ``is_call`` is false for cache hits, which are no observation of the
+    target.
     """
 
     request: NDArray[np.int32]
@@ -30,6 +32,14 @@ class Calls:
     latency_ms: NDArray[np.int32]
     error: NDArray[np.int16]
     is_call: NDArray[np.bool_]
+    starts: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, *, requests: int, **arrays: NDArray[Any]) -> Calls:
+        """Return sorted calls of so many requests, in arrays that cannot be written to."""
+        starts = np.zeros(requests + 1, np.int32)
+        np.cumsum(np.bincount(arrays["request"], minlength=requests), out=starts[1:])
+        return cls(**{name: _fixed(values) for name, values in (arrays | {"starts": starts}).items()})
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,13 @@ class Log:
         return len(self.arrived_us)
 
     @cached_property
+    def by_intent(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Positions sorted by (intent, arrival), and where each run begins: NULL's at ``starts[0]``, x's at ``starts[x + 1]``."""
+        starts = np.zeros(len(self.intents) + 2, np.int64)
+        np.cumsum(np.bincount(self.intent + 1, minlength=len(self.intents) + 1), out=starts[1:])
+        return _fixed(np.argsort(self.intent, kind="stable").astype(np.int32)), _fixed(starts)
+
+    @cached_property
     def call_facts(self) -> pl.DataFrame:
         """One row per element of ``calls``: tools, tokens and cost of the answer, and whether an agent overrode it."""
         facts = self.store.query("replay_call_facts")
@@ -89,23 +106,18 @@ def read(store: Store) -> Log:
         store.run(f"create or replace temp table vocabulary as {statement('replay_vocabulary')}")
         words = store.frame("select kind, word from vocabulary order by kind, code")
         requests = store.query("replay_requests")
-        calls = store.query("replay_calls")
+        logged = store.query("replay_calls")
         store.run("drop table vocabulary")
     vocabulary = {kind: tuple(words.filter(pl.col("kind") == kind)["word"]) for kind in ("intent", "target", "error")}
-    order = _replay_order(requests)
-    if order is not None:
-        requests = requests[order]
+    requests = _ordered(requests)
+    columns = {name: _fixed(requests[name].to_numpy()) for name in requests.columns if name != "request_id"}
+    row, has_attempts = columns.pop("row"), columns.pop("has_attempts")
+    alone = ~has_attempts & (columns["first_target"] >= 0) & (columns["wait_ms"] >= 0) & (columns["error"] >= 0)
+    calls = _alone(columns, alone)
     return Log(
         request_id=requests["request_id"],
-        arrived_us=_codes(requests["arrived_us"], np.int64),
-        intent=_codes(requests["intent"], np.int16),
-        first_target=_codes(requests["first_target"], np.int16),
-        served=_codes(requests["served"], np.int16),
-        wait_ms=_codes(requests["wait_ms"], np.int32),
-        error=_codes(requests["error"], np.int16),
-        tools_offered=_codes(requests["tools_offered"], np.int32),
-        is_complete=requests["is_complete"].to_numpy(),
-        calls=_calls(requests, calls),
+        **columns,
+        calls=_merged(calls, logged, row) if logged.height else calls,
         intents=vocabulary["intent"],
         targets=vocabulary["target"],
         errors=vocabulary["error"],
@@ -113,54 +125,56 @@ def read(store: Store) -> Log:
     )
 
 
-def _codes(column: pl.Series, dtype: type[np.integer[Any]]) -> NDArray[Any]:
-    return column.fill_null(UNKNOWN).to_numpy().astype(dtype, copy=False)
+def _fixed(values: NDArray[Any]) -> NDArray[Any]:
+    """Return an array that cannot be written to, as polars' own: compiled code takes the two kinds as different types."""
+    values.setflags(write=False)
+    return values
 
 
-def _replay_order(requests: pl.DataFrame) -> NDArray[np.uint32] | None:
-    """Return the rows sorted by (arrival, request id), or None where they already are."""
-    steps = np.diff(requests["arrived_us"].to_numpy())
-    if (steps > 0).all():
-        return None
-    keyed = requests.select("arrived_us", "request_id").with_row_index("position")
-    return keyed.sort("arrived_us", "request_id")["position"].to_numpy()
+def _ordered(requests: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows sorted by (arrival, request id)."""
+    requests = requests.rechunk()
+    arrived = requests["arrived_us"].to_numpy()
+    if (arrived[:-1] < arrived[1:]).all():
+        return requests
+    order = np.argsort(arrived, kind="stable")  # logs are nearly in order, which this makes use of
+    ordered = arrived[order]
+    tied = np.zeros(len(order), np.bool_)
+    tied[1:] = ordered[1:] == ordered[:-1]
+    tied[:-1] |= tied[1:]
+    if tied.any():
+        # ids are compared only where arrivals are equal
+        alike = requests.select("arrived_us", "request_id")[order[tied]].with_columns(position=order[tied])
+        order[tied] = alike.sort("arrived_us", "request_id")["position"].to_numpy()
+    return requests[order]
 
 
-def _calls(requests: pl.DataFrame, calls: pl.DataFrame) -> Calls:
-    """Return the calls of the log: its attempts, and each request without attempts as one call."""
-    alone = requests.with_row_index("request").filter(
-        ~pl.col("has_attempts"),
-        pl.col("first_target").is_not_null(),
-        pl.col("wait_ms").is_not_null(),
-        pl.col("error").is_not_null(),
+def _alone(columns: Mapping[str, NDArray[Any]], alone: NDArray[np.bool_]) -> Calls:
+    """Return each request without attempts as one call."""
+    size = int(alone.sum())
+    chosen = slice(None) if size == len(alone) else alone
+    return Calls.of(
+        requests=len(alone),
+        request=np.flatnonzero(alone).astype(np.int32),
+        target=columns["first_target"][chosen],
+        number=np.zeros(size, np.int16),
+        sent_us=columns["arrived_us"][chosen],
+        latency_ms=columns["wait_ms"][chosen],
+        error=columns["error"][chosen],
+        is_call=np.ones(size, np.bool_),
     )
-    frame = alone.select(
-        pl.col("request").cast(pl.Int32),
-        pl.col("first_target").alias("target"),
-        pl.lit(0, pl.Int16).alias("number"),
-        pl.col("arrived_us").alias("sent_us"),
-        pl.col("wait_ms").alias("latency_ms"),
-        "error",
-        pl.lit(value=True).alias("is_call"),
-    )
-    if calls.height:
-        rows = requests.select("row").with_row_index("request")
-        logged = calls.join(rows, on="row").select(
-            pl.col("request").cast(pl.Int32),
-            "target",
-            pl.col("number").cast(pl.Int16),
-            "sent_us",
-            "latency_ms",
-            "error",
-            "is_call",
-        )
-        frame = pl.concat([frame, logged]).sort("request", "target", "number")
-    return Calls(
-        request=frame["request"].to_numpy(),
-        target=frame["target"].to_numpy(),
-        number=frame["number"].to_numpy(),
-        sent_us=frame["sent_us"].to_numpy(),
-        latency_ms=_codes(frame["latency_ms"], np.int32),
-        error=_codes(frame["error"], np.int16),
-        is_call=frame["is_call"].to_numpy(),
-    )
+
+
+def _merged(alone: Calls, logged: pl.DataFrame, row: NDArray[np.int64]) -> Calls:
+    """Return the calls of requests without attempts and the logged ones, sorted."""
+    position = np.zeros(row.max() + 1, np.int32)
+    position[row] = np.arange(len(row), dtype=np.int32)
+    both = {
+        "request": np.concatenate([alone.request, position[logged["row"].to_numpy()]]),
+        **{
+            name: np.concatenate([getattr(alone, name), logged[name].to_numpy()])
+            for name in ("target", "number", "sent_us", "latency_ms", "error", "is_call")
+        },
+    }
+    order = np.lexsort((both["number"], both["target"], both["request"]))
+    return Calls.of(requests=len(row), **{name: values[order] for name, values in both.items()})

@@ -191,6 +191,7 @@ def replay_log(log: Log, policy: Policy, *, estimator: Estimator = nearest, inci
     route = _routes_of(policy, log)
     records = np.zeros(len(log), kernel.DECISION)
     records["exact"] = 1
+    whole = np.dtype((np.void, records.itemsize))
     first_target = log.first_target.copy()
     target = np.where(log.served >= 0, log.served, log.first_target).astype(np.int16)
     result = Outcome(
@@ -210,19 +211,19 @@ def replay_log(log: Log, policy: Policy, *, estimator: Estimator = nearest, inci
         own, table, donor = _run(log, chosen, requests, estimator)
         chain = np.array([code[entry.model] for entry in chosen.chain], np.int16)
         first, last = chain[own["first"]], chain[own["entry"]]
-        column = np.arange(len(requests))
         off = _tools_disabled(chosen, own, log.tools_offered[requests])
         alike = _same_chain(log, requests, own, first, last) & ~off
-        apart = requests[~alike]
-        records[requests] = own
+        records.view(whole)[requests] = own.view(whole)  # field by field takes ten times as long
         first_target[requests] = first
-        same[apart] = False
         result.tools_disabled[requests] = off
-        result.call[requests] = donor[own["entry"], own["number"], column]
+        cell = (own["entry"] * np.int64(donor.shape[1]) + own["number"]) * len(requests) + np.arange(len(requests))
+        result.call[requests] = donor.ravel()[cell]
+        apart, other = requests[~alike], own[~alike]
+        same[apart] = False
         result.target[apart] = last[~alike]
-        result.wait_ms[apart] = np.where(own["wait_us"] >= 0, own["wait_us"] // 1000, UNKNOWN)[~alike]
-        result.error[apart] = own["error"][~alike]
-        result.evidence[apart] = np.where(own["error"] >= 0, NEAREST, NONE)[~alike]
+        result.wait_ms[apart] = np.where(other["wait_us"] >= 0, other["wait_us"] // 1000, UNKNOWN)
+        result.error[apart] = other["error"]
+        result.evidence[apart] = np.where(other["error"] >= 0, NEAREST, NONE)
         changes.append(np.column_stack([np.full(len(table), position), table]))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -1,6 +1,6 @@
 -- one row per logged call or cache hit whose duration is known; `row` is the request's, `number` counts from 0 per request and target
 -- parameters: none
--- columns: row BIGINT, target SMALLINT, number BIGINT, sent_us BIGINT, latency_ms BIGINT, error SMALLINT, is_call BOOLEAN
+-- columns: row BIGINT, target SMALLINT, number SMALLINT, sent_us BIGINT, latency_ms INTEGER, error SMALLINT, is_call BOOLEAN
 with numbered as (
   select
     *, row_number() over (partition by request_id, target order by seq) - 1 as number,
@@ -10,9 +10,9 @@ with numbered as (
   where kind in ('call', 'cache_hit')
 )
 select
-  r.rowid as row, t.code as target, n.number, epoch_us(n.sent_at) as sent_us,
-  coalesce(n.latency_ms, n.hit_ms) as latency_ms,
-  case when n.status = 'ok' then 0::smallint else e.code end as error,
+  r.rowid as row, t.code as target, n.number::smallint as number, epoch_us(n.sent_at) as sent_us,
+  coalesce(n.latency_ms, n.hit_ms)::integer as latency_ms,
+  case when n.status = 'ok' then 0 else coalesce(e.code, -1) end::smallint as error,
   n.kind = 'call' as is_call
 from numbered as n
 join requests as r on r.request_id = n.request_id
