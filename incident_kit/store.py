@@ -49,6 +49,8 @@ class Store:
         try:
             self.connection = duckdb.connect(str(self.path) if self.path else ":memory:")
             self.connection.execute("set TimeZone = 'UTC'")
+            # progress is ours to show: DuckDB's own bar would be printed into whatever reads our output
+            self.connection.execute("set enable_progress_bar = false")
         except duckdb.Error as error:
             raise InvalidStore(_why_not_opened(self.path, str(error))) from error
         self._prepare()
@@ -79,8 +81,9 @@ class Store:
 
     def rows(self, sql: str, params: dict[str, Any] | list[Any] | None = None) -> list[tuple[Any, ...]]:
         """Run one statement and return all its rows as tuples; for instants use `frame`, which keeps their zone."""
-        cursor = self.connection.execute(sql, params) if params is not None else self.connection.execute(sql)
-        return cursor.fetchall()
+        with _interruptible():
+            cursor = self.connection.execute(sql, params) if params is not None else self.connection.execute(sql)
+            return cursor.fetchall()
 
     def run(self, sql: str, params: dict[str, Any] | None = None) -> None:
         """Run one statement for its effect."""
@@ -89,8 +92,9 @@ class Store:
     def frame(self, sql: str, params: dict[str, Any] | None = None) -> pl.DataFrame:
         """Run one statement and return a polars frame; instants are tz-aware UTC microseconds."""
         relation = self.connection.sql(sql, params=params) if params else self.connection.sql(sql)
-        frame: pl.DataFrame = relation.pl()
-        return frame
+        with _interruptible():
+            frame: pl.DataFrame = relation.pl()
+            return frame
 
     def query(self, name: str, **params: Any) -> pl.DataFrame:
         """Run ``sql/<name>.sql`` and return a polars frame with the columns the file declares."""
@@ -110,6 +114,17 @@ class Store:
     def close(self) -> None:
         """Close the file."""
         self.connection.close()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    # Ctrl-C in a query shows as a RuntimeError of DuckDB's
+    try:
+        yield
+    except RuntimeError as error:
+        if "interrupted" in str(error).lower():
+            raise KeyboardInterrupt from error
+        raise
 
 
 def _is_duckdb(path: Path) -> bool:

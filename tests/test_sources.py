@@ -3,6 +3,9 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from incident_kit.sources import formats, load
 from incident_kit.sources.formats import LABELS, QUESTIONS, parse_format
 from incident_kit.store import Store
 
+DATA = Path(__file__).parent / "data"
 TABLES = ("loads", "rejects", "answers", "attempts", "request_facts", "requests", "feedback", "tickets", "sla")
 
 
@@ -349,3 +353,45 @@ def test_wrong_labels_are_said(options: dict[str, Any], said: str) -> None:
     mine = parse_format(MINE, where="mine.sql")
     with pytest.raises(UnknownFormat, match=said):
         mine.relabelled(**{"labels": None, "tags": None} | options)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"labels": {"intent": ["$.a["]}}, r"labels\['intent'\].*JSON path error"),
+        ({"labels": {"intent": ["$.a[*]", "$.b"]}}, r"labels\['intent'\].*wildcards"),
+        ({"tags": {"intent": "^(?!x)(.+)$"}}, r"tags\['intent'\].*invalid perl operator"),
+    ],
+)
+def test_labels_that_the_database_cannot_run_are_said(store: Store, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(UnknownFormat, match=said):
+        load(store, DATA / "litellm.ndjson", **options)
+
+
+def test_a_wide_field_and_a_long_list(store: Store, tmp_path: Path) -> None:
+    table = tmp_path / "wide.csv"
+    table.write_text("request_id,arrived_at,intent\nr1,2026-03-02T14:20:05Z," + "x" * 200_000 + "\n")
+    load(store, table)
+    page = tmp_path / "long.json"
+    page.write_text(json.dumps([row(number, intent="y" * 1000) for number in range(2, 3000)]))
+    load(store, page)
+    assert store.rows("select count(*), max(length(intent)) from requests") == [(2999, 200_000)]
+
+
+def test_a_killed_load_leaves_a_file_that_opens_without_any_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "case.duckdb"
+    (tmp_path / "a.ndjson").write_bytes(ndjson(row(1)))
+    (tmp_path / "b.ndjson").write_bytes(ndjson(row(2)))
+    program = f"""
+import os, signal
+from incident_kit.sources import load
+from incident_kit.store import Store
+def killed(text):
+    if text.startswith("loading") and "b.ndjson" in text:
+        os.kill(os.getpid(), signal.SIGKILL)
+load(Store({str(path)!r}), {str(tmp_path / "*.ndjson")!r}, progress=killed)
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=False)
+    assert done.returncode == -signal.SIGKILL
+    with Store(path) as store:
+        assert counts(store) == [0] * len(TABLES)

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -126,3 +129,11 @@ def test_another_schema_version_is_refused(tmp_path: Path) -> None:
 def test_the_counts_of_a_load_must_add_up(store: Store) -> None:
     with pytest.raises(duckdb.ConstraintException):
         store.run("insert into loads values (1, 'x', 'x', 'x', 10, 5, 2, 2, now())")
+
+
+def test_an_interrupt_ends_a_query(store: Store) -> None:
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        store.rows("select count(*) from range(1000000000) as a(i), range(1000) as b(j) where i % 7 = j")
+    assert store.rows("select 1") == [(1,)]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LONGEST_RECORD = 256 * 1024 * 1024
 SAMPLES = 20
+_HEAD = 1 << 20
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _FOREIGN = {b"PK\x03\x04": "a zip archive", b"BZh": "a bzip2 file", b"\xfd7zXZ": "an xz file", b"DUCK": "a DuckDB file"}
 _GLOB = "*?["
@@ -190,11 +191,18 @@ def _recognise(file: LogFile, head: list[bytes]) -> LogFile:
     delimiter = max(",;\t", key=lambda mark: first.count(mark.encode()))
     if not first.count(delimiter.encode()):
         raise UnreadableFile(f"{file.shown} is neither NDJSON, JSON, CSV nor Parquet: it starts with {first[:40]!r}")
-    text = b"".join(head).decode("utf-8", "replace")
-    rows = list(csv.reader(io.StringIO(text), delimiter=delimiter))
+    try:
+        rows = _table(b"".join(head).decode("utf-8", "replace"), delimiter)
+    except csv.Error as error:
+        raise UnreadableFile(f"{file.shown} cannot be read as CSV: {error}") from error
     columns = _distinct(rows[0])
     samples = tuple(dict(zip(columns, row, strict=True)) for row in rows[1:] if len(row) == len(columns))
     return of_kind("csv", delimiter=delimiter, columns=columns, samples=samples)
+
+
+def _table(text: str, delimiter: str) -> list[list[str]]:
+    csv.field_size_limit(LONGEST_RECORD)
+    return [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row]
 
 
 def _value(line: bytes) -> Any:
@@ -218,8 +226,11 @@ def _distinct(names: Sequence[str]) -> tuple[str, ...]:
 def _first_lines(path: Path, compression: str) -> list[bytes]:
     lines: list[bytes] = []
     with opened(path, compression) as stream:
-        while len(lines) < 3 * SAMPLES and sum(map(len, lines)) < LONGEST_RECORD:
-            line = stream.readline(LONGEST_RECORD)
+        while len(lines) < 3 * SAMPLES and sum(map(len, lines)) < _HEAD:
+            line = stream.readline(_HEAD)
+            if len(line) == _HEAD and line.lstrip(BOM + b" \t\r\n").startswith(b"{"):
+                # a record longer than usual; a list as long needs no second look
+                line += stream.readline(LONGEST_RECORD)
             if not line:
                 break
             lines.append(line)

@@ -18,7 +18,7 @@ from incident_kit.sources.judging import FACTS, counted, judge
 from incident_kit.sources.records import Records, quoted
 from incident_kit.sources.report import FileLoad, LoadReport
 from incident_kit.sources.rollup import roll_up
-from incident_kit.sources.staging import Staged, clear, prepare, stage
+from incident_kit.sources.staging import Staged, check_labels, clear, prepare, stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -74,6 +74,7 @@ def load(
     tell = progress or (lambda _text: None)
     paths = list(dict.fromkeys(expand(path)))
     prepare(store)
+    check_labels(store, labels or {}, tags or {})
     with tempfile.TemporaryDirectory(prefix="incident-kit-") as folder:
         work: list[Staged | FileLoad] = []
         try:
@@ -92,7 +93,8 @@ def load(
                     raise UnknownFormat(
                         f"{file.shown} has the kit's own columns: map them with columns=, not labels= or tags="
                     )
-                item = Staged(f"staged_{number}", file, chosen.relabelled(labels, tags), Records(file), sha256)
+                chosen = chosen.relabelled(labels, tags)
+                item = Staged(f"staged_{number}", file, chosen, Records(file), sha256)
                 work.append(stage(store, item, folder=sub, zone=zone, columns=columns or {}))
             with store.transaction():
                 return _insert_all(store, work, tell=tell)

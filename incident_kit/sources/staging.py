@@ -16,7 +16,7 @@ from incident_kit.sources.records import Records, quoted
 from incident_kit.store import statement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from incident_kit.sources.files import LogFile
@@ -42,6 +42,26 @@ def prepare(store: Store) -> None:
     """Make the macros that format files may call."""
     text = (importlib.resources.files("incident_kit") / "sources" / "macros.sql").read_text(encoding="utf-8")
     store.connection.execute(text)
+
+
+def check_labels(store: Store, labels: Mapping[str, Sequence[str]], tags: Mapping[str, str]) -> None:
+    """Refuse paths and patterns of the user's that DuckDB cannot run, before any file is read.
+
+    Raises
+    ------
+    UnknownFormat
+        A path or pattern is wrong.
+    """
+    asked: list[tuple[str, str, Any]] = [
+        (f"labels[{name!r}]", "select json_extract_string('{}', $1)", list(paths)) for name, paths in labels.items()
+    ]
+    asked += [(f"tags[{name!r}]", "select regexp_extract('x', $1, 1)", pattern) for name, pattern in tags.items()]
+    for where, sql, value in asked:
+        try:
+            store.rows(sql, [value])
+        except duckdb.Error as error:
+            reason = str(error).splitlines()[0].split(": ", 1)[-1]
+            raise UnknownFormat(f"{where} = {value!r} cannot be used: {reason}") from error
 
 
 def clear(store: Store, *, tables: int) -> None:
@@ -102,7 +122,6 @@ def _longer(staged: Staged) -> Staged:
 
 
 def _insert(store: Store, staged: Staged, *, zone: str | None, columns: Mapping[str, str]) -> None:
-    run = store.connection.execute
     shape = {row[0]: row[1] for row in store.rows(f"describe {_shape(staged.format.table)}")}
     params: dict[str, Any] = dict(staged.records.params)
     if staged.format.name == canonical.NAME:
@@ -126,7 +145,7 @@ def _insert(store: Store, staged: Staged, *, zone: str | None, columns: Mapping[
             f" {staged.format.table} takes {', '.join(name for name in shape if name != 'row_no')}"
         )
     cast = [f"{quoted(name) if name in given else 'null'}::{kind} as {quoted(name)}" for name, kind in shape.items()]
-    run(f"create or replace temp table {staged.table} as select {', '.join(cast)} from ({sql})", params)
+    store.run(f"create or replace temp table {staged.table} as select {', '.join(cast)} from ({sql})", params)
 
 
 def _refuse_mixed_units(store: Store, staged: Staged, *, wanted: Mapping[str, str], params: Mapping[str, Any]) -> None:
