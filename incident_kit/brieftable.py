@@ -27,6 +27,7 @@ class Cell:
 
     value: str
     evidence: tuple[str, ...]
+    bound: str = ""
     flags: tuple[str, ...] = ()
 
 
@@ -88,8 +89,8 @@ def _cell(known: words.Metric, row: dict[str, Any] | None, *, observed: bool) ->
     if row is None or value is None:
         return Cell("–", (CANNOT_TELL,))  # noqa: RUF001 - a dash where a number would be
     flags = [words.label(flag, longest=160) for flag in row.get("flags") or ()]
-    bound = "at least " if any(flag.startswith(_BOUND) for flag in flags) else ""
+    bound = "at least" if any(flag.startswith(_BOUND) for flag in flags) else ""
     noted = (
         () if observed else tuple(flag.split(":")[0] for flag in flags if not flag.startswith((_NO, _BOUND, _PARTLY)))
     )
-    return Cell(bound + known.shown(value, plain=True), (SAW,) if observed else evidence(row), noted)
+    return Cell(known.shown(value, plain=True), (SAW,) if observed else evidence(row), bound, noted)

@@ -137,7 +137,9 @@ class Metric:
     question: str = ""
 
     def shown(self, value: float | None, *, plain: bool = False) -> str:
-        """Return a value of this metric with its unit; times in seconds when ``plain``."""
+        """Return a value of this metric with its unit; when ``plain``, times in seconds and prices for a thousand."""
+        if plain and self.name == "cost_per_request" and value is not None:
+            value *= 1000
         return number(value, "s" if plain and self.unit == "ms" else self.unit)
 
 
@@ -153,7 +155,7 @@ METRICS = {
         Metric("fallback_rate", "Share on fallback", "answered by the backup model", "%"),
         Metric("completion_tokens", "Answer length", "length of an answer", "tokens"),
         Metric("mean_ms", "Mean wait", "average wait", "ms", "waits"),
-        Metric("cost_per_request", "Cost per request", "cost of an answer", "USD"),
+        Metric("cost_per_request", "Cost per request", "cost of 1,000 answers", "USD"),
         Metric("cost_usd", "Cost", "cost", "USD"),
         Metric("share_no_model", "Sent to no model", "sent to no model", "%"),
     )

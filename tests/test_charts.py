@@ -263,8 +263,10 @@ def test_two_backups_of_one_intent_stand_apart_with_their_names() -> None:
     chart = charts.quality(both)
     assert "4,394 ms, backup_model" in said(chart)
     assert "4,394 ms, other_model" in said(chart)
-    places = {row["place"] for rows in chart.to_dict()["datasets"].values() for row in rows if "place" in row}
-    assert places == {"primary 0", "backup 0", "backup 1"}
+    rows = next(rows for rows in chart.to_dict()["datasets"].values() if "middle" in rows[0] and "role" in rows[0])
+    middles = [row["middle"] for row in rows]
+    assert len(middles) == 3
+    assert middles == sorted(set(middles))
 
 
 def test_quality_tells_the_widest_gap() -> None:

@@ -143,9 +143,9 @@ def frame(phases: Sequence[Phase], axis: TimeAxis) -> pl.DataFrame:
 def _place(phase: Phase, axis: TimeAxis) -> tuple[float, float, str]:
     """Return where a label begins, its width in pixels and its words, cut and moved so that it stays inside."""
     text = title(phase) + (" *" if phase.detected else "")
-    longest = int((axis.width - 12) / 5.9)
+    longest = int((axis.width - 12) / 5.6)
     text = text if len(text) <= longest else text[: longest - 1] + "…"
-    size = 5.9 * len(text) + 8
+    size = 5.6 * len(text) + 8
     return max(0.0, min(axis.pixel(max(phase.at, axis.start)), axis.width - size)), size, text
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from incident_kit.words import Metric
 
 ROLES = {"primary": theme.BLUE, "backup": theme.VERMILLION}
-_ROW = 34
+_BAR, _GAP = 16, 9  # pixels: a bar with its space, and between intents
 _BETWEEN = 16
 NOT_USED = "not used"
 
@@ -65,8 +65,7 @@ def _completed(frame: pl.DataFrame) -> pl.DataFrame:
     order = pl.col("metric").replace_strict(place, default=len(place), return_dtype=pl.Int64)
     both = pl.concat([frame.with_columns(pl.col("note").cast(pl.String)), absent], how="diagonal")
     rows = both.sort(order, "metric", "intent", pl.col("role") != "primary", "target", nulls_last=True)
-    among = ("metric", "intent", "role")
-    return rows.with_columns(slot=pl.int_range(pl.len()).over(among), rivals=pl.len().over(among))
+    return rows.with_columns(rivals=pl.len().over("metric", "intent", "role"))
 
 
 def _title(metric: Metric, *, plain: bool) -> str:
@@ -109,51 +108,47 @@ def _told(frame: pl.DataFrame, *, plain: bool) -> pl.DataFrame:
         remark=pl.Series(
             [words.label(row["note"], longest=120) if row["note"] else "none" for row in rows], dtype=pl.String
         ),
-        place=pl.format("{} {}", "role", "slot"),
-        start=pl.lit(0.0),
     )
 
 
 def _panel(rows: pl.DataFrame, *, width: int, gutter: int, plain: bool) -> Any:
+    """Return one metric's bars; the rows are laid out here, as intents have different numbers of models."""
     known = words.metric(rows["metric"][0])
-    intents = sorted(set(rows["intent"]))
+    laid = _laid(rows)
     top = float(rows["value"].max() or 0)  # type: ignore[arg-type]
-    room = width / (width - 84)  # the number stands at the bar's end
-    scale = alt.Scale(domain=[0, top * room or 1], nice=False)
-    bands = alt.Scale(paddingInner=0.28, paddingOuter=0.14)
-    y = alt.Y("intent:N", sort=intents, title=None, scale=bands, axis=theme.names(gutter) if gutter else None)
+    longest = rows["said"].str.len_chars().filter(rows["value"].is_not_null()).max()
+    room = width / max(width - 6 * int(longest) - 10, 40)  # type: ignore[arg-type] # the words stand at the bar's end
     none = alt.Axis(labels=False, ticks=False, domain=False, grid=False, title=None)
-    slots = [f"{role} {i}" for role in ROLES for i in range(int(rows["rivals"].max()))]  # type: ignore[arg-type]
-    offset = alt.YOffset("place:N", scale=alt.Scale(domain=slots, paddingInner=0.08))
+    x = alt.X("value:Q", scale=alt.Scale(domain=[0, top * room or 1], nice=False), axis=none)
+    middle = alt.Y("middle:Q", scale=None, axis=theme.names(gutter, labels=False) if gutter else None)
     key = alt.Legend(symbolType="square", symbolSize=110, symbolStrokeWidth=0, offset=10)
     colour = alt.Color("role:N", scale=alt.Scale(domain=list(ROLES), range=list(ROLES.values())), legend=key)
-    tooltip = [
-        alt.Tooltip(f"{field}:N", title=title)
-        for field, title in (
-            ("intent", "Questions about"),
-            ("role", "Role"),
-            ("target", "Model"),
-            ("said", "Value"),
-            ("samples", "Samples"),
-            ("remark", "Note"),
-        )
-    ]
-    x = alt.X("value:Q", scale=scale, axis=none)
-    zero = alt.X("start:Q", scale=scale, axis=none)
-    base = alt.Chart(rows.filter(pl.col("value").is_not_null())).encode(y=y, yOffset=offset, tooltip=tooltip)
+    names = {"intent": "Questions about", "role": "Role", "target": "Model", "said": "Value", "samples": "Samples"}
+    tooltip = [alt.Tooltip(f"{field}:N", title=title) for field, title in (names | {"remark": "Note"}).items()]
+    some, blank = laid.filter(pl.col("value").is_not_null()), laid.filter(pl.col("value").is_null())
+    beside: dict[str, Any] = {"align": "left", "baseline": "middle", "dx": 4}
+    base = alt.Chart(some).encode(x=x, y=middle, tooltip=tooltip)
     layers: list[Any] = [
-        base.mark_bar().encode(x=x, color=colour),
-        base.mark_text(align="left", baseline="middle", dx=4, color=theme.INK).encode(x=x, text="said:N"),
+        base.mark_bar(orient="horizontal", size=_BAR - 2).encode(color=colour),
+        base.mark_text(**beside, color=theme.INK).encode(text="said:N"),
     ]
-    blank = rows.filter(pl.col("value").is_null())
     if blank.height:
-        words_for = alt.Chart(blank).mark_text(
-            align="left", baseline="middle", dx=4, fontStyle="italic", color=theme.MUTED
-        )
-        layers.append(words_for.encode(x=zero, y=y, yOffset=offset, text="said:N", tooltip=tooltip))
+        said = alt.Chart(blank).mark_text(**beside, fontStyle="italic", color=theme.MUTED)
+        layers.append(said.encode(x=alt.value(0), y=middle, text="said:N", tooltip=tooltip))
+    if gutter:
+        groups = laid.group_by("intent", maintain_order=True).agg(pl.col("middle").mean())
+        label = alt.Chart(groups).mark_text(align="right", baseline="middle", dx=-6, limit=gutter - 10)
+        layers.append(label.encode(x=alt.value(0), y=middle, text="intent:N"))
     bound = " (lower bound)" if "lower bound" in set(rows["note"].drop_nulls()) else ""
     title = theme.heading(_title(known, plain=plain) + bound, width=width)
-    return alt.layer(*layers).properties(width=width, height=_ROW // 2 * len(slots) * len(intents), title=title)
+    height = float(laid["middle"].max()) + _BAR / 2  # type: ignore[arg-type]
+    return alt.layer(*layers).properties(width=width, height=height, title=title)
+
+
+def _laid(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows with the middle of each bar in pixels from the top: bars of an intent together, a gap between."""
+    group = pl.col("intent").rle_id()
+    return rows.with_columns(middle=pl.int_range(pl.len()) * _BAR + group * _GAP + _BAR / 2)
 
 
 def describe(told: pl.DataFrame, known: list[str], unknown: list[str], *, plain: bool) -> str:

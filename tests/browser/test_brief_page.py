@@ -1,0 +1,164 @@
+"""The brief as a reader has it: on a phone, in the dark, offline, without scripts, with hostile names in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import made_up
+import pytest
+
+from incident_kit import briefpage
+from incident_kit.charts import theme
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.browser
+PARTS = ("over-time", "models", "signals", "states")
+
+
+@pytest.fixture(scope="module")
+def brief(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("brief") / "brief.html"
+    return briefpage.write(made_up.content(zone="Europe/Berlin"), path).as_uri()
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path: Path = tmp_path_factory.mktemp("hostile") / "brief.html"
+    return briefpage.write(made_up.content(name=" ".join(made_up.NASTY)), path).as_uri()
+
+
+def opened(page: Any) -> None:
+    """Open the part for engineers, and wait until every chart in it is drawn."""
+    page.locator("summary").click()
+    for part in PARTS:
+        page.wait_for_selector(f"#{part}.is-live svg.marks", timeout=15_000)
+
+
+def hover(page: Any, part: str, x: float, y: float) -> None:
+    """Move the pointer over a live chart, to shares of its width and height."""
+    place = page.locator(f"#{part} .live svg")
+    box = place.bounding_box()
+    for nudge in (0, 2):
+        place.hover(position={"x": x * box["width"] + nudge, "y": y * box["height"]}, force=True)
+
+
+@pytest.mark.parametrize("width", [1000, 390])
+def test_without_scripts_and_network_there_are_pictures_and_the_table(
+    visit: Callable[..., Any], brief: str, width: int
+) -> None:
+    with visit(brief, width=width, java_script_enabled=False) as seen:
+        seen.page.locator("summary").click()
+        for part in PARTS:
+            image = seen.page.locator(f"#{part} img")
+            image.scroll_into_view_if_needed()
+            box = image.bounding_box()
+            assert box["width"] > 300
+            assert box["height"] > 100
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= width
+            assert len(image.get_attribute("alt")) > 40
+        assert seen.page.get_by_text("Slow answers (over 3.5 s)").first.is_visible()
+        assert seen.page.get_by_text("we saw this: 88").first.is_visible()
+        assert not seen.page.locator(".live svg").count()
+        seen.shot(f"brief-no-scripts-{width}")
+        assert seen.asked == []
+
+
+def test_on_a_phone_the_narrow_pictures_are_shown_at_their_own_size(visit: Callable[..., Any], brief: str) -> None:
+    with visit(brief, width=390, java_script_enabled=False) as seen:
+        assert abs(seen.page.locator("#over-time img").bounding_box()["width"] - theme.NARROW) <= 12
+
+
+@pytest.mark.parametrize("width", [1000, 390])
+def test_with_scripts_vega_draws_and_nothing_is_asked_or_complained_of(
+    visit: Callable[..., Any], brief: str, width: int
+) -> None:
+    with visit(brief, width=width) as seen:
+        seen.page.wait_for_selector("#over-time.is-live svg.marks")
+        opened(seen.page)
+        assert not seen.page.locator(".is-live picture").first.is_visible()
+        seen.shot(f"brief-{width}")
+        assert seen.said == []
+        assert seen.asked == []
+        assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
+        for part in PARTS:
+            box = seen.page.locator(f"#{part} .live svg").bounding_box()
+            assert box["x"] + box["width"] <= width
+
+
+def test_a_viewer_in_los_angeles_sees_utc(visit: Callable[..., Any], brief: str) -> None:
+    with visit(brief, timezone_id="America/Los_Angeles") as seen:
+        seen.page.wait_for_selector("#over-time.is-live svg.marks")
+        assert seen.page.evaluate("new Date(2026, 9, 5, 6).toISOString()") == "2026-10-05T13:00:00.000Z"
+        words = seen.page.locator("#over-time .live").inner_text()
+        assert "13:20" in words
+        assert "06:20" not in words
+        assert "time in UTC" in words
+        hover(seen.page, "over-time", 0.5, 0.35)
+        tip = seen.page.locator("#vg-tooltip-element.visible")
+        tip.wait_for()
+        assert "UTC" in tip.inner_text()
+        assert "13:2" in tip.inner_text()
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_the_dark_scheme_reaches_page_and_pictures(visit: Callable[..., Any], brief: str, *, scripts: bool) -> None:
+    with visit(brief, color_scheme="dark", java_script_enabled=scripts) as seen:
+        if scripts:
+            seen.page.wait_for_selector("#over-time.is-live svg.marks")
+            paper = "getComputedStyle(document.querySelector('#over-time .live svg')).backgroundColor"
+            assert seen.page.evaluate(paper) == "rgb(21, 24, 28)"
+            seen.page.emulate_media(color_scheme="light")
+            for _ in range(50):
+                if seen.page.evaluate(paper) == "rgb(255, 255, 255)":
+                    break
+                seen.page.wait_for_timeout(100)
+            assert seen.page.evaluate(paper) == "rgb(255, 255, 255)"
+            assert seen.said == []
+        else:
+            shown = seen.page.locator("#over-time source").nth(2)
+            assert "dark" in shown.get_attribute("media")
+        seen.shot(f"brief-dark-{'scripts' if scripts else 'no-scripts'}")
+
+
+def test_on_paper_the_static_light_pictures_are_printed(visit: Callable[..., Any], brief: str) -> None:
+    with visit(brief, color_scheme="dark") as seen:
+        seen.page.wait_for_selector("#over-time.is-live svg.marks")
+        seen.page.emulate_media(media="print")
+        assert seen.page.locator("#over-time img").is_visible()
+        assert not seen.page.locator("#over-time .live").is_visible()
+        assert seen.page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(255, 255, 255)"
+        assert seen.page.locator("pre").first.is_visible()
+
+
+def test_hostile_names_execute_nothing(visit: Callable[..., Any], hostile: str) -> None:
+    with visit(hostile, width=390) as seen:
+        seen.page.wait_for_selector("#over-time.is-live svg.marks")
+        opened(seen.page)
+        assert seen.page.locator("img[onerror]").count() == 0
+        assert seen.page.locator("img").count() == len(PARTS)
+        for part in ("models", "states"):
+            bar = seen.page.locator(f"#{part} .live .mark-rect.role-mark path[aria-label]").first
+            bar.hover(force=True)
+            tip = seen.page.locator("#vg-tooltip-element.visible")
+            tip.wait_for()
+            assert "onerror=alert(1)" in tip.inner_text(), "the name is there, as text"
+        assert seen.page.locator("#vg-tooltip-element img, #vg-tooltip-element script").count() == 0
+        seen.shot("brief-hostile")
+        assert seen.said == []
+        assert seen.asked == []
+        assert seen.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_keyboard_opens_the_part_for_engineers(visit: Callable[..., Any], brief: str) -> None:
+    with visit(brief) as seen:
+        seen.page.wait_for_selector("#over-time.is-live svg.marks")
+        for _ in range(20):
+            seen.page.keyboard.press("Tab")
+            if seen.page.evaluate("document.activeElement.tagName") == "SUMMARY":
+                break
+        seen.page.keyboard.press("Enter")
+        assert seen.page.locator("details[open]").count() == 1
