@@ -20,8 +20,9 @@ def outcomes(replay: Replay) -> pl.DataFrame:
     """Return one row a request in order of arrival.
 
     Columns: at, intent, served, is_fallback, wait_ms, failed, tool_calls, tool_errors, prompt_tokens, completion_tokens,
-    cost_usd, overridden, evidence, tools_disabled. Where the policy serves a request as logged, all are as logged; elsewhere they are
-    those of the borrowed call, and NULL without one. A cost that the log does not give is tokens times the case's price.
+    cost_usd, overridden, evidence, tools_disabled. Where the policy serves a request as logged, all are as logged; elsewhere
+    they are those of the borrowed call, and NULL without one. A cost that the log does not give is tokens times the case's
+    price.
     """
     log, outcome = replay.log, replay.outcome
     logged = pl.DataFrame({"request_id": log.request_id}).join(
@@ -47,6 +48,7 @@ def outcomes(replay: Replay) -> pl.DataFrame:
     moved = pl.DataFrame(
         {
             "apart": apart,
+            "without_tools": outcome.tools_disabled | (log.tools_offered == 0),
             "on_fallback": (replay.records["entry"] > 0) | degraded,
             "call": known(np.where(outcome.evidence == 1, outcome.call, -1)).cast(pl.UInt32),
         }
@@ -54,19 +56,19 @@ def outcomes(replay: Replay) -> pl.DataFrame:
     borrowed = moved.join(
         log.call_facts.select(FACTS).with_row_index("call"), on="call", how="left", maintain_order="left"
     )
-    tools = pl.col("tools_disabled") | pl.col("failed")
+    # an answer given without tools makes no tool call whatever its donor did; one that failed makes none, and nobody edits it
+    gone = {"tool_calls": pl.col("without_tools") | pl.col("failed"), "overridden": pl.col("failed")}
+    gone["tool_errors"] = gone["tool_calls"]
     whole = (
-        frame.with_columns(moved["apart"], moved["on_fallback"])
+        frame.with_columns(moved["apart", "without_tools", "on_fallback"])
         .with_columns(
             pl.when("apart").then("on_fallback").otherwise("is_fallback").alias("is_fallback"),
             *(pl.when("apart").then(borrowed[name]).otherwise(pl.col(name)).alias(name) for name in FACTS),
         )
         .with_columns(
-            # an answer given without tools makes no tool call, and one that failed makes none either
-            pl.when(pl.col("apart") & tools).then(None).otherwise(pl.col("tool_calls")).alias("tool_calls"),
-            pl.when(pl.col("apart") & tools).then(None).otherwise(pl.col("tool_errors")).alias("tool_errors"),
+            pl.when(pl.col("apart") & test).then(None).otherwise(name).alias(name) for name, test in gone.items()
         )
-        .drop("apart", "on_fallback")
+        .drop("apart", "without_tools", "on_fallback")
     )
     return _priced(whole, replay)
 
