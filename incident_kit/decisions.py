@@ -9,11 +9,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from incident_kit.evidence import LABELS
-from incident_kit.kernel import BY_CONDITION, BY_COOLDOWN, CLOSED, HALF_OPEN, OPEN
+from incident_kit.kernel import BY_CONDITION, BY_COOLDOWN, CLOSED, OPEN
 
 if TYPE_CHECKING:
     from incident_kit.conditions import Condition
     from incident_kit.replays import Replay
+    from incident_kit.routes import Breaker
 
 STATES = ("on primary", "on backup", "testing primary")  # CLOSED, OPEN, HALF_OPEN, in the words of people
 REASONS = (
@@ -29,7 +30,13 @@ UNROUTED, UNWATCHED, WITHIN, SWITCHED, LAST_RESORT, PROBE, OTHERS_PROBE = range(
 ACTIONS = ("as logged", "primary", "fallback", "test")
 _INSTANT = pl.Datetime("us", "UTC")
 _NO_START = np.iinfo(np.int64).min
-_SHOWN = {"why": pl.String, "metric": pl.String, "value": pl.Float64, "n": pl.Int32, "threshold": pl.Float64}
+_SHOWN: dict[str, Any] = {
+    "why": pl.String,
+    "metric": pl.String,
+    "value": pl.Float64,
+    "n": pl.Int32,
+    "threshold": pl.Float64,
+}
 _TRANSITIONS = {
     "policy": pl.String, "route": pl.String, "breaker": pl.String, "from": pl.String, "to": pl.String, **_SHOWN,
 }  # fmt: skip
@@ -41,12 +48,24 @@ _STATES = {
 
 def instants(microseconds: NDArray[Any]) -> pl.Series:
     """Return microseconds since the epoch as UTC instants."""
-    return pl.Series(microseconds.astype(np.int64)).cast(_INSTANT)
+    return pl.Series(microseconds.astype(np.int64, copy=False)).cast(_INSTANT)
 
 
 def words(codes: NDArray[Any], vocabulary: tuple[str, ...]) -> pl.Series:
     """Return codes as their words (an Enum); -1 is NULL."""
-    return known(codes).cat.to(pl.Enum(list(vocabulary)))
+    # polars takes its own kind of codes as they are
+    small = codes.astype(np.uint8 if len(vocabulary) < 256 else np.uint32, copy=False)
+    return _masked(pl.Series(small), codes >= 0).cat.to(pl.Enum(list(vocabulary)))
+
+
+def known(values: NDArray[Any]) -> pl.Series:
+    """Return codes or counts with -1 as NULL."""
+    return _masked(pl.Series(values), values >= 0)
+
+
+def _masked(series: pl.Series, mask: NDArray[np.bool_]) -> pl.Series:
+    """Return the series with NULL where the mask is false."""
+    return series if mask.all() else pl.select(pl.when(pl.Series(mask)).then(series)).to_series()
 
 
 def guard(replay: Replay, route: int, entry: int = 0) -> Any:
@@ -65,33 +84,25 @@ def judged(replay: Replay, row: NDArray[np.float64]) -> Condition:
 def decisions(replay: Replay) -> pl.DataFrame:
     """Return one row a request, in order of arrival."""
     log, records, outcome = replay.log, replay.records, replay.outcome
-    reason = _reasons(replay)
-    metric, value, n, threshold, start = _signals(replay)
-    route_names = tuple(route.name for route in replay.policy.routes)
-    action = np.where(
-        replay.route < 0, 0, np.where(records["probe"] == 1, 3, np.where(records["first"] > 0, 2, 1))
-    )
-    degraded_routes = np.array([route.degraded_start for route in replay.policy.routes] + [False])
-    action[(action == 1) & degraded_routes[replay.route]] = 2
-    donor = outcome.call
-    borrowed = np.where(outcome.evidence == 1, donor, -1)
-    donor_request = np.where(borrowed >= 0, log.calls.request[borrowed], -1) if len(log.calls.request) else borrowed
+    routes = replay.policy.routes
+    route = replay.route.astype(np.intp)  # -1 takes the last of each table
+    watched = np.array([*(one.breaker is not None for one in routes), False])[route]
+    away = np.flatnonzero(watched & (records["state"] != CLOSED))
+    borrowed = np.flatnonzero((outcome.evidence == 1) & (outcome.call >= 0))
+    donors = np.full(len(log), -1, np.int32)
+    donors[borrowed] = log.calls.request[outcome.call[borrowed]]
     return pl.DataFrame(
         {
             "request_id": log.request_id,
             "at": instants(log.arrived_us),
             "policy": pl.repeat(replay.name, len(log), dtype=pl.Enum([replay.name]), eager=True),
-            "route": words(replay.route, route_names),
+            "route": words(replay.route, tuple(one.name for one in routes)),
             "target": words(replay.first_target, replay.targets),
-            "action": words(action, ACTIONS),
-            "tools": words(outcome.tools_disabled.astype(np.int8), ("as offered", "disabled")),
-            "breaker_state": words(np.where(_watched(replay), records["state"], -1), STATES),
-            "reason": words(reason, REASONS),
-            "metric": metric,
-            "value": value,
-            "n": n,
-            "threshold": threshold,
-            "window_start": start,
+            "action": words(_actions(replay, route), ACTIONS),
+            "tools": words(outcome.tools_disabled.view(np.int8), ("as offered", "disabled")),
+            "breaker_state": words(np.where(watched, records["state"], np.int8(-1)), STATES),
+            "reason": words(_reasons(replay, route, away), REASONS),
+            **_signals(replay, route, away),
             "logged_target": words(log.first_target, log.targets),
             "same_as_log": replay.same_as_log,
             "state_exact": records["exact"] == 1,
@@ -99,84 +110,72 @@ def decisions(replay: Replay) -> pl.DataFrame:
             "served": words(outcome.target, replay.targets),
             "wait_ms": known(outcome.wait_ms),
             "error_class": words(outcome.error, log.errors),
-            "attempts": pl.Series(records["attempts"]),
-            "donor_request_id": log.request_id.gather(known(donor_request)),
+            "attempts": records["attempts"],
+            "donor_request_id": log.request_id.gather(known(donors)),
         },
     )
 
 
-def known(values: NDArray[Any]) -> pl.Series:
-    """Return codes or counts with -1 as NULL."""
-    series = pl.Series(values)
-    return pl.select(pl.when(series >= 0).then(series)).to_series() if (values < 0).any() else series
+def _actions(replay: Replay, route: NDArray[np.intp]) -> NDArray[np.int8]:
+    usual = [2 if one.degraded_start else 1 for one in replay.policy.routes]
+    action = np.array([*usual, 0], np.int8)[route]
+    action[replay.records["first"] > 0] = 2
+    action[replay.records["probe"] == 1] = 3
+    return action
 
 
-def _watched(replay: Replay) -> NDArray[np.bool_]:
-    """Return which requests took a route whose primary has a breaker."""
-    table = np.array([route.breaker is not None for route in replay.policy.routes] + [False])
-    watched: NDArray[np.bool_] = table[replay.route]
-    return watched
-
-
-def _reasons(replay: Replay) -> NDArray[np.int8]:
+def _reasons(replay: Replay, route: NDArray[np.intp], away: NDArray[np.intp]) -> NDArray[np.int8]:
     records = replay.records
-    reason = np.full(len(records), UNWATCHED, np.int8)
-    watched = _watched(replay)
-    on_primary = records["first"] == 0
-    reason[watched & (records["state"] == CLOSED)] = WITHIN
-    reason[watched & (records["state"] == OPEN)] = SWITCHED
-    reason[watched & (records["state"] == HALF_OPEN)] = OTHERS_PROBE
-    reason[watched & on_primary & (records["state"] != CLOSED)] = LAST_RESORT
+    usual = [UNWATCHED if one.breaker is None else WITHIN for one in replay.policy.routes]
+    reason = np.array([*usual, UNROUTED], np.int8)[route]
+    reason[away] = np.where(records["state"][away] == OPEN, SWITCHED, OTHERS_PROBE)
+    reason[away[records["first"][away] == 0]] = LAST_RESORT
     reason[records["probe"] == 1] = PROBE
-    reason[replay.route < 0] = UNROUTED
     return reason
 
 
-def _signals(replay: Replay) -> tuple[pl.Series, pl.Series, pl.Series, pl.Series, pl.Series]:
+def _signals(replay: Replay, route: NDArray[np.intp], away: NDArray[np.intp]) -> dict[str, pl.Series]:
     """Return metric, value, n, threshold and window start of each decision.
 
-    With the primary in service: the share that its breaker's first condition counts, at the decision. Otherwise: what
-    took it out of service last.
+    With the primary in service: the share that its breaker's first condition counts, at the decision. Otherwise (``away``):
+    what took it out of service last.
     """
     records, arrived = replay.records, replay.log.arrived_us
-    size = len(records)
+    breakers = [one.breaker for one in replay.policy.routes]
+    firsts = [breaker.when.of[0] if breaker else None for breaker in breakers]
     names: list[str] = []
-    metric, n = np.full(size, -1, np.int32), np.full(size, -1, np.int32)
-    value, threshold = np.full(size, np.nan), np.full(size, np.nan)
-    start = np.full(size, _NO_START)
-    for r, route in enumerate(replay.policy.routes):
-        if route.breaker is None:
-            continue
-        here = np.flatnonzero(replay.route == r)
-        state = records["state"][here]
-        window_us = route.breaker.window.length * 1000 if route.breaker.window.kind == "sliding" else None
-        first = route.breaker.when.of[0]
-        near = here[state == CLOSED]
-        metric[near] = _name(names, "error_rate" if first.kind == "error" else f"slow_rate({first.limit_ms}ms)")
-        n[near] = records["n"][near]
-        with np.errstate(invalid="ignore"):
-            value[near] = records["k"][near] / records["n"][near]
-        threshold[near] = first.share
-        if window_us:
-            start[near] = arrived[near] - window_us
+    usual = [_name(names, _share_name(first)) if first else -1 for first in firsts]
+    metric = np.array([*usual, -1], np.int16)[route]
+    threshold = np.array([*(first.share if first else np.nan for first in firsts), np.nan])[route]
+    n = np.where(metric >= 0, records["n"], np.int32(-1))
+    value = np.full(len(n), np.nan)
+    np.divide(records["k"], n, out=value, where=n > 0)
+    windows = np.array([*map(_window_us, breakers), _NO_START])
+    start = arrived - windows[route]
+    for r in np.unique(route[away]):
+        mine = away[route[away] == r]
         rows = out_of_service(replay, r)
-        away = here[state != CLOSED]
-        if not len(away):
-            continue
-        led = np.searchsorted(rows[:, 2], arrived[away], side="right") - 1
+        led = np.searchsorted(rows[:, 2], arrived[mine], side="right") - 1
         conditions = [judged(replay, row) for row in rows]
-        metric[away] = np.array([_name(names, condition.metric) for condition in conditions])[led]
-        threshold[away] = np.array([condition.threshold for condition in conditions])[led]
-        value[away], n[away] = rows[led, 7], rows[led, 8].astype(np.int32)
-        if window_us:
-            start[away] = rows[led, 2].astype(np.int64) - window_us
-    return (
-        words(metric, tuple(names)),
-        pl.Series(value).fill_nan(None),
-        known(n),
-        pl.Series(threshold).fill_nan(None),
-        pl.select(pl.when(pl.Series(start != _NO_START)).then(instants(start))).to_series(),
-    )
+        metric[mine] = np.array([_name(names, condition.metric) for condition in conditions])[led]
+        threshold[mine] = np.array([condition.threshold for condition in conditions])[led]
+        value[mine], n[mine] = rows[led, 7], rows[led, 8].astype(np.int32)
+        start[mine] = rows[led, 2].astype(np.int64) - windows[r]
+    return {
+        "metric": words(metric, tuple(names)),
+        "value": pl.Series(value).fill_nan(None),
+        "n": known(n),
+        "threshold": pl.Series(threshold).fill_nan(None),
+        "window_start": _masked(instants(start), windows[route] != _NO_START),
+    }
+
+
+def _share_name(condition: Condition) -> str:
+    return "error_rate" if condition.kind == "error" else f"slow_rate({condition.limit_ms}ms)"
+
+
+def _window_us(breaker: Breaker | None) -> int:
+    return breaker.window.length * 1000 if breaker and breaker.window.kind == "sliding" else _NO_START
 
 
 def _name(names: list[str], name: str) -> int:
@@ -188,7 +187,8 @@ def _name(names: list[str], name: str) -> int:
 def out_of_service(replay: Replay, route: int, entry: int = 0) -> NDArray[np.float64]:
     """Return the changes that took an entry of a route's chain out of service, in order of time."""
     c = replay.changes
-    return c[(c[:, 0] == route) & (c[:, 1] == entry) & (c[:, 4] == OPEN)]
+    found: NDArray[np.float64] = c[(c[:, 0] == route) & (c[:, 1] == entry) & (c[:, 4] == OPEN)]
+    return found
 
 
 def transitions(replay: Replay) -> pl.DataFrame:
@@ -242,8 +242,15 @@ def states(replay: Replay) -> pl.DataFrame:
             for row, start, end in zip([first, *rows], at, [*at[1:], finish], strict=True):
                 if start <= finish:
                     spans.append(
-                        (replay.name, route.name, entry.model, row["to"], start, min(end, finish))
-                        + tuple(row[column] for column in ("why", "metric", "value", "n", "threshold")),
+                        (
+                            replay.name,
+                            route.name,
+                            entry.model,
+                            row["to"],
+                            start,
+                            min(end, finish),
+                            *map(row.get, _SHOWN),
+                        ),
                     )
     frame = pl.DataFrame(spans, schema=_STATES | {"start": pl.Int64, "end": pl.Int64}, orient="row")
     return frame.with_columns(pl.col("start", "end").cast(_INSTANT))

@@ -9,7 +9,6 @@ import numpy as np
 
 from incident_kit.kernel import CALL, NO_OUTCOME, NOT_A_CALL
 
-
 _jit = nb.njit(cache=True, nogil=True)
 
 
