@@ -53,9 +53,10 @@ def instants(microseconds: NDArray[Any]) -> pl.Series:
 
 def words(codes: NDArray[Any], vocabulary: tuple[str, ...]) -> pl.Series:
     """Return codes as their words (an Enum); -1 is NULL."""
-    # polars takes its own kind of codes as they are
-    small = codes.astype(np.uint8 if len(vocabulary) < 256 else np.uint32, copy=False)
-    return _masked(pl.Series(small), codes >= 0).cat.to(pl.Enum(list(vocabulary)))
+    is_known = codes >= 0
+    # polars takes its own kind of codes as they are; under a NULL, too, it wants a word
+    small = np.where(is_known, codes, 0).astype(np.uint8 if len(vocabulary) < 256 else np.uint32)
+    return _masked(pl.Series(small), is_known).cat.to(pl.Enum(list(vocabulary)))
 
 
 def known(values: NDArray[Any]) -> pl.Series:
