@@ -139,6 +139,7 @@ def _environment() -> Environment:
         loader=PackageLoader("incident_kit"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=lambda value: words.undirected(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -18,6 +18,14 @@ NOT_IN_LOG = "not in this log"
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]+")
 
 
+_DIRECTION = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def undirected(text: str) -> str:
+    """Return the text without marks that change the direction of what stands around it."""
+    return _DIRECTION.sub("", text)
+
+
 def label(text: str | None, *, longest: int = 48) -> str:
     """Return text from a log as a label: one line, no control or direction marks, cut at ``longest`` characters."""
     if not text:

@@ -69,9 +69,9 @@ def test_jupyterlab_draws_every_chart_with_its_own_vega(visit: Callable[..., Any
     with visit(f"{lab}/lab/tree/charts.ipynb?reset", width=1200, height=1000, offline=False) as seen:
         page = seen.page
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        page.wait_for_timeout(2_000)  # JupyterLab sets its theme late
         if theme == "dark":
-            page.evaluate("document.body.dataset.jpThemeLight = 'false'")
-        page.wait_for_timeout(1_500)
+            page.evaluate("document.body.dataset.jpThemeLight = 'false'")  # what its renderer reads
         page.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
         page.locator(".lm-Menu-itemLabel", has_text="Run All Cells").first.click()
         drawn = page.locator(".jp-RenderedVegaLite svg.marks")
@@ -82,6 +82,7 @@ def test_jupyterlab_draws_every_chart_with_its_own_vega(visit: Callable[..., Any
         assert "Override rate: not in this log." in words
         paper = "getComputedStyle(document.querySelector('.jp-RenderedVegaLite svg.marks')).backgroundColor"
         assert page.evaluate(paper) == "rgb(255, 255, 255)", "our paper, whatever the theme"
+        assert page.evaluate("document.body.dataset.jpThemeLight") == str(theme == "light").lower()
         for place in range(3):
             drawn.nth(place).scroll_into_view_if_needed()
             page.screenshot(path=_folder() / f"lab-{theme}-{place}.png")

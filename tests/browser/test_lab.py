@@ -1,0 +1,77 @@
+"""The bundled notebooks in a real JupyterLab, run as a reader runs them: top to bottom, without a network."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+import pytest
+from lab_server import serving
+
+from incident_kit.samples import notebooks, sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+RAN = """() => {
+    const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(one => one.textContent);
+    return prompts.length > 0 && prompts.every(one => /^\\[\\d+\\]:$/.test(one));
+}"""
+CLEAN = "document.querySelectorAll('.jp-CodeCell .jp-OutputArea-output').length === 0"
+FAILED = ".jp-OutputArea-output[data-mime-type*='error'], .jp-OutputArea-output[data-mime-type*='stderr']"
+DRAWN = ".jp-RenderedVegaLite svg.marks"
+HEIGHT = "Math.ceil(document.querySelector('.jp-NotebookPanel-notebook .jp-WindowedPanel-viewport').scrollHeight)"
+
+
+@pytest.fixture(scope="module")
+def lab(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:  # noqa: ARG001 - skips without one
+    """Serve a copy of the notebooks beside a copy of the bundled case."""
+    root = tmp_path_factory.mktemp("clone")
+    shutil.copytree(sample(), root / "data" / "samples" / sample().name)
+    (root / "notebooks").mkdir()
+    for path in notebooks():
+        shutil.copy(path, root / "notebooks")
+    with serving(root, tmp_path_factory.mktemp("home")) as address:
+        yield address
+
+
+@pytest.mark.parametrize(
+    ("path", "charts"), zip(notebooks(), (2, 2), strict=True), ids=lambda one: getattr(one, "stem", None)
+)
+def test_runs_and_draws(visit: Callable[..., Any], lab: str, path: Path, charts: int, tmp_path: Path) -> None:
+    shots = Path(os.environ.get("INCIDENT_KIT_SHOTS", tmp_path))
+    with visit(f"{lab}/lab/tree/notebooks/{path.name}?reset", width=1200, height=1000, offline=False) as seen:
+        page = seen.page
+        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
+        page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']", timeout=60_000, state="attached")
+        for command in ("Clear Outputs of All Cells", "Run All Cells"):
+            page.locator(".lm-MenuBar-itemLabel", has_text="Edit" if "Clear" in command else "Run").first.click()
+            page.locator(".lm-Menu-itemLabel", has_text=command).first.click()
+        page.wait_for_function(RAN, timeout=90_000)
+        assert page.locator(FAILED).all_inner_texts() == []
+        for place in range(charts):
+            page.locator(DRAWN).nth(place).wait_for(timeout=20_000)
+        assert page.locator(DRAWN).count() == charts
+        drawn = page.locator(".jp-RenderedVegaLite").all_inner_texts()
+        assert any("12:25" in words and "UTC" in words for words in drawn), "the axis is UTC, wherever the reader is"
+        ran = page.locator(".jp-CodeCell .jp-InputPrompt").all_inner_texts()
+        code = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+        assert ran == [f"[{number}]:" for number in range(1, 1 + len(code))]
+        _keep(page, shots, path.stem)
+        assert [said for said in seen.said if "vega" in said.lower() or said.startswith("error")] == []
+        assert [one for one in seen.asked if not one.startswith((lab, lab.replace("http", "ws")))] == []
+
+
+def _keep(page: Any, folder: Path, name: str) -> None:
+    """Keep pictures of the whole notebook, a screen each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = page.evaluate(HEIGHT) + 200
+    page.set_viewport_size({"width": 1200, "height": whole})
+    page.wait_for_timeout(500)
+    for part, top in enumerate(range(0, whole, 1400)):
+        clip = {"x": 0, "y": top, "width": 1200, "height": min(1400, whole - top)}
+        page.screenshot(path=folder / f"{name}-{part}.png", clip=clip)
