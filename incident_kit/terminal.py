@@ -73,7 +73,7 @@ def scorecard(board: Board, *, by: str | None = None) -> Group:
             "Every outcome that was not seen at its best, and at its worst", "policy", *_titles(_bounded(group))
         )
         for (policy,), rows in group.group_by("policy", maintain_order=True):
-            shares = (number(rows[share].first(), "%") for share, _ in _EVIDENCE)
+            shares = (number(rows[share].to_list()[0], "%") for share, _ in _EVIDENCE)
             values.add_row(Text(label(policy)), *map(_estimate, _answered(rows).iter_rows(named=True)), *shares)
             limits.add_row(Text(label(policy)), *map(_limits, _bounded(rows).iter_rows(named=True)))
         parts += [values, Text(""), limits, Text("")]

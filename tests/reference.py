@@ -40,7 +40,6 @@ class Change(NamedTuple):
     entry: int
     was: str
     now: str
-    value: float | None
     n: int
     exact: bool
 
@@ -173,7 +172,11 @@ class Interpreter:
                 self.evaluate(guard, at)
         # S8: retry on the same target, then the next entry, if the class allows; a stream that broke is with the client
         again = is_call and attempt.error is not None and attempt.error != "cut"
-        if again and request.number < self.route.retry.attempts and self.belongs(attempt.error, self.route.retry.retry_on):
+        if (
+            again
+            and request.number < self.route.retry.attempts
+            and self.belongs(attempt.error, self.route.retry.retry_on)
+        ):
             self.put(at + self.route.retry.backoff_ms * MS, RETRY, number, "retry")
             return
         if guard and guard_probes(guard, number):
@@ -207,7 +210,7 @@ class Interpreter:
                 return
             half_open = guard.rules.half_open
             if guard.state == "OPEN" and at >= guard.open_until:
-                self.change(entry, at, "HALF_OPEN", guard.rules.when)  # S15
+                self.change(entry, at, "HALF_OPEN")  # S15
             if guard.state == "CLOSED":
                 request.epoch = guard.epoch
                 return
@@ -253,7 +256,7 @@ class Interpreter:
         if guard.true_since is None:
             guard.true_since = at
         if at - guard.true_since >= rules.for_ms * MS:
-            self.change(self.guards.index(guard), at, "OPEN", rules.when)
+            self.change(self.guards.index(guard), at, "OPEN")
 
     def probe_is_in(self, guard: Guard, number: int, at: int) -> None:
         """S16: when all probes are in, judge them; unknown reads as not passed."""
@@ -266,13 +269,13 @@ class Interpreter:
         else:
             tripped = kleene(guard.rules.when, guard.seen, min_requests=1)
             passed = None if tripped is None else not tripped
-        self.change(self.guards.index(guard), at, "CLOSED" if passed else "OPEN", half_open.when or guard.rules.when)
+        self.change(self.guards.index(guard), at, "CLOSED" if passed else "OPEN")
 
-    def change(self, entry: int, at: int, state: str, rule: Rule) -> None:
+    def change(self, entry: int, at: int, state: str) -> None:
         """S14: every change clears the window and begins a new epoch."""
         guard = self.guards[entry]
         assert guard is not None
-        self.changes.append(Change(at, entry, guard.state, state, None, len(guard.seen), guard.exact))
+        self.changes.append(Change(at, entry, guard.state, state, len(guard.seen), guard.exact))
         guard.state = state
         guard.epoch += 1
         guard.seen, guard.true_since = [], None
@@ -289,7 +292,7 @@ class Interpreter:
         ]
         for until, entry in sorted(resting):
             if (until, COOLDOWN) < (at, order):
-                self.change(entry, until, "CLOSED", self.guards[entry].rules.when)
+                self.change(entry, until, "CLOSED")
 
 
 def guard_probes(guard: Guard | None, number: int) -> bool:

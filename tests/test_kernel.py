@@ -91,7 +91,8 @@ def logs(draw: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     records["latency_ms"] = random.choice([0, 50, 100, 150, 200, 300, 350, 400, 900], records.shape)
     failing = random.random(records.shape) < draw(st.sampled_from([0.0, 0.2, 0.6]))
     records["error"] = np.where(failing, random.integers(1, len(ERRORS), records.shape), 0)
-    records["kind"] = random.choice([kernel.CALL, kernel.CALL, kernel.NOT_A_CALL, kernel.NO_OUTCOME], records.shape, p=[0.5, 0.4, 0.05, 0.05])
+    kinds = [kernel.CALL, kernel.NOT_A_CALL, kernel.NO_OUTCOME]
+    records["kind"] = random.choice(kinds, records.shape, p=[0.9, 0.05, 0.05])
     records["estimated"] = random.random(records.shape) < 0.1
     records["estimated"][records["kind"] == kernel.NO_OUTCOME] = 1
     return arrived, records, random.random(n)
@@ -102,7 +103,18 @@ def run_kernel(route: Route, arrived: np.ndarray, records: np.ndarray, draw: np.
     outcomes = np.ascontiguousarray(records[: len(p.targets), : p.attempts])
     done_us, done_request = kernel.ends(arrived, outcomes[0, 0], int(p.retry["timeout_ms"][0]))
     return kernel.run(
-        arrived, draw, done_us, done_request, outcomes, p.breakers, p.rules, p.trip, p.recover, p.retry, p.failures, p.flags
+        arrived,
+        draw,
+        done_us,
+        done_request,
+        outcomes,
+        p.breakers,
+        p.rules,
+        p.trip,
+        p.recover,
+        p.retry,
+        p.failures,
+        p.flags,
     )
 
 
@@ -152,7 +164,8 @@ def test_random_routes_do_trip() -> None:
             moved.add((change.was, change.now))
 
     collect()
-    assert moved == {("CLOSED", "OPEN"), ("OPEN", "HALF_OPEN"), ("HALF_OPEN", "CLOSED"), ("HALF_OPEN", "OPEN"), ("OPEN", "CLOSED")}
+    probing = {("OPEN", "HALF_OPEN"), ("HALF_OPEN", "CLOSED"), ("HALF_OPEN", "OPEN")}
+    assert moved == probing | {("CLOSED", "OPEN"), ("OPEN", "CLOSED")}
 
 
 @pytest.mark.parametrize(
