@@ -68,15 +68,17 @@ def scorecard(board: Board, *, by: str | None = None) -> Group:
     for (intent,), group in frame.group_by("intent", maintain_order=True):
         head = "All requests" if intent == "all" else label(intent)
         n = int(group["n"].cast(pl.Int64).max() or 0)  # type: ignore[arg-type]
-        values = _table(f"{head} ({number(n)})", "policy", *_titles(group), *(title for _, title in _EVIDENCE))
+        values = _table(f"{head} ({number(n)})", "policy", *_titles(group))
+        rests = _table("What it rests on", "policy", *(title for _, title in _EVIDENCE))
         limits = _table(
             "Every outcome that was not seen at its best, and at its worst", "policy", *_titles(_bounded(group))
         )
         for (policy,), rows in group.group_by("policy", maintain_order=True):
             shares = (number(rows[share].to_list()[0], "%") for share, _ in _EVIDENCE)
-            values.add_row(Text(label(policy)), *map(_estimate, _answered(rows).iter_rows(named=True)), *shares)
+            values.add_row(Text(label(policy)), *map(_estimate, _answered(rows).iter_rows(named=True)))
+            rests.add_row(Text(label(policy)), *shares)
             limits.add_row(Text(label(policy)), *map(_limits, _bounded(rows).iter_rows(named=True)))
-        parts += [values, Text(""), limits, Text("")]
+        parts += [values, Text(""), rests, Text(""), limits, Text("")]
     unanswered = frame.join(_answered(frame), on="metric", how="anti").unique("metric", maintain_order=True)
     for row in unanswered.iter_rows(named=True):
         parts.append(Text(f"{metric(row['metric']).title}: {row['flags'][0]}", style="dim"))
@@ -93,7 +95,11 @@ _SHORT = {
     "fallback_rate": "backup",
     "cost_per_request": "USD/1,000",
 }
-_EVIDENCE = (("share_observed", "seen"), ("share_nearest", "worked out"), ("share_none", "cannot tell"))
+_EVIDENCE = (
+    ("share_observed", "we saw this"),
+    ("share_nearest", "worked out from similar requests"),
+    ("share_none", "these logs cannot tell"),
+)
 
 
 def _table(title: str, *columns: str) -> Table:
