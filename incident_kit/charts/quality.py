@@ -120,7 +120,7 @@ def _panel(rows: pl.DataFrame, *, width: int, gutter: int, plain: bool) -> Any:
     room = width / max(width - 6 * int(longest) - 10, 40)  # type: ignore[arg-type] # the words stand at the bar's end
     none = alt.Axis(labels=False, ticks=False, domain=False, grid=False, title=None)
     x = alt.X("value:Q", scale=alt.Scale(domain=[0, top * room or 1], nice=False), axis=none)
-    middle = alt.Y("middle:Q", scale=None, axis=theme.names(gutter, labels=False) if gutter else None)
+    middle = alt.Y("middle:Q", scale=None, axis=None)
     key = alt.Legend(symbolType="square", symbolSize=110, symbolStrokeWidth=0, offset=10)
     colour = alt.Color("role:N", scale=alt.Scale(domain=list(ROLES), range=list(ROLES.values())), legend=key)
     names = {"intent": "Questions about", "role": "Role", "target": "Model", "said": "Value", "samples": "Samples"}
@@ -139,6 +139,10 @@ def _panel(rows: pl.DataFrame, *, width: int, gutter: int, plain: bool) -> Any:
         groups = laid.group_by("intent", maintain_order=True).agg(pl.col("middle").mean())
         label = alt.Chart(groups).mark_text(align="right", baseline="middle", dx=-6, limit=gutter - 10)
         layers.append(label.encode(x=alt.value(0), y=middle, text="intent:N"))
+        edge = alt.Chart(groups[:1]).mark_point(
+            size=0, opacity=0, color=theme.PAPER, aria=False
+        )  # keeps the place of short names
+        layers.append(edge.encode(x=alt.value(6 - gutter), y=middle))
     bound = " (lower bound)" if "lower bound" in set(rows["note"].drop_nulls()) else ""
     title = theme.heading(_title(known, plain=plain) + bound, width=width)
     height = float(laid["middle"].max()) + _BAR / 2  # type: ignore[arg-type]

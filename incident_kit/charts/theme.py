@@ -120,10 +120,10 @@ def heading(text: str, *, subtitle: str = "", width: int = WIDTH) -> alt.TitlePa
     return alt.TitleParams(text=lines, frame="group", offset=5, **extra)
 
 
-def names(size: int, *, labels: bool = True) -> alt.Axis:
-    """Return the axis of names left of bars, ``size`` pixels wide; without ``labels`` it only keeps their place."""
-    look: dict[str, Any] = {"ticks": False, "domain": False, "grid": False, "labels": labels, "labelColor": INK}
-    return alt.Axis(labelLimit=size - 8, minExtent=size - 4, maxExtent=size - 4, title=None, **look)
+def names(size: int) -> alt.Axis:
+    """Return the axis of names left of bars, ``size`` pixels wide."""
+    look: dict[str, Any] = {"ticks": False, "domain": False, "labelColor": INK, "labelLimit": size - 8}
+    return alt.Axis(minExtent=size - 4, maxExtent=size - 4, title=None, **look)
 
 
 def sentence(text: str, *, width: int = WIDTH) -> alt.Chart:

@@ -157,7 +157,9 @@ class _Drawing:
         for i, measure in enumerate(panel.measures):
             y = alt.Y(f"{measure}:Q", scale=_scale(panel, self.rows), axis=_axis(panel, plain=self.plain))
             points = series.alone(self.rows, measure).select("middle", "line", measure)
-            base = [alt.Chart(self.rows).mark_line(strokeWidth=1.8, aria=False).encode(strokeDash=dash)]
+            base = [
+                alt.Chart(self.rows).mark_line(strokeWidth=1.8, strokeJoin="round", aria=False).encode(strokeDash=dash)
+            ]
             if points.height:
                 base.append(alt.Chart(points).mark_point(filled=True, size=28, opacity=1, aria=False))
             for chart in base:
