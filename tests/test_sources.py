@@ -191,7 +191,8 @@ def test_a_quote_that_never_ends_rejects_the_rest(store: Store, tmp_path: Path) 
 def test_nothing_is_loaded_from_what_cannot_be_read(store: Store, tmp_path: Path) -> None:
     good = tmp_path / "good.ndjson"
     good.write_bytes(ndjson(row(1)))
-    content = ndjson(*(row(number) for number in range(2000)))
+    # long enough that the damage lies far behind the first lines
+    content = ndjson(*(row(number, intent=os.urandom(300).hex()) for number in range(2000)))
     cases: dict[str, tuple[bytes, type[IncidentKitError], str]] = {
         "empty": (b"", UnreadableFile, "is empty"),
         "blank": (b" \n\n", UnreadableFile, "is empty"),

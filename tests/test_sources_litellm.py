@@ -202,6 +202,7 @@ def test_the_wait_spans_all_rows_and_an_answer_comes_last(loaded: Any) -> None:
     assert [row[0] for row in store.rows("select status from attempts order by seq")] == ["timeout", "ok"]
     whole = request(store)
     assert whole["wait_ms"] == 3200
+    assert whole["arrived_at"] == datetime.fromtimestamp(T0, UTC)
     assert (whole["status"], whole["error_class"]) == ("ok", None)
     assert whole["attempts_complete"] is False, "retries of the primary before the fallback leave no row"
 
