@@ -14,9 +14,10 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-CLOSED, OPEN, HALF_OPEN = 0, 1, 2
+# numpy's integers, because numba compiles a function anew for every Python integer that it is called with
+CLOSED, OPEN, HALF_OPEN = np.int64(0), np.int64(1), np.int64(2)
+BY_CONDITION, BY_COOLDOWN, BY_PROBES = np.int64(0), np.int64(1), np.int64(2)  # why a breaker changed
 NO_OUTCOME, CALL, NOT_A_CALL = 0, 1, 2  # kinds of an outcome; a cache hit is NOT_A_CALL
-BY_CONDITION, BY_COOLDOWN, BY_PROBES = 0, 1, 2  # why a breaker changed
 RETRIED, FALLS_BACK = 1, 2  # flags of an error class
 MAX_CONDITIONS = 30  # bits of an observation
 
@@ -173,7 +174,9 @@ def _make_room(breakers: Any, seen: Any, e: int) -> Any:
     size = b.tail - b.head
     if 2 * size > seen.shape[1]:
         larger = np.empty((seen.shape[0], 4 * size), _SEEN)
-        larger[:, : seen.shape[1]] = seen
+        for entry in range(seen.shape[0]):
+            for i in range(seen.shape[1]):
+                larger[entry, i] = seen[entry, i]
         seen = larger
     for i in range(size):
         seen[e, i] = seen[e, b.head + i]
@@ -200,10 +203,12 @@ def _change(
     if n > 0 and why != BY_COOLDOWN:
         c = conditions[e, shown]
         if c.quantile == 1:
-            latencies = np.empty(n, np.int64)
+            slowest_last = np.empty(n, _EVENT)
             for i in range(n):
-                latencies[i] = seen[e, b.head + i].latency_ms
-            value = float(np.sort(latencies)[((c.den - c.num) * n + c.den - 1) // c.den - 1])
+                _push(slowest_last, i, np.int64(seen[e, b.head + i].latency_ms), i)
+            for i in range(((c.den - c.num) * n + c.den - 1) // c.den - 1):
+                _pop(slowest_last, n - i)
+            value = float(slowest_last[0].at)
         else:
             value = k[e, shown] / n
     row = (float(e), float(at), float(b.state), float(state), float(why), float(shown), value, float(n))
@@ -284,9 +289,7 @@ def _observe(
 
 
 @_jit
-def ends(
-    arrived_us: NDArray[np.int64], outcomes: Any, timeout_ms: int
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+def ends(arrived_us: NDArray[np.int64], outcomes: Any, timeout_ms: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Return the ends of attempts sent at arrival, and whose they are, sorted by (end, request).
 
     ``outcomes`` are the OUTCOME records of first attempts on one target; those that take no time, or have none, are
@@ -319,52 +322,16 @@ def _is_cut(outcome: Any, again: Any) -> bool:
 
 
 @_jit
-def run(  # noqa: C901, PLR0912, PLR0915 - the loop itself; its steps are the functions above
-    arrived_us: NDArray[np.int64],
-    draw: NDArray[np.float64],
-    done_us: NDArray[np.int64],
-    done_request: NDArray[np.int32],
-    outcomes: Any,
-    breakers: Any,
-    rules: Any,
-    trip: Any,
-    recover: Any,
-    retry: Any,
-    failures: NDArray[np.int8],
-    flags: NDArray[np.int8],
-) -> tuple[Any, NDArray[np.float64]]:
-    """Return what the policy would have done with one route's requests, and how its breakers changed.
-
-    Parameters
-    ----------
-    arrived_us
-        Arrivals, sorted by (arrival, request id).
-    draw
-        A number in [0, 1) per request, for half-open shares; empty where every share is 1.
-    done_us, done_request
-        The ends of every first attempt on the primary that takes time, this policy's timeout applied, sorted by (end,
-        request).
-    outcomes
-        OUTCOME records ``[entry, attempt number, request]``: what would happen to each attempt.
-    breakers
-        BREAKER records ``[entry]``; changed while running.
-    rules, trip, recover
-        RULE records ``[entry, (trip, recover)]`` and the CONDITION records ``[entry, condition]`` of each.
-    retry
-        One RETRY record.
-    failures, flags
-        ``[entry, error class]``: counts as failed for the breaker; ``[error class]``: RETRIED and FALLS_BACK.
-
-    Returns
-    -------
-    DECISION records ``[request]``, and one row a change: (entry, at_us, from, to, why, condition, value, n, exact).
-    """
+def _loop(  # noqa: C901, PLR0912, PLR0915 - the loop itself; its steps are the functions above
+    arrived_us: Any, draw: Any, done_us: Any, done_request: Any, outcomes: Any, breakers: Any, rules: Any, trip: Any,
+    recover: Any, retry: Any, failures: Any, flags: Any, decisions: Any,
+) -> Any:  # fmt: skip
+    """Fill in DECISION records and return the changes."""
     n, entries = len(arrived_us), len(breakers)
-    decisions = np.zeros(n, DECISION)
     seen = np.empty((entries, _ROOM), _SEEN)
     k = np.zeros((entries, trip.shape[1]), np.int64)
     heap = np.empty(2 * n + 2, _EVENT)
-    in_heap = 0
+    in_heap = np.int64(0)
     changes = [((0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0), np.int64(1))]
     changes.clear()
     again = retry[0]
@@ -387,7 +354,7 @@ def run(  # noqa: C901, PLR0912, PLR0915 - the loop itself; its steps are the fu
         over = what == _ARRIVAL and i == n
         if timer_only:
             # a breaker without probes closes when its cooldown ends (S17), before whatever comes later
-            closing, until = -1, at if what > _COMPLETION else at - 1
+            closing, until = np.int64(-1), at if what > _COMPLETION else at - 1
             for e in range(entries):
                 b = breakers[e]
                 if b.guarded == 1 and b.probes == 0 and b.state == OPEN and b.open_until <= until:
@@ -508,4 +475,52 @@ def run(  # noqa: C901, PLR0912, PLR0915 - the loop itself; its steps are the fu
         for column in range(8):
             table[row, column] = values[column]
         table[row, 8] = exact
+    return table
+
+
+def run(
+    arrived_us: NDArray[np.int64],
+    draw: NDArray[np.float64],
+    done_us: NDArray[np.int64],
+    done_request: NDArray[np.int32],
+    outcomes: NDArray[Any],
+    breakers: NDArray[Any],
+    rules: NDArray[Any],
+    trip: NDArray[Any],
+    recover: NDArray[Any],
+    retry: NDArray[Any],
+    failures: NDArray[np.int8],
+    flags: NDArray[np.int8],
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Return what the policy would have done with one route's requests, and how its breakers changed.
+
+    Parameters
+    ----------
+    arrived_us
+        Arrivals, sorted by (arrival, request id).
+    draw
+        A number in [0, 1) per request, for half-open shares; empty where every share is 1.
+    done_us, done_request
+        The ends of every first attempt on the primary that takes time, this policy's timeout applied, sorted by (end,
+        request).
+    outcomes
+        OUTCOME records ``[entry, attempt number, request]``: what would happen to each attempt.
+    breakers
+        BREAKER records ``[entry]``; changed while running.
+    rules, trip, recover
+        RULE records ``[entry, (trip, recover)]`` and the CONDITION records ``[entry, condition]`` of each.
+    retry
+        One RETRY record.
+    failures, flags
+        ``[entry, error class]``: counts as failed for the breaker; ``[error class]``: RETRIED and FALLS_BACK.
+
+    Returns
+    -------
+    DECISION records ``[request]``, and one row a change: (entry, at_us, from, to, why, condition, value, n, exact).
+    """
+    decisions = np.zeros(len(arrived_us), DECISION)  # numpy asks for huge pages, numba does not
+    table = _loop(
+        arrived_us, draw, done_us, done_request, outcomes, breakers, rules, trip, recover, retry, failures, flags,
+        decisions,
+    )  # fmt: skip
     return decisions, table
