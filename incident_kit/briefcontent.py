@@ -65,7 +65,7 @@ class BriefContent:
 
     ``table`` has the scorecard's columns: ``policy``, ``intent`` (``all`` or a name), ``metric``, ``observed``,
     ``estimate``, ``share_observed``, ``share_nearest``, ``share_none``, ``share_no_model``, ``flags``.
-    ``caveats`` are for everyone, ``notes`` for engineers; ``decision`` is what is asked of whom, by when.
+    ``scope`` says which requests the table counts. ``caveats`` are for everyone, ``notes`` for engineers; ``decision`` is what is asked of whom, by when.
     """
 
     title: str
@@ -79,6 +79,7 @@ class BriefContent:
     lapses: Sequence[Lapse] = ()
     pictures: Sequence[Picture] = ()
     table: pl.DataFrame = field(default_factory=pl.DataFrame)
+    scope: str = "All requests"
     policies: Sequence[tuple[str, str]] = ()
     caveats: Sequence[str] = ()
     notes: Sequence[str] = ()
@@ -95,7 +96,8 @@ def gather(incident: Any, board: Any, *, title: str | None = None) -> BriefConte
     ----------
     incident
         Has ``series()``, ``quality()``, ``impact()`` (rows of label, value, out of, normal), ``loads()``, ``phases``,
-        ``answers``; optionally ``zone``, ``title`` and ``is_simulated``.
+        ``answers``; optionally ``zone``, ``title``, ``is_simulated`` and ``in_force``, whose replay is a check of the
+        method and not an alternative: it stays out of the tables.
     board
         Has ``replays`` (name to a replay with ``states()`` and ``policy``) and ``table(by=None | "intent")``;
         optionally ``caveats``.
@@ -103,10 +105,19 @@ def gather(incident: Any, board: Any, *, title: str | None = None) -> BriefConte
     series, phases = incident.series(), tuple(incident.phases)
     answers = dict(incident.answers)
     zone = str(getattr(incident, "zone", None) or "UTC")
+    check = getattr(getattr(incident, "in_force", None), "name", None)
+    shown = {name: replay for name, replay in board.replays.items() if name != check}
+    notes = [str(caveat) for caveat in getattr(board, "caveats", ())]
+    if check in board.replays:
+        share = words.number(board.replays[check].fidelity, "%")
+        notes.insert(
+            0, f"The rules in force ({check}), replayed, name the model that answered for {share} of the requests."
+        )
     table = board.table(by=None)
     by_intent = board.table(by="intent")
     if not by_intent.is_empty():
         table = pl.concat([table, by_intent.filter(pl.col("intent") != "all")], how="diagonal_relaxed")
+    table = table.filter(pl.col("policy").is_in(list(shown)))
     return BriefContent(
         title=title or getattr(incident, "title", None) or "What happened, and what other rules would have done",
         start=series["at"].min(),
@@ -118,14 +129,22 @@ def gather(incident: Any, board: Any, *, title: str | None = None) -> BriefConte
         lapses=lapses(phases),
         pictures=_pictures(incident, board, series, phases, answers),
         table=table,
-        policies=[(name, _said(replay.policy)) for name, replay in board.replays.items()],
+        scope=_scope(board, table),
+        policies=[(name, _said(replay.policy)) for name, replay in shown.items()],
         caveats=caveats(answers),
-        notes=[str(caveat) for caveat in getattr(board, "caveats", ())],
+        notes=notes,
         answers=answers,
         loads=incident.loads(),
         versions=_versions(),
         policy_texts={name: one.policy.expand() for name, one in board.replays.items() if _has_routes(one.policy)},
     )
+
+
+def _scope(board: Any, table: pl.DataFrame) -> str:
+    """Return which requests the table counts, and how many."""
+    n = table.filter(pl.col("intent") == "all")["n"].max() if "n" in table.columns else None
+    said = "All requests during the incident" if getattr(board, "during", None) else "All requests"
+    return f"{said} ({words.number(n)})" if isinstance(n, int) else said
 
 
 def lede(series: pl.DataFrame, phases: Sequence[Phase], *, zone: str = "UTC") -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -19,6 +20,7 @@ _PEOPLE = {
     "blind": "Switch everything at once",
 }
 WHAT_HAPPENED = "What happened"
+_DASH = "–"  # noqa: RUF001 - where a number would be
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """One table: its columns, and a row a metric with a cell a column."""
+    """One table: its columns, and a row a metric with a cell a column; ``rests`` says once what a whole column rests on."""
 
     intent: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    rests: tuple[Cell, ...] = ()
 
 
 def column(policy: str) -> str:
@@ -81,13 +84,28 @@ def _table(frame: pl.DataFrame, intent: str) -> Table:
         if logged:
             line.insert(0, _cell(known, next((row for row in found if row), None), observed=True))
         rows.append((words.sentence(known.plain), tuple(line)))
-    return Table(words.label(intent), (*logged, *map(column, policies)), tuple(rows))
+    rests = tuple(_rests([line[i] for _, line in rows]) for i in range(len(logged) + len(policies)))
+    once = [(name, tuple(_bare(cell, rests[i]) for i, cell in enumerate(line))) for name, line in rows]
+    return Table(words.label(intent), (*logged, *map(column, policies)), tuple(once), rests)
+
+
+def _rests(cells: Sequence[Cell]) -> Cell:
+    """Return what most numbers of a column rest on: the same requests, so nearly always all of them."""
+    known = [(cell.evidence, cell.flags) for cell in cells if cell.value != _DASH]
+    evidence, flags = max(known, key=known.count, default=((CANNOT_TELL,), ()))
+    return Cell("", evidence, "", flags)
+
+
+def _bare(cell: Cell, rests: Cell) -> Cell:
+    """Return a cell without what its column says once for all."""
+    same = cell.value != _DASH and (cell.evidence, cell.flags) == (rests.evidence, rests.flags)
+    return replace(cell, evidence=(), flags=()) if same else cell
 
 
 def _cell(known: words.Metric, row: dict[str, Any] | None, *, observed: bool) -> Cell:
     value = row["observed" if observed else "estimate"] if row else None
     if row is None or value is None:
-        return Cell("–", (CANNOT_TELL,))  # noqa: RUF001 - a dash where a number would be
+        return Cell(_DASH, (CANNOT_TELL,))
     flags = [words.label(flag, longest=160) for flag in row.get("flags") or ()]
     bound = "at least" if any(flag.startswith(_BOUND) for flag in flags) else ""
     noted = (

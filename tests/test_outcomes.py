@@ -6,8 +6,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from conftest import TINY
-from written import Call, Request, fill
+from written import TINY, Call, Request, fill
 
 from incident_kit.baselines import always_fallback, always_primary, blind
 from incident_kit.incident import Incident

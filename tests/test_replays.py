@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from conftest import TINY
-from written import START, Call, Request, fill
+from written import START, TINY, Call, Request, fill
 
 from incident_kit.errors import NoSuchItem, UnansweredQuestion
 from incident_kit.incident import Incident

@@ -152,3 +152,18 @@ def _line(row: dict[str, Any]) -> str:
         json.dumps({name: value for name, value in row.items() if value is not None}, default=lambda at: at.isoformat())
         + "\n"
     )
+
+
+# Every call of r3 done late: the policy of tests/test_replays.py trips at 5 s, tests at 10 s, returns at 10.45 s.
+TINY = (
+    Request("r1", 0, [Call("big", 400, tool_calls=2, tool_errors=0, cost_usd=0.01)], overridden=False),
+    Request("r2", 1_000, [Call("big", 600, cost_usd=0.01)], intent=None),
+    Request("r3", 2_000, [Call("big", 3000, tool_calls=1, tool_errors=1, cost_usd=0.01)], overridden=True),
+    Request("r4", 4_000, [Call("big", 500, cost_usd=0.01)]),
+    Request("r5", 6_000, [Call("big", 700, tool_calls=1, tool_errors=0, cost_usd=0.01)], overridden=False),
+    Request(
+        "r6", 8_000, [Call("small", 200, tool_calls=2, tool_errors=1, cost_usd=0.002)], requested="big", overridden=True
+    ),
+    Request("r7", 10_000, [Call("big", 450, cost_usd=0.01)]),
+    Request("r8", 11_000, [Call("big", 350, "500")]),
+)
