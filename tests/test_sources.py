@@ -193,6 +193,8 @@ def test_nothing_is_loaded_from_what_cannot_be_read(store: Store, tmp_path: Path
     good.write_bytes(ndjson(row(1)))
     # long enough that the damage lies far behind the first lines
     content = ndjson(*(row(number, intent=os.urandom(300).hex()) for number in range(2000)))
+    table = b"request_id,arrived_at,intent\n"
+    table += b"".join(b"r%d,2026-03-02T14:20:05Z,%s\n" % (n, os.urandom(9000).hex().encode()) for n in range(100))
     cases: dict[str, tuple[bytes, type[IncidentKitError], str]] = {
         "empty": (b"", UnreadableFile, "is empty"),
         "blank": (b" \n\n", UnreadableFile, "is empty"),
@@ -200,6 +202,8 @@ def test_nothing_is_loaded_from_what_cannot_be_read(store: Store, tmp_path: Path
         "truncated gzip": (gzip.compress(content)[:-2000], UnreadableFile, "cut short or damaged"),
         "gzip without its end": (gzip.compress(content)[:-8], UnreadableFile, "cut short or damaged"),
         "truncated zstd": (zstd(content)[:-2000], UnreadableFile, "cut short or damaged"),
+        # the last row is cut inside its last column: nothing but the stream's end tells
+        "truncated zstd of CSV": (zstd(table)[:-2000], UnreadableFile, "cut short or damaged"),
         "binary": (os.urandom(64) + b"\0" * 64, UnreadableFile, "binary file"),
         "utf-16": ('{"request_id": "r1"}'.encode("utf-16"), UnreadableFile, "UTF-16"),
         "zip": (b"PK\x03\x04" + b"x" * 100, UnreadableFile, "zip archive"),
