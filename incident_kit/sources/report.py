@@ -77,9 +77,12 @@ class LoadReport:
             total = f"{self.rows_read:,} rows: {self.rows_loaded:,} loaded"
             total += f", {self.rows_duplicate:,} duplicate, {self.rows_rejected:,} rejected"
             lines.append(f"{len(self.loads)} files, {total}")
-        missing = [f"{share:.1%} carry no {name}" for name, share in self.unlabelled.items() if share > 0]
+        shares = {
+            name: "none" if share == 1 else f"{1 - share:.1%}" for name, share in self.unlabelled.items() if share > 0
+        }
+        missing = [f"{share} carry a {name}" for name, share in shares.items()]
         if missing:
-            lines.append("requests: " + ", ".join(missing))
+            lines.append("of the requests " + ", ".join(missing).replace("a intent", "an intent"))
         if self.answers:
             lines.append("what this log can answer")
             lines += [f"  {item.question + ':':10} {item.answer:12} {item.why}" for item in self.answers.values()]
