@@ -65,7 +65,9 @@ class BriefContent:
 
     ``table`` has the scorecard's columns: ``policy``, ``intent`` (``all`` or a name), ``metric``, ``observed``,
     ``estimate``, ``share_observed``, ``share_nearest``, ``share_none``, ``share_no_model``, ``flags``.
-    ``scope`` says which requests the table counts. ``caveats`` are for everyone, ``notes`` for engineers; ``decision`` is what is asked of whom, by when.
+    ``scope`` says which requests the table counts.
+
+    ``caveats`` are for everyone, ``notes`` for engineers; ``decision`` is what is asked of whom, by when.
     """
 
     title: str
