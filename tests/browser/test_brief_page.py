@@ -32,7 +32,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def opened(page: Any) -> None:
     """Open the part for engineers, and wait until every chart in it is drawn."""
-    page.locator("summary").click()
+    page.locator("main > details > summary").click()
     for part in PARTS:
         page.wait_for_selector(f"#{part}.is-live svg.marks", timeout=15_000)
 
@@ -50,7 +50,7 @@ def test_without_scripts_and_network_there_are_pictures_and_the_table(
     visit: Callable[..., Any], brief: str, width: int
 ) -> None:
     with visit(brief, width=width, java_script_enabled=False) as seen:
-        seen.page.locator("summary").click()
+        seen.page.locator("main > details > summary").click()
         for part in PARTS:
             image = seen.page.locator(f"#{part} img")
             image.scroll_into_view_if_needed()
