@@ -298,7 +298,7 @@ def ends(arrived_us: NDArray[np.int64], outcomes: Any, timeout_ms: int) -> tuple
     n = len(arrived_us)
     done_us, done_request = np.empty(n, np.int64), np.empty(n, np.int32)
     heap = np.empty(n + 1, _EVENT)
-    in_heap, filled = 0, 0
+    in_heap, filled = np.int64(0), np.int64(0)
     for i in range(n + 1):
         arrival = arrived_us[i] if i < n else _NEVER
         while in_heap > 0 and heap[0].at <= arrival:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from incident_kit.store import Store, statement
+from incident_kit.store import Store
 
 UNKNOWN = -1  # NULL in a coded or counted array; also "no outcome"
 
@@ -103,12 +103,10 @@ class Log:
 def read(store: Store) -> Log:
     """Return the log of an incident's store; a request without attempts in the log is one attempt (POLICY.md S1)."""
     with store.transaction():
-        store.run(f"create or replace temp table vocabulary as {statement('replay_vocabulary')}")
-        words = store.frame("select kind, word from vocabulary order by kind, code")
-        requests = store.query("replay_requests")
-        logged = store.query("replay_calls")
-        store.run("drop table vocabulary")
-    vocabulary = {kind: tuple(words.filter(pl.col("kind") == kind)["word"]) for kind in ("intent", "target", "error")}
+        words = store.query("replay_vocabulary")
+        intents, targets, errors = (words.filter(kind=kind)["word"].to_list() for kind in ("intent", "target", "error"))
+        requests = store.query("replay_requests", intents=intents, targets=targets, errors=errors)
+        logged = store.query("replay_calls", targets=targets, errors=errors)
     requests = _ordered(requests)
     columns = {name: _fixed(requests[name].to_numpy()) for name in requests.columns if name != "request_id"}
     row, has_attempts = columns.pop("row"), columns.pop("has_attempts")
@@ -118,9 +116,9 @@ def read(store: Store) -> Log:
         request_id=requests["request_id"],
         **columns,
         calls=_merged(calls, logged, row) if logged.height else calls,
-        intents=vocabulary["intent"],
-        targets=vocabulary["target"],
-        errors=vocabulary["error"],
+        intents=tuple(intents),
+        targets=tuple(targets),
+        errors=tuple(errors),
         store=store,
     )
 

@@ -29,7 +29,6 @@ BY_TYPE: dict[str, Any] = {
 }  # fmt: skip
 # what the queries read besides the incident's tables, as the code that runs them makes it
 RELATIONS = {
-    "vocabulary": statement("replay_vocabulary"),
     "touched": "select request_id, null as ticket_id, null as metric, null as instance_no from requests"
     " union all select null, ticket_id, metric, instance_no from sla",
     "staged": "select rowid as row_no, null::varchar as reject, request_id from requests",

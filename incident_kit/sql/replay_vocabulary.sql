@@ -1,18 +1,21 @@
 -- one row per distinct intent, target or error class of the log, numbered from 0 within its kind; error 0 is "ok"
 -- parameters: none
 -- columns: kind VARCHAR, code SMALLINT, word VARCHAR
-with words as (
-  select 'intent' as kind, intent as word from requests
+with combinations as materialized (
+  select distinct
+    intent, requested, served, case when status <> 'ok' then coalesce(error_class, 'unknown') end as error
+  from requests
+  union all
+  select distinct null, null, target, case when status <> 'ok' then coalesce(error_class, 'unknown') end from attempts
+),
+words as (
+  select 'intent' as kind, intent as word from combinations
   union
-  select 'target', requested from requests
+  select 'target', requested from combinations
   union
-  select 'target', served from requests
+  select 'target', served from combinations
   union
-  select 'target', target from attempts
-  union
-  select 'error', coalesce(error_class, 'unknown') from requests where status <> 'ok'
-  union
-  select 'error', coalesce(error_class, 'unknown') from attempts where status <> 'ok'
+  select 'error', error from combinations
   union
   select 'error', 'timeout'
 )
@@ -21,3 +24,4 @@ from words
 where word is not null
 union all
 select 'error', 0::smallint, 'ok'
+order by kind, code
