@@ -81,6 +81,7 @@ DECISION = np.dtype(
         ("probe", "i1"),
         ("probing", "i1"),  # 1: the attempt in flight is judged as a probe, 2: it was, and is overdue
         ("estimated", "i1"),  # some attempt's outcome was not observed
+        ("cut", "i1"),  # the policy's timeout cut some attempt that took longer
     ],
     align=True,
 )
@@ -457,6 +458,8 @@ def _loop(  # noqa: C901, PLR0912, PLR0915 - the loop itself; its steps are the 
         cut = _is_cut(outcome, again)
         latency_ms = again.timeout_ms if cut else np.int64(outcome.latency_ms)
         error = again.timeout_class if cut else np.int64(outcome.error)
+        if cut and (outcome.error != error or outcome.latency_ms * 20 > latency_ms * 21):
+            d.cut = 1  # a logged timeout of this length, within a gateway's own delay, is the same timeout
         if d.probing == 1 and again.timeout_ms == 0 and latency_ms * 1000 > b.max_wait_us:
             _push(heap, in_heap, at + b.max_wait_us, np.int64(_COMPLETION) << 56 | request << 16 | d.attempts)
             in_heap += 1

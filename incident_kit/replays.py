@@ -285,14 +285,14 @@ def _same_chain(
 ) -> NDArray[np.bool_]:
     """Return which requests the policy serves as the log did (EVIDENCE.md sections 1 and 4).
 
-    Same first target, same server, and the attempts that the log knows, all and no others; where attempts may be missing
-    from the log, equal ends are enough.
+    Same first target, same server, and the attempts that the log knows, all and no others, none cut shorter; where
+    attempts may be missing from the log, equal ends are enough.
     """
     served, failed = log.served[requests], log.error[requests] > 0
     ends_alike = np.where(failed, own["error"] > 0, (own["error"] == 0) & (last == served))
     logged = log.calls.starts[requests + 1] - log.calls.starts[requests]
     known = (own["estimated"] == 0) & (own["attempts"] == logged) | ~log.is_complete[requests]
-    same: NDArray[np.bool_] = (first == log.first_target[requests]) & ends_alike & known
+    same: NDArray[np.bool_] = (first == log.first_target[requests]) & ends_alike & known & (own["cut"] == 0)
     return same
 
 

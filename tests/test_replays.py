@@ -194,9 +194,6 @@ def test_where_attempts_may_be_missing_equal_ends_are_enough(store: Store) -> No
     assert (one["wait_ms"], one["evidence"], one["attempts"]) == (100 + 50 + 300, "nearest", 3)
 
 
-@pytest.mark.xfail(
-    reason="a call that the policy's timeout cuts is taken for the same call when the ends are alike", strict=True
-)
 def test_a_shorter_timeout_is_not_as_logged(store: Store) -> None:
     fill(store, [Request("a", 0, [Call("big", 5000, "timeout"), Call("small", 300)], complete=True)])
     one = replay_log(read(store), route(fallback="small", retry={"timeout_ms": 2000})).decisions.row(0, named=True)
