@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import importlib.resources
 import json
 import shutil
@@ -11,14 +13,16 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from incident_kit.errors import InvalidCase, did_you_mean
 from incident_kit.incident import SLOW_MS, Incident
+from incident_kit.phases import Phase
 from incident_kit.policy import Policy
 from incident_kit.samples import notebooks
+from incident_kit.sources.files import expand
 
 FILE = "incident.yaml"
 STORE = "incident.duckdb"
@@ -47,6 +51,22 @@ class Annotation(_Strict):
     until: datetime | None = None
     text: str = ""
     link: str = ""
+
+    @field_validator("at", "until", mode="before")
+    @classmethod
+    def _is_an_instant(cls, at: Any) -> Any:
+        if isinstance(at, int | float) or (isinstance(at, str) and at.replace(".", "").isdigit()):
+            raise ValueError(f"{at!r} is not a time; write 2026-11-22T12:25:00Z")
+        return at
+
+    @model_validator(mode="after")
+    def _is_a_phase(self) -> Annotation:
+        self.phase()
+        return self
+
+    def phase(self) -> Phase:
+        """Return the phase that the entry says."""
+        return Phase(self.kind, self.at, self.until, self.text, self.link)
 
 
 class Price(_Strict):
@@ -121,35 +141,90 @@ def open_case(
 ) -> Incident:
     """Return a case as an incident, its sources loaded and its phases set; what was loaded before is not loaded again.
 
-    The tables are kept in ``incident.duckdb`` in the folder, or nowhere (``in_memory``).
+    The tables are kept in ``incident.duckdb`` in the folder, or nowhere (``in_memory``). They are made anew when the
+    sources are no longer those that they came from.
 
     Raises
     ------
     InvalidCase
-        ``incident.yaml`` is missing or cannot be used.
+        ``incident.yaml`` is missing or cannot be used, or the tables hold more than it ever listed.
     UnreadableFile, UnknownFormat
         A source cannot be loaded; nothing of it is.
     """
     case = read_case(folder)
     root = _file(folder).parent
-    store = root / STORE
-    incident = Incident.create() if in_memory else Incident.open(store) if store.exists() else Incident.create(store)
+    policies = tuple(Policy.load(root / path) for path in case.policies)
+    in_force = Policy.load(root / case.in_force) if case.in_force else None
+    path = root / STORE
+    incident = Incident.create() if in_memory else Incident.open(path) if path.exists() else Incident.create(path)
+    try:
+        _load(incident, case, root, progress)
+    except BaseException:
+        incident.store.close()
+        raise
     incident.title, incident.zone = case.title, str(ZoneInfo(case.zone))
     incident.slow_ms, incident.is_simulated = case.slow_ms, case.simulated
-    incident.reports = tuple(
-        incident.load(
-            str(root / source.path), source=source.format, labels=source.labels, tags=source.tags, columns=source.columns,
-            zone=source.zone, progress=progress,
-        )
-        for source in case.sources
-    )  # fmt: skip
     incident.store.run("delete from annotations")
     for one in case.phases:
         incident.annotate(one.kind, one.at, one.until, text=one.text, link=one.link)
     incident.prices = {target: (price.input, price.output) for target, price in case.prices.items()}
-    incident.policies = tuple(Policy.load(root / path) for path in case.policies)
-    incident.in_force = Policy.load(root / case.in_force) if case.in_force else None
+    incident.policies, incident.in_force = policies, in_force
     return incident
+
+
+def _load(incident: Incident, case: Case, root: Path, progress: Callable[[str], None] | None) -> None:
+    """Load the case's sources into the incident, and keep nothing of sources that were there before."""
+    store = incident.store
+    said = json.dumps([source.model_dump() for source in case.sources], sort_keys=True)
+    before = dict(store.rows("select key, value from meta"))
+    once = set(json.loads(before.get("files", "[]")))
+    # a file that is gone, or whose content is another one: what it brought must not stay
+    if before.get("sources", said) != said or not once <= _hashes(case, root, wanted=bool(once)):
+        _emptied(incident, once, root)
+    incident.reports = tuple(
+        incident.load(
+            _within(root, source.path), source=source.format, labels=source.labels, tags=source.tags, columns=source.columns,
+            zone=source.zone, progress=progress,
+        )
+        for source in case.sources
+    )  # fmt: skip
+    files = {file.sha256 for report in incident.reports for file in report.loads}
+    for key, value in (("sources", said), ("files", json.dumps(sorted(files)))):
+        store.run("insert or replace into meta values ($key, $value)", {"key": key, "value": value})
+
+
+def _within(root: Path, path: str) -> str:
+    """Return a source's path or glob below the folder, whose own name is no glob."""
+    whole = root / path
+    return str(whole) if whole.exists() or Path(path).is_absolute() else str(Path(glob.escape(str(root))) / path)
+
+
+def _hashes(case: Case, root: Path, *, wanted: bool) -> set[str]:
+    """Return the hashes of the files that the sources name now, as loads keep them; nothing where they are not wanted."""
+    files = expand([_within(root, source.path) for source in case.sources]) if wanted else []
+    return {_sha256(file) for file in files}
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _emptied(incident: Incident, known: set[str], root: Path) -> None:
+    """Empty the tables of a case, unless they hold files that its sources never named."""
+    store = incident.store
+    extra = sorted({path for sha256, path in store.rows("select sha256, path from loads") if sha256 not in known})
+    if extra:
+        raise InvalidCase(
+            f"the sources of {root / FILE} changed, and {store.path} also holds {', '.join(extra)}: list these under "
+            f"sources: too, then remove {store.path} to load everything anew"
+        )
+    with store.transaction():
+        for (table,) in store.rows(
+            "select table_name from duckdb_tables() where not temporary and table_name <> 'meta'"
+        ):
+            store.run(f"delete from {table}")  # noqa: S608 - the kit's own tables
+        store.run("delete from meta where key in ('sources', 'files')")
 
 
 HOW_TO_GET_THE_DATA = """\
