@@ -33,7 +33,9 @@ def test_every_format_is_documented() -> None:
 
 
 def test_every_public_name_is_documented() -> None:
-    said = README + "".join((ROOT / "notebooks" / f"{name}.ipynb").read_text() for name in ("01-what-happened", "02-what-if"))
+    said = README + "".join(
+        (ROOT / "notebooks" / f"{name}.ipynb").read_text() for name in ("01-what-happened", "02-what-if")
+    )
     unsaid = {name for name in ik.__all__ if not re.search(rf"\b{name}\b", said)}
     assert unsaid == set()
 
@@ -41,7 +43,9 @@ def test_every_public_name_is_documented() -> None:
 @pytest.mark.parametrize("code", blocks("python"))
 def test_python_blocks_run(code: str, tmp_path: Path) -> None:
     (tmp_path / "data").symlink_to(ROOT / "data")
-    run = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert run.returncode == 0, run.stderr
     assert "as logged" in run.stdout
     assert (tmp_path / "brief.html").stat().st_size < 2_000_000
