@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from incident_kit.errors import NoSuchItem
+from incident_kit.errors import InvalidPolicy, NoSuchItem
 from incident_kit.evidence import LABELS
 from incident_kit.metrics import Metric, metric, shares
+from incident_kit.phases import Phase
 from incident_kit.policy import Policy
 from incident_kit.replays import Replay, replay
 
@@ -121,10 +122,31 @@ def compare(
     ------
     NoSuchItem
         A metric or phase is not there.
+    InvalidPolicy
+        Two policies have the same name, or one has that of the log.
+    InvalidCase
+        An instant of ``during`` has no zone, or the span ends before it begins.
     """
-    named = policies if isinstance(policies, Mapping) else {policy.name: policy for policy in policies}
-    chosen = tuple(metric(name) for name in metrics)
-    span = incident.span(during) if isinstance(during, str) else during
-    logged = replay(incident, Policy(name=AS_LOGGED, routes=()))
-    replays = {AS_LOGGED: logged} | {name: replay(incident, policy) for name, policy in named.items()}
-    return Board(incident, replays, chosen, span)
+    named = policies if isinstance(policies, Mapping) else _by_name(policies)
+    if AS_LOGGED in named:
+        raise InvalidPolicy(f"a policy cannot be named {AS_LOGGED!r}: that is what happened; give it another name:")
+    chosen = tuple(metric(name) for name in dict.fromkeys(metrics))
+    if isinstance(during, str):
+        during = incident.span(during)
+    elif during is not None:
+        Phase("note", *during)  # its instants have a zone, and are in order
+    replays = {AS_LOGGED: replay(incident, Policy(name=AS_LOGGED, routes=()))}
+    replays |= {name: replay(incident, policy) for name, policy in named.items()}
+    return Board(incident, replays, chosen, during)
+
+
+def _by_name(policies: Sequence[Policy]) -> dict[str, Policy]:
+    """Return policies by name; the same one twice is there once."""
+    named: dict[str, Policy] = {}
+    for policy in policies:
+        if named.setdefault(policy.name, policy) != policy:
+            raise InvalidPolicy(
+                f"two different policies are named {policy.name!r}: give one another name: in its file, "
+                "or pass a mapping of names to policies"
+            )
+    return named
