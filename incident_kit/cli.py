@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from incident_kit.errors import IncidentKitError, InvalidCase
+from incident_kit.errors import IncidentKitError, InvalidCase, UnwritableFile
 
 if TYPE_CHECKING:
     from incident_kit.incident import Incident
@@ -33,10 +33,16 @@ DURING = Annotated[str | None, typer.Option(help="Score a phase only, such as im
 @contextmanager
 def _working() -> Iterator[Any]:
     """Show what is being done, on the terminal's error stream, and end it cleanly when interrupted."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True) as progress:
-        task = progress.add_task("starting", total=None)
-        yield lambda text: progress.update(task, description=text)
+    from incident_kit.terminal import shown
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    try:
+        with Progress(*columns, console=err, transient=True) as progress:
+            task = progress.add_task("starting", total=None)
+            yield lambda text: progress.update(task, description=shown(text))
+    except KeyboardInterrupt:
+        err.print("incident-kit: interrupted; nothing half-done was kept")
+        raise
 
 
 def _open(case: Path, step: Any) -> Incident:
@@ -63,21 +69,35 @@ def _compare(incident: Incident, policies: list[Policy], during: str | None, ste
     from incident_kit.scorecard import compare
 
     first = policies[0]
-    named = {policy.name: policy for policy in (*policies, always_primary(first), always_fallback(first))}
+    every = [*policies, always_primary(first), always_fallback(first)]
     if incident.in_force is not None:
-        named[incident.in_force.name] = incident.in_force
-    step(f"replaying {', '.join(named)} (the first replay compiles the kernel: some seconds, once)")
-    return compare(incident, named, during=during)
+        every.append(incident.in_force)
+    names = ", ".join(dict.fromkeys(policy.name for policy in every))
+    step(f"replaying {names} (the first replay compiles the kernel: some seconds, once)")
+    return compare(incident, every, during=during)
+
+
+def _writable(path: Path | None, *suffixes: str) -> None:
+    """Refuse a file that cannot be written before any work is done."""
+    if path is None:
+        return
+    if suffixes and path.suffix not in suffixes:
+        raise UnwritableFile(f"{path.name!r} cannot be written: its name ends in {' or '.join(suffixes)}")
+    if not path.parent.is_dir():
+        raise UnwritableFile(f"{path} cannot be written: there is no folder {path.parent}")
+    if path.is_dir():
+        raise UnwritableFile(f"{path} is a directory; name a file in it")
 
 
 @app.command()
 def new(folder: Annotated[Path, typer.Argument(help="The folder to make.")]) -> None:
     """Make a case: a folder with incident.yaml, a policy and the notebooks; then say how to get the data."""
+    from incident_kit import terminal
     from incident_kit.case import HOW_TO_GET_THE_DATA, new_case
 
     made = new_case(folder)
-    out.print(f"Made {made}. Next:\n", markup=False, highlight=False)
-    out.print(HOW_TO_GET_THE_DATA.format(case=made), markup=False, highlight=False, soft_wrap=True)
+    terminal.said(out, f"Made {made}. Next:\n")
+    terminal.said(out, HOW_TO_GET_THE_DATA.format(case=made))
 
 
 @app.command()
@@ -126,6 +146,7 @@ def timeline(
     """Show what happened over time, and write the chart."""
     from incident_kit import charts, terminal
 
+    _writable(chart, ".svg", ".png")
     with _working() as step:
         incident = _open(case, step)
         series = incident.series()
@@ -133,12 +154,7 @@ def timeline(
     out.print(terminal.timeline(series))
     if chart is not None:
         picture = charts.timeline(series, phases=incident.phases, answers=incident.answers)
-        if chart.suffix == ".png":
-            chart.write_bytes(charts.png(picture))
-        elif chart.suffix == ".svg":
-            chart.write_text(charts.svg(picture), encoding="utf-8")
-        else:
-            raise IncidentKitError(f"a chart is written as .svg or .png, not as {chart.name!r}")
+        chart.write_bytes(charts.png(picture) if chart.suffix == ".png" else charts.svg(picture).encode())
         terminal.said(out, f"wrote {chart}")
 
 
@@ -153,6 +169,7 @@ def replay(
     """Replay policies over a case: the scorecard, every switch, and how far to believe it."""
     from incident_kit import terminal
 
+    _writable(decisions, ".parquet", ".csv")
     with _working() as step:
         incident = _open(case, step)
         policies = _policies(incident, policy)
@@ -190,10 +207,8 @@ def _write_decisions(board: Board, policies: list[Policy], path: Path) -> None:
     whole = pl.concat(text)
     if path.suffix == ".parquet":
         whole.write_parquet(path)
-    elif path.suffix == ".csv":
-        whole.write_csv(path)
     else:
-        raise IncidentKitError(f"decisions are written as .parquet or .csv, not as {path.name!r}")
+        whole.write_csv(path)
     terminal.said(out, f"wrote {whole.height:,} decisions to {path}")
 
 
@@ -225,6 +240,7 @@ def brief(
     from incident_kit import terminal
     from incident_kit.briefpage import brief as write_brief
 
+    _writable(page)
     with _working() as step:
         incident = _open(case, step)
         board = _compare(incident, _policies(incident, policy), during, step)
@@ -243,6 +259,7 @@ def demo(page: Annotated[Path, typer.Option("--out", help="The page to write.")]
     from incident_kit.case import open_case
     from incident_kit.samples import sample
 
+    _writable(page)
     with _working() as step:
         step("loading the bundled incident")
         incident = open_case(sample(), in_memory=True, progress=step)
@@ -268,11 +285,9 @@ def main() -> None:
     """Run the command line; every error of the kit is one sentence on the error stream and exit code 2."""
     try:
         app()
-    except IncidentKitError as error:
+    except (IncidentKitError, OSError) as error:
+        # an OSError is the machine's: no space left, no permission
         from incident_kit.terminal import said
 
         said(err, f"incident-kit: {error}")
         sys.exit(2)
-    except KeyboardInterrupt:
-        err.print("incident-kit: interrupted; nothing half-done was kept")
-        sys.exit(130)

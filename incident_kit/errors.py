@@ -42,6 +42,10 @@ class NoSuchItem(IncidentKitError):
     """A request, route, phase, target or source that is not there."""
 
 
+class UnwritableFile(IncidentKitError):
+    """A file that was asked for cannot be written."""
+
+
 class UndrawnChart(IncidentKitError):
     """A chart could not be turned into a picture."""
 

@@ -19,14 +19,25 @@ if TYPE_CHECKING:
     from incident_kit.sources import LoadReport
 
 
+def shown(text: str) -> str:
+    r"""Return text that may hold anything from a log, with what would move the cursor or turn the line written out.
+
+    Examples
+    --------
+    >>> shown("a\x1b[2Jb")
+    'a\\x1b[2Jb'
+    """
+    return "".join(c if c.isprintable() or c in "\n\t\xa0" else c.encode("unicode_escape").decode() for c in text)
+
+
 def said(console: Console, text: str, style: str = "") -> None:
     """Print text that may hold anything from a log."""
-    console.print(Text(text, style=style), soft_wrap=True)
+    console.print(Text(shown(text), style=style), soft_wrap=True)
 
 
 def load_report(report: LoadReport) -> Text:
     """Return what became of every row of a load."""
-    return Text(str(report))
+    return Text(shown(str(report)))
 
 
 def overview(incident: Incident) -> Group:
@@ -43,7 +54,7 @@ def overview(incident: Incident) -> Group:
         lines.append(f"{phase.kind}: {clock(phase.at, zone=zone)}{until}{by}{text}")
     table = Table("question", "answer", "why", title="What these logs can answer", title_justify="left", box=None)
     for answer in incident.answers.values():
-        table.add_row(answer.question, answer.answer, Text(answer.why))
+        table.add_row(answer.question, answer.answer, Text(shown(answer.why)))
     return Group(Text("\n".join(lines)), Text(""), table)
 
 
@@ -64,6 +75,8 @@ def _cell(name: str, value: Any) -> str:
 def scorecard(board: Board, *, by: str | None = None) -> Group:
     """Return policies side by side, one row each, and below them between which limits each truth lies."""
     frame = board.table(by=by)
+    if not frame["n"].max():
+        return Group(Text("There are no requests in this span."))
     parts: list[RenderableType] = []
     for (intent,), group in frame.group_by("intent", maintain_order=True):
         head = "All requests" if intent == "all" else label(intent)
