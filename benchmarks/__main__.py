@@ -1,32 +1,23 @@
-"""Benchmarks, side by side in one run: ``python -m benchmarks replay [--requests N]``."""
+"""``python -m benchmarks replay``: what DESIGN.md section 4 says is timed, as ratios within one run."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import resource
+import sys
 
-import duckdb
-import numba
-import polars as pl
-
-from benchmarks.replay import measure
+from benchmarks import replay
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", choices=["replay"])
-    parser.add_argument("--requests", type=lambda text: int(text.replace("_", "")), default=10_000_000)
-    chosen = parser.parse_args()
-    print(
-        f"Python {platform.python_version()}, DuckDB {duckdb.__version__}, Polars {pl.__version__}, Numba {numba.__version__}, "
-        f"{os.cpu_count()} cores"
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the kit on made-up traffic.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("replay", help="a replay against DuckDB's window query over the same rows")
+    one.add_argument(
+        "--requests", type=int, default=10_000_000, help="how many; 1_000_000 takes seconds (default: %(default)s)"
     )
-    for line in measure(chosen.requests):
-        print(line, flush=True)
-    print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB")
+    arguments = parser.parse_args()
+    return replay.main(requests=arguments.requests)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

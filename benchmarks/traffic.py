@@ -19,12 +19,11 @@ _DAY_S = 86_400
 _CHUNK = 2_000_000
 
 
-def fill(incident: Incident, requests: int, *, seed: int = 0, backup: bool = True) -> None:
+def fill(incident: Incident, requests: int, *, seed: int = 0) -> None:
     """Put requests without attempts into an empty incident, in the order in which they ended, as gateways log them.
 
     Arrivals are Poisson, latencies lognormal (median 0.9 s, p95 2.4 s), 1 % fail. For an hour a day the primary is three
-    times slower; the gateway then sent one in twenty to the backup, and one in 500 at any other time (none without
-    ``backup``).
+    times slower; the gateway then sent one in twenty to the backup, and one in 500 at any other time.
     """
     random = np.random.default_rng(seed)
     began_s = 0.0
@@ -33,7 +32,7 @@ def fill(incident: Incident, requests: int, *, seed: int = 0, backup: bool = Tru
         arrived_s = began_s + np.cumsum(random.exponential(1 / PER_SECOND, size))
         began_s = arrived_s[-1]
         is_slow = np.abs(arrived_s % _DAY_S - 10 * 3600) < 1800  # around the tenth hour
-        on_backup = random.random(size) < np.where(is_slow, 0.05, 0.002) * backup
+        on_backup = random.random(size) < np.where(is_slow, 0.05, 0.002)
         median_ms = np.where(on_backup, 500.0, np.where(is_slow, 2700.0, 900.0))
         latency_ms = np.maximum(median_ms * np.exp(0.6 * random.standard_normal(size)), 20).astype(np.int64)
         frame = pl.DataFrame(

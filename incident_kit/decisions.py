@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,32 +92,42 @@ def decisions(replay: Replay) -> pl.DataFrame:
     route = replay.route.astype(np.intp)  # -1 takes the last of each table
     watched = np.array([*(one.breaker is not None for one in routes), False])[route]
     away = np.flatnonzero(watched & (records["state"] != CLOSED))
+    columns: dict[str, Callable[[], Any]] = {
+        "request_id": lambda: log.request_id,
+        "at": lambda: instants(log.arrived_us),
+        "policy": lambda: pl.repeat(replay.name, len(log), dtype=pl.Enum([replay.name]), eager=True),
+        "route": lambda: words(replay.route, tuple(one.name for one in routes)),
+        "target": lambda: words(replay.first_target, replay.targets),
+        "action": lambda: words(_actions(replay, route), ACTIONS),
+        "tools": lambda: words(outcome.tools_disabled.view(np.int8), ("as offered", "disabled")),
+        "breaker_state": lambda: words(np.where(watched, records["state"], np.int8(-1)), STATES),
+        "reason": lambda: words(_reasons(replay, route, away), REASONS),
+        "signals": lambda: _signals(replay, route, away),
+        "logged_target": lambda: words(log.first_target, log.targets),
+        "same_as_log": lambda: replay.same_as_log,
+        "state_exact": lambda: records["exact"] == 1,
+        "evidence": lambda: words(outcome.evidence, LABELS),
+        "served": lambda: words(outcome.target, replay.targets),
+        "wait_ms": lambda: known(outcome.wait_ms),
+        "error_class": lambda: words(outcome.error, log.errors),
+        "attempts": lambda: records["attempts"],
+        "donor_request_id": lambda: _donor_ids(replay),
+    }
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # the work is numpy's and polars', which let go of the lock
+        made = zip(columns, pool.map(lambda make: make(), columns.values()), strict=True)
+        frame: dict[str, Any] = {}
+        for name, column in made:
+            frame |= column if isinstance(column, dict) else {name: column}
+    return pl.DataFrame(frame)
+
+
+def _donor_ids(replay: Replay) -> pl.Series:
+    """Return whose call each outcome was borrowed from; NULL where none was."""
+    log, outcome = replay.log, replay.outcome
     borrowed = np.flatnonzero((outcome.evidence == 1) & (outcome.call >= 0))
     donors = np.full(len(log), -1, np.int32)
     donors[borrowed] = log.calls.request[outcome.call[borrowed]]
-    return pl.DataFrame(
-        {
-            "request_id": log.request_id,
-            "at": instants(log.arrived_us),
-            "policy": pl.repeat(replay.name, len(log), dtype=pl.Enum([replay.name]), eager=True),
-            "route": words(replay.route, tuple(one.name for one in routes)),
-            "target": words(replay.first_target, replay.targets),
-            "action": words(_actions(replay, route), ACTIONS),
-            "tools": words(outcome.tools_disabled.view(np.int8), ("as offered", "disabled")),
-            "breaker_state": words(np.where(watched, records["state"], np.int8(-1)), STATES),
-            "reason": words(_reasons(replay, route, away), REASONS),
-            **_signals(replay, route, away),
-            "logged_target": words(log.first_target, log.targets),
-            "same_as_log": replay.same_as_log,
-            "state_exact": records["exact"] == 1,
-            "evidence": words(outcome.evidence, LABELS),
-            "served": words(outcome.target, replay.targets),
-            "wait_ms": known(outcome.wait_ms),
-            "error_class": words(outcome.error, log.errors),
-            "attempts": records["attempts"],
-            "donor_request_id": log.request_id.gather(known(donors)),
-        },
-    )
+    return log.request_id.gather(known(donors))
 
 
 def _actions(replay: Replay, route: NDArray[np.intp]) -> NDArray[np.int8]:

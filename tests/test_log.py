@@ -1,0 +1,243 @@
+"""The log as arrays: the order of replay, what counts as a call, unknown as -1."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from written import Call, Request, fill, frames
+
+from incident_kit.log import Log, read
+from incident_kit.store import Store
+
+RETRIED = (Call("big", 300, "500"), Call("big", 200, after_ms=50), Call("small", 90))
+# three arrive at one instant; the letters are not in the order of time
+REQUESTS = (
+    Request("d", 0, [Call("big", 100)]),
+    Request("c", 500, [Call("small", 40)], intent="mail", tools_offered=2, complete=False),
+    Request("b", 500, RETRIED, tools_offered=0, complete=True),
+    Request("a", 500, [Call("big", 70)], intent=None),
+    Request("e", 900, [Call("big", 60, "timeout")]),
+)
+
+
+def calls(log: Log) -> list[tuple[object, ...]]:
+    of = log.calls
+    return [
+        (log.request_id[int(of.request[i])], log.targets[of.target[i]], int(of.number[i]), int(of.latency_ms[i]),
+         log.errors[of.error[i]], bool(of.is_call[i]))
+        for i in range(len(of.request))
+    ]  # fmt: skip
+
+
+def assert_same(a: Log, b: Log) -> None:
+    assert a.request_id.to_list() == b.request_id.to_list()
+    for name in ("arrived_us", "intent", "first_target", "served", "wait_ms", "error", "tools_offered", "is_complete"):
+        assert getattr(a, name).tolist() == getattr(b, name).tolist(), name
+        assert getattr(a, name).dtype == getattr(b, name).dtype, name
+    for name in vars(a.calls):
+        assert getattr(a.calls, name).tolist() == getattr(b.calls, name).tolist(), name
+    assert (a.intents, a.targets, a.errors) == (b.intents, b.targets, b.errors)
+
+
+def without_attempts(*requests: Request) -> dict[str, pl.DataFrame]:
+    tables = frames(requests)
+    return tables | {"attempts": tables["attempts"].clear()}
+
+
+def test_requests_are_in_order_of_arrival_then_id(store: Store) -> None:
+    log = read(fill(store, REQUESTS))
+    assert log.request_id.to_list() == ["d", "a", "b", "c", "e"]
+    start = log.arrived_us[0]
+    assert (log.arrived_us - start).tolist() == [0, 500_000, 500_000, 500_000, 900_000]
+    assert len(log) == 5
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_order_of_rows_changes_nothing(store: Store, seed: int) -> None:
+    expected = read(fill(store, REQUESTS))
+    shuffled = {name: frame.sample(fraction=1, shuffle=True, seed=seed) for name, frame in frames(REQUESTS).items()}
+    with Store() as other:
+        assert_same(read(fill(other, shuffled)), expected)
+
+
+def test_rows_in_order_stay_as_they_are(store: Store) -> None:
+    """Without equal arrivals and without attempts nothing has to be moved."""
+    requests = [Request(f"r{i}", 10 * i, [Call("big", 5 + i)]) for i in range(50)]
+    log = read(fill(store, without_attempts(*requests)))
+    assert log.request_id.to_list() == [f"r{i}" for i in range(50)]
+    assert log.wait_ms.tolist() == log.calls.latency_ms.tolist() == list(range(5, 55))
+    backwards = {name: frame.reverse() for name, frame in without_attempts(*requests).items()}
+    with Store() as other:
+        assert_same(read(fill(other, backwards)), log)
+
+
+def test_loading_in_halves_changes_nothing(store: Store) -> None:
+    expected = read(fill(store, REQUESTS))
+    with Store() as other:
+        fill(other, REQUESTS[2:])
+        for table, frame in frames(REQUESTS[:2]).items():
+            other.connection.register("more", frame.to_arrow())
+            other.run(f"insert into {table} by name select * from more")  # noqa: S608 - the kit's own tables
+        assert_same(read(other), expected)
+
+
+def test_calls_by_request_target_and_number(store: Store) -> None:
+    log = read(fill(store, REQUESTS))
+    assert calls(log) == [
+        ("d", "big", 0, 100, "ok", True),
+        ("a", "big", 0, 70, "ok", True),
+        ("b", "big", 0, 300, "500", True),
+        ("b", "big", 1, 200, "ok", True),
+        ("b", "small", 0, 90, "ok", True),
+        ("c", "small", 0, 40, "ok", True),
+        ("e", "big", 0, 60, "timeout", True),
+    ]
+    assert log.calls.starts.tolist() == [0, 1, 2, 5, 6, 7]
+    b = log.calls.sent_us[2:5] - log.arrived_us[2]
+    assert b.tolist() == [0, 350_000, 550_000]
+
+
+def test_a_request_without_attempts_is_one_call(store: Store) -> None:
+    """S1: on the target that served it, or, where none did, on the one that was asked for."""
+    tables = without_attempts(*REQUESTS)
+    log = read(fill(store, tables))
+    assert calls(log) == [
+        ("d", "big", 0, 100, "ok", True),
+        ("a", "big", 0, 70, "ok", True),
+        ("b", "small", 0, 300 + 50 + 200 + 90, "ok", True),
+        ("c", "small", 0, 40, "ok", True),
+        ("e", "big", 0, 60, "timeout", True),
+    ]
+    assert log.calls.sent_us.tolist() == log.arrived_us.tolist()
+    assert log.calls.starts.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_without_attempts_only_what_is_known_is_a_call(store: Store) -> None:
+    requests = (
+        Request("wait", 0, [Call("big", 100)], changes={"wait_ms": None}),
+        Request("status", 1, [Call("big", 100)], changes={"status": None}),
+        Request("target", 2, [Call("big", 100)], changes={"served": None, "requested": None}),
+        Request("all", 3, [Call("big", 100)]),
+    )
+    log = read(fill(store, without_attempts(*requests)))
+    assert calls(log) == [("all", "big", 0, 100, "ok", True)]
+    assert log.calls.starts.tolist() == [0, 0, 0, 0, 1]
+
+
+def test_some_requests_with_attempts_and_some_without(store: Store) -> None:
+    tables = frames(REQUESTS)
+    tables["attempts"] = tables["attempts"].filter(pl.col("request_id").is_in(["b", "d"]))
+    log = read(fill(store, tables))
+    assert calls(log) == calls(read(fill(store, REQUESTS)))
+
+
+def test_a_refusal_is_no_call_and_decides_nothing(store: Store) -> None:
+    """The gateway would not send the first one: it decided for what it sent after that."""
+    refused = [Call("big", 2, "429", kind="refusal"), Call("small", 80), Call("big", 5, kind="guardrail")]
+    log = read(fill(store, [Request("r", 0, refused)]))
+    assert calls(log) == [("r", "small", 0, 80, "ok", True)]
+    assert log.targets[log.first_target[0]] == "small"
+
+
+def test_a_request_of_refusals_alone_has_no_call(store: Store) -> None:
+    """It has attempts, so it is not one call either."""
+    log = read(fill(store, [Request("r", 0, [Call("big", 2, "429", kind="refusal")])]))
+    assert calls(log) == []
+    assert log.targets[log.first_target[0]] == "big"
+
+
+def test_a_cache_hit_is_in_its_cell_but_no_call(store: Store) -> None:
+    hit = Call("big", 3, kind="cache_hit")
+    tables = frames([Request("hit", 0, [hit]), Request("call", 5, [Call("big", 90)])])
+    tables["attempts"] = tables["attempts"].with_columns(
+        latency_ms=pl.when(kind="cache_hit").then(None).otherwise("latency_ms")  # as the loaders leave it
+    )
+    log = read(fill(store, tables))
+    assert calls(log) == [("hit", "big", 0, 3, "ok", False), ("call", "big", 0, 90, "ok", True)]
+
+
+@pytest.mark.parametrize("column", ["latency_ms", "sent_at", "status", "target"])
+def test_an_attempt_that_is_not_fully_known_is_no_call(store: Store, column: str) -> None:
+    tables = frames([Request("r", 0, [Call("big", 90), Call("big", 10)])])
+    first = pl.col("seq") == 1
+    tables["attempts"] = tables["attempts"].with_columns(pl.when(~first).then(column).alias(column))
+    log = read(fill(store, tables))
+    assert log.calls.latency_ms.tolist() == [10]
+    # a target's calls are numbered as they were made: the unknown one was the first
+    assert log.calls.number.tolist() == ([0] if column == "target" else [1])
+
+
+def test_unknown_is_minus_one(store: Store) -> None:
+    nothing = dict.fromkeys(
+        ("intent", "wait_ms", "requested", "served", "status", "tools_offered", "attempts_complete")
+    )
+    log = read(fill(store, without_attempts(Request("r", 0, [Call("big", 1)], changes=nothing))))
+    for name in ("intent", "first_target", "served", "wait_ms", "error", "tools_offered"):
+        assert getattr(log, name).tolist() == [-1], name
+    assert log.is_complete.tolist() == [True]
+    assert log.intents == log.targets == ()
+    assert log.errors == ("ok", "timeout")
+
+
+def test_known_values_by_hand(store: Store) -> None:
+    log = read(fill(store, REQUESTS))
+    assert log.intents == ("chat", "mail")
+    assert log.targets == ("big", "small")
+    assert log.errors == ("ok", "500", "timeout")
+    assert log.intent.tolist() == [0, -1, 0, 1, 0]
+    assert log.first_target.tolist() == [0, 0, 0, 1, 0]
+    assert log.served.tolist() == [0, 0, 1, 1, -1]
+    assert log.wait_ms.tolist() == [100, 70, 640, 40, 60]
+    assert log.error.tolist() == [0, 0, 0, 0, 2]
+    assert log.tools_offered.tolist() == [-1, -1, 0, 2, -1]
+    assert log.is_complete.tolist() == [True, True, True, False, True]
+
+
+def test_an_error_without_a_class_is_unknown_not_ok(store: Store) -> None:
+    tables = frames([Request("r", 0, [Call("big", 5, "500")])])
+    for name in ("requests", "attempts"):
+        tables[name] = tables[name].with_columns(error_class=pl.lit(None, pl.String))
+    log = read(fill(store, tables))
+    assert log.errors == ("ok", "timeout", "unknown")
+    assert log.error.tolist() == log.calls.error.tolist() == [2]
+
+
+def test_by_intent(store: Store) -> None:
+    log = read(fill(store, REQUESTS))
+    rows, starts = log.by_intent
+    assert [log.request_id[int(row)] for row in rows] == ["a", "d", "b", "e", "c"]
+    assert starts.tolist() == [0, 1, 4, 5]
+
+
+def test_an_empty_store(store: Store) -> None:
+    log = read(store)
+    assert len(log) == 0
+    assert calls(log) == []
+    assert log.calls.starts.tolist() == [0]
+    assert log.call_facts.is_empty()
+
+
+def test_arrays_cannot_be_written_to(store: Store) -> None:
+    """One kind of array, or compiled code is compiled twice: sorted rows come straight from polars, others do not."""
+    for requests in (REQUESTS, REQUESTS[:1], [replace(one, calls=[]) for one in REQUESTS]):
+        log = read(fill(store, requests))
+        arrays = [*vars(log).values(), *vars(log.calls).values(), *log.by_intent]
+        assert not any(array.flags.writeable for array in arrays if isinstance(array, np.ndarray))
+
+
+def test_call_facts_are_beside_their_calls(store: Store) -> None:
+    calls = [
+        Call("big", 300, "500", tool_calls=1),
+        Call("big", 200, tool_calls=7, cost_usd=0.5),
+        Call("small", 9, tool_calls=4),
+    ]
+    log = read(
+        fill(store, [Request("z", 0, [Call("small", 8, tool_calls=2)]), Request("b", 1, calls, overridden=True)])
+    )
+    assert log.call_facts["tool_calls"].to_list() == [2, 1, 7, 4]
+    assert log.call_facts["cost_usd"].to_list() == [None, None, 0.5, None]
+    # an agent judges the answer, which `small` gave
+    assert log.call_facts["overridden"].to_list() == [None, None, None, True]
