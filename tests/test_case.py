@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from conftest import TINY
-from written import START, Call, Request, write
+from written import START, TINY, Call, Request, write
 
 from incident_kit.case import FILE, HOW_TO_GET_THE_DATA, STORE, new_case, open_case, read_case
 from incident_kit.errors import IncidentKitError, InvalidCase, UnreadableFile
