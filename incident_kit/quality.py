@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from incident_kit.metrics import metric
+from incident_kit.metrics import JUDGED, metric
 
 if TYPE_CHECKING:
     from incident_kit.incident import Incident
@@ -18,6 +18,13 @@ QUALITY = {
     "tool_success_rate": "tool_success_rate",
     "override_rate": "override_rate",
 }
+COUNTED = {  # what each metric is of
+    "p50_wait_ms": pl.col("wait_ms").count(),
+    "p95_wait_ms": pl.col("wait_ms").count(),
+    "error_rate": pl.col("failed").count(),
+    "tool_success_rate": pl.col("tool_calls").filter(JUDGED).sum(),
+    "override_rate": pl.col("overridden").count(),
+}
 SCHEMA = {
     "intent": pl.String, "target": pl.String, "role": pl.String, "metric": pl.String, "value": pl.Float64, "n": pl.Int64,
     "note": pl.String,
@@ -28,7 +35,8 @@ def quality(incident: Incident) -> pl.DataFrame:
     """Return, per intent, target and role, the calls that each target answered: one row a metric.
 
     The latency and failures are the target's own calls', never the request's wait nor a refusal; tools and overrides are
-    of the answers it gave. ``note`` says where the log holds a lower bound, or nothing.
+    of the answers it gave. ``n`` counts what the value is of: calls, tool calls, judged answers. ``note`` says where the log
+    holds a lower bound, or nothing.
     """
     calls = incident.store.query("quality_calls")
     rows = []
@@ -41,8 +49,9 @@ def quality(incident: Incident) -> pl.DataFrame:
                 value, note = None, f"not in this log: {answer.why}"
             elif answer is not None and answer.answer == "lower bound" and one.question == "errors":
                 note = "lower bound"
-            rows.append((*keys, name, value, group.height, note))
-        rows.append((*keys, "completion_tokens", group["completion_tokens"].mean(), group.height, ""))
+            rows.append((*keys, name, value, group.select(COUNTED[name]).item(), note))
+        tokens = group["completion_tokens"]
+        rows.append((*keys, "completion_tokens", tokens.mean(), tokens.count(), ""))
     return pl.DataFrame(rows, schema=SCHEMA, orient="row").sort("intent", "role", "metric", maintain_order=True)
 
 
@@ -59,7 +68,11 @@ def impact(incident: Incident) -> list[tuple[str, int | None, int | None, float 
         slow: ("waits", (pl.col("wait_ms") > incident.slow_ms).sum(), pl.col("wait_ms").is_not_null().sum()),
         "Requests that got no answer": ("errors", pl.col("failed").sum(), pl.col("failed").is_not_null().sum()),
         "Answers from the backup model": (None, pl.col("is_fallback").sum(), pl.len()),
-        "Look-ups and actions that went wrong": ("tools", pl.col("tool_errors").sum(), pl.col("tool_calls").sum()),
+        "Look-ups and actions that went wrong": (
+            "tools",
+            pl.col("tool_errors").filter(JUDGED).sum(),
+            pl.col("tool_calls").filter(JUDGED).sum(),
+        ),
         "Drafts that agents rewrote": (
             "overrides",
             pl.col("overridden").sum(),

@@ -16,11 +16,16 @@ calls as (
 select
   coalesce(r.intent, '(no intent)') as intent,
   c.target,
-  case when c.target = r.requested then 'primary' else 'backup' end as role,
+  -- where nobody knows what was asked for, an answer is the backup's only if its request says that it was
+  case
+    when c.target = r.requested then 'primary'
+    when r.requested is null and not (coalesce(r.is_fallback, false) and c.target = r.served) then 'primary'
+    else 'backup'
+  end as role,
   c.latency_ms as wait_ms,
   c.status <> 'ok' as failed,
   c.tool_calls, c.tool_errors,
-  case when c.target = r.served then o.overridden end as overridden,
+  case when c.target = r.served and c.status = 'ok' then o.overridden end as overridden,
   c.completion_tokens,
   'observed' as evidence
 from calls as c
