@@ -187,6 +187,7 @@ def replay(incident: Incident, policy: Policy, *, estimator: Estimator = nearest
 def replay_log(log: Log, policy: Policy, *, estimator: Estimator = nearest, incident: Incident | None = None) -> Replay:
     """Return ``policy`` replayed over a log; :func:`replay` is the same for an incident."""
     from incident_kit import kernel
+    from incident_kit.settlement import settle
 
     targets = tuple(dict.fromkeys((*log.targets, *policy.targets)))
     code = {target: position for position, target in enumerate(targets)}
@@ -206,26 +207,21 @@ def replay_log(log: Log, policy: Policy, *, estimator: Estimator = nearest, inci
     same = np.ones(len(log), np.bool_)
     changes = []
 
+    of_tools = (log.tools_offered, log.without_tools)
+    logged = (log.first_target, log.served, log.error, *of_tools, log.is_complete, log.calls.starts)
+    entered = (
+        first_target, same, result.tools_disabled, result.call, result.target, result.wait_ms, result.error, result.evidence
+    )  # fmt: skip
+
     def one(position: int) -> None:
         chosen = policy.routes[position]
         requests = np.flatnonzero(route == position)
         own, table, donor = _run(log, chosen, requests, estimator)
         chain = np.array([code[entry.model] for entry in chosen.chain], np.int16)
-        first, last = chain[own["first"]], chain[own["entry"]]
-        off = _tools_disabled(chosen, own, log.tools_offered[requests])
-        alike = _same_chain(log, requests, own, first, last) & ~off
-        for name, values in records.items():
-            values[requests] = own[name]
-        first_target[requests] = first
-        result.tools_disabled[requests] = off
-        cell = (own["entry"] * np.int64(donor.shape[1]) + own["number"]) * len(requests) + np.arange(len(requests))
-        result.call[requests] = donor.ravel()[cell]
-        apart, other = requests[~alike], own[~alike]
-        same[apart] = False
-        result.target[apart] = last[~alike]
-        result.wait_ms[apart] = np.where(other["wait_us"] >= 0, other["wait_us"] // 1000, UNKNOWN)
-        result.error[apart] = other["error"]
-        result.evidence[apart] = np.where(other["error"] >= 0, NEAREST, NONE)
+        without_tools = chosen.on_fallback.tools == "disabled"
+        settle(
+            requests, own, donor, chain, chosen.degraded_start, without_tools, logged, tuple(records.values()), entered
+        )
         changes.append(np.column_stack([np.full(len(table), position), table]))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -271,29 +267,6 @@ def _routes_of(policy: Policy, log: Log) -> NDArray[np.int8]:
         if route is not None:
             table[code] = position[id(route)]
     return table[log.intent]  # -1, an unlabelled request, takes the last
-
-
-def _tools_disabled(route: Route, own: NDArray[Any], tools_offered: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Return where the policy takes tools away: on a fallback, from a request that offers some, or may."""
-    degraded = (own["entry"] > 0) | route.degraded_start
-    off: NDArray[np.bool_] = degraded & (tools_offered != 0) & (route.on_fallback.tools == "disabled")
-    return off
-
-
-def _same_chain(
-    log: Log, requests: NDArray[Any], own: NDArray[Any], first: NDArray[np.int16], last: NDArray[np.int16]
-) -> NDArray[np.bool_]:
-    """Return which requests the policy serves as the log did (EVIDENCE.md sections 1 and 4).
-
-    Same first target, same server, and the attempts that the log knows, all and no others, none cut shorter; where
-    attempts may be missing from the log, equal ends are enough.
-    """
-    served, failed = log.served[requests], log.error[requests] > 0
-    ends_alike = np.where(failed, own["error"] > 0, (own["error"] == 0) & (last == served))
-    logged = log.calls.starts[requests + 1] - log.calls.starts[requests]
-    known = (own["estimated"] == 0) & (own["attempts"] == logged) | ~log.is_complete[requests]
-    same: NDArray[np.bool_] = (first == log.first_target[requests]) & ends_alike & known & (own["cut"] == 0)
-    return same
 
 
 def _refuse_unanswered(policy: Policy, incident: Incident) -> None:

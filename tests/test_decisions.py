@@ -104,12 +104,12 @@ def test_every_reason(store: Store) -> None:
     assert dict(found.select("request_id", "reason").iter_rows()) == {
         "a": "no route matches: as logged",
         "b": "the primary is not watched",
-        "c": "the primary is within its limit",
-        "d": "the primary was over its limit",
+        "c": "nothing has taken the primary out of service",
+        "d": "the primary is out of service",
         "e": "one of the requests that test the primary",
         "f": "enough others test the primary",
-        "g": "the primary is within its limit",
-        "h": "the primary was over its limit, and nothing else is left",
+        "g": "nothing has taken the primary out of service",
+        "h": "the primary is out of service, and nothing else is left",
     }
     assert found["action"].to_list() == [
         "as logged",

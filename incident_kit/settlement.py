@@ -1,0 +1,70 @@
+"""Settlement: what the kernel decided on one route, entered into the arrays of the whole log, compiled.
+
+A request that the policy serves as the log did keeps what was logged: the arrays hold it already. For any other, what came
+of it is the outcome of the call that the policy would have made.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba as nb
+
+
+@nb.njit(cache=True, nogil=True)
+def settle(
+    requests: Any,
+    own: Any,
+    donor: Any,
+    chain: Any,
+    degraded_start: bool,
+    without_tools: bool,
+    logged: Any,
+    kept: Any,
+    results: Any,
+) -> None:
+    """Enter one route's DECISION records.
+
+    Parameters
+    ----------
+    requests, own, donor
+        The positions of the route's requests, their records, and whose call each outcome ``[entry, attempt, request]`` was.
+    chain
+        The code of each entry's target.
+    degraded_start, without_tools
+        Whether the route begins on its backup, and whether it takes tools away there.
+    logged
+        first_target, served, error, tools_offered, without_tools, is_complete of the log, and the starts of its calls.
+    kept
+        The fields of the records that outlive them, in the order of replays.KEPT.
+    results
+        first_target, same_as_log, tools_disabled, call, target, wait_ms, error, evidence: 1 is borrowed, 2 unknown.
+    """
+    first_logged, served, error_logged, tools_offered, took_tools, is_complete, starts = logged
+    k, n, first, entry, attempts, state, exact, probe, estimated = kept
+    first_target, same_as_log, tools_disabled, call, target, wait_ms, error, evidence = results
+    for column in range(len(requests)):
+        r, d = requests[column], own[column]
+        k[r], n[r], first[r], entry[r], attempts[r] = d.k, d.n, d.first, d.entry, d.attempts
+        state[r], exact[r], probe[r], estimated[r] = d.state, d.exact, d.probe, d.estimated
+        first_target[r] = chain[d.first]
+        call[r] = donor[d.entry, d.number, column]
+        degraded = degraded_start or d.entry > 0
+        tools_disabled[r] = degraded and without_tools and tools_offered[r] != 0  # it offers some, or may
+        # as logged (EVIDENCE.md sections 1 and 4): same first target, same server, and the attempts that the log knows, all
+        # and no others, none cut shorter; where attempts may be missing from the log, equal ends are enough
+        answered_alike = d.error > 0 if error_logged[r] > 0 else d.error == 0 and chain[d.entry] == served[r]
+        called_alike = (d.estimated == 0 and d.attempts == starts[r + 1] - starts[r]) or not is_complete[r]
+        if (
+            chain[d.first] == first_logged[r]
+            and answered_alike
+            and called_alike
+            and d.cut == 0
+            and tools_disabled[r] == took_tools[r]
+        ):
+            continue
+        same_as_log[r] = False
+        target[r] = chain[d.entry]
+        wait_ms[r] = d.wait_us // 1000 if d.wait_us >= 0 else -1
+        error[r] = d.error
+        evidence[r] = 1 if d.error >= 0 else 2
