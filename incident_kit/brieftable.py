@@ -25,12 +25,13 @@ _DASH = "–"  # noqa: RUF001 - where a number would be
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of the table, the words for how sure it is, and what was noticed about it."""
+    """One number of the table, the words for how sure it is, what was noticed, and how far the truth may lie away."""
 
     value: str
     evidence: tuple[str, ...]
     bound: str = ""
     flags: tuple[str, ...] = ()
+    limits: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,12 @@ def _cell(known: words.Metric, row: dict[str, Any] | None, *, observed: bool) ->
     if row is None or value is None:
         return Cell(_DASH, (CANNOT_TELL,))
     flags = [words.label(flag, longest=160) for flag in row.get("flags") or ()]
-    bound = "at least" if any(flag.startswith(_BOUND) for flag in flags) else ""
+    bound = "at least" if observed and any(flag.startswith(_BOUND) for flag in flags) else ""
+    low, high = row.get("bound_low"), row.get("bound_high")
+    limits = ""
+    if not observed and low is not None and high is not None and low != high:
+        limits = f"{known.shown(low, plain=True)} to {known.shown(high, plain=True)}"
     noted = (
         () if observed else tuple(flag.split(":")[0] for flag in flags if not flag.startswith((_NO, _BOUND, _PARTLY)))
     )
-    return Cell(known.shown(value, plain=True), (SAW,) if observed else evidence(row), bound, noted)
+    return Cell(known.shown(value, plain=True), (SAW,) if observed else evidence(row), bound, noted, limits)

@@ -33,8 +33,9 @@ def caveats(replay: Replay) -> tuple[str, ...]:
             f"{number(shares['nearest'], '%')} of the outcomes are worked out from the nearest similar request "
             f"(half of them over {number(gap, '')} s away), with no interval around them."
         )
-    if replay.outcome.tools_disabled.any():
-        share = float(replay.outcome.tools_disabled.mean())
+    untold = replay.outcome.tools_disabled & (replay.outcome.evidence > 0)
+    if untold.any():
+        share = float(untold.mean())
         said.append(
             f"{number(share, '%')} of the answers would come without tools, which the log never shows: they are judged by "
             "answers with tools."
@@ -48,12 +49,15 @@ def caveats(replay: Replay) -> tuple[str, ...]:
         for row in replay.samples.iter_rows(named=True)
         if row["enough_share"] is not None and row["enough_share"] < ENOUGH
     ]
+    if any(route.on_fallback.max_tokens for route in replay.policy.routes):
+        said.append("max_tokens on the backup is not replayed: its answers are judged as long as they were.")
     if unrouted:
         said.append(f"{number(unrouted, '%')} of the requests match no route and stay as logged.")
     return tuple(said)
 
 
 def _median_gap_s(replay: Replay) -> float:
-    borrowed = (replay.outcome.evidence == 1) & (replay.outcome.call >= 0)
+    of_another = replay.log.calls.request[replay.outcome.call] != np.arange(len(replay.log))
+    borrowed = (replay.outcome.evidence == 1) & (replay.outcome.call >= 0) & of_another
     sent = replay.log.calls.sent_us[replay.outcome.call[borrowed]]
     return float(np.median(np.abs(sent - replay.log.arrived_us[borrowed]))) / 1e6 if borrowed.any() else 0.0

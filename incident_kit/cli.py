@@ -192,7 +192,7 @@ def _believe(incident: Incident, board: Board) -> None:
         terminal.said(out, "No policy in force is named (in_force: in incident.yaml), so fidelity is not known.")
     else:
         terminal.said(out, terminal.fidelity(board.replays[incident.in_force.name]))
-    out.print("\nBefore you believe it:")
+    out.print("\nBefore you believe it (of the whole log, not of a phase):")
     for caveat in board.caveats:
         terminal.said(out, f"- {caveat}")
 

@@ -23,9 +23,9 @@ STATES = ("on primary", "on backup", "testing primary")  # CLOSED, OPEN, HALF_OP
 REASONS = (
     "no route matches: as logged",
     "the primary is not watched",
-    "the primary is within its limit",
-    "the primary was over its limit",
-    "the primary was over its limit, and nothing else is left",
+    "nothing has taken the primary out of service",
+    "the primary is out of service",
+    "the primary is out of service, and nothing else is left",
     "one of the requests that test the primary",
     "enough others test the primary",
 )

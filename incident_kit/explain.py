@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from incident_kit.durations import show_duration
 from incident_kit.errors import NoSuchItem, did_you_mean
 from incident_kit.words import clock, label, metric, number
 
@@ -36,7 +37,7 @@ def _decision(replay: Replay, one: dict[str, Any], zone: ZoneInfo | None) -> str
     policy, target = label(one["policy"]), label(one["target"])
     if one["action"] == "as logged":
         return f"No route of {policy} matches it, so it stays as logged: {target}."
-    tools = ", without tools" if one["tools"] == "disabled" else ""
+    tools = ", without tools" if one["tools"] == "disabled" and one["action"] == "fallback" else ""
     said = f"Under {policy}, route {label(one['route'])}, it goes to {target}{tools}"
     state = one["breaker_state"]
     if state is None:
@@ -47,10 +48,7 @@ def _decision(replay: Replay, one: dict[str, Any], zone: ZoneInfo | None) -> str
         share = f"{round(one['value'] * one['n'])} of {one['n']} calls ({number(one['value'], '%')})"
         limit = number(one["threshold"], "%")
         seen = f"in the window before it, {share} were {_counted(one['metric'])}; the limit is {limit}"
-        few = _needed(replay, one)
-        if one["n"] < few:
-            return f"{said}: {seen}, but it takes {few} calls to act."
-        return f"{said}: {seen}."
+        return f"{said}: {seen}{_not_yet(replay, one)}."
     since = _since(replay, one)
     cause = _cause(one)
     when = f" at {clock(since, zone=zone)}" if since else ""
@@ -75,7 +73,7 @@ def _cause(one: dict[str, Any]) -> str:
         return f"{number(value, '%')} of {one['n']} calls failed, the limit is {number(threshold, '%')}"
     if name.startswith("slow_rate"):
         return f"{number(value, '%')} of {one['n']} calls were {_counted(name)}, the limit is {number(threshold, '%')}"
-    above = metric(name).plain.replace("waited", "took")
+    above = metric(name).plain.replace("waited over", "took at least")  # the nearest rank is one of the calls
     return f"of {one['n']} calls, {above} {number(value, 'ms')}, the limit is {number(threshold, 'ms')}"
 
 
@@ -83,9 +81,13 @@ def _route(replay: Replay, one: dict[str, Any]) -> Any:
     return next(route for route in replay.policy.routes if route.name == one["route"])
 
 
-def _needed(replay: Replay, one: dict[str, Any]) -> int:
+def _not_yet(replay: Replay, one: dict[str, Any]) -> str:
+    """Return what else it takes to take the primary out of service: enough calls, long enough over the limit."""
     breaker: Breaker = _route(replay, one).breaker
-    return min(breaker.min_requests, breaker.window.length) if breaker.window.kind == "count" else breaker.min_requests
+    few = min(breaker.min_requests, breaker.window.length) if breaker.window.kind == "count" else breaker.min_requests
+    if one["n"] < few:
+        return f", but it takes {few} calls to act"
+    return f", and it must stay over it for {show_duration(breaker.for_ms)}" if breaker.for_ms else ""
 
 
 def _since(replay: Replay, one: dict[str, Any]) -> Any:
@@ -100,11 +102,14 @@ def _result(one: dict[str, Any]) -> str:
     if one["evidence"] == "none":
         return "These logs cannot tell what would have come of it: no such call to that model was seen for this intent."
     wait = number(one["wait_ms"], "s") if one["wait_ms"] is not None else "an unknown time"
-    failed = one["error_class"] not in {None, "ok"}
-    what = f"no answer ({label(one['error_class'])})" if failed else f"an answer from {label(one['served'])}"
-    came = f"{what} after {wait}"
+    error = one["error_class"]
+    ends = {None: "an end that the log does not tell", "ok": f"an answer from {label(one['served'])}"}
+    came = f"{ends.get(error, f'no answer ({label(error)})')} after {wait}"
+    came += f", {label(one['target'])} having failed" if one["served"] != one["target"] else ""
     if one["evidence"] == "observed":
         return f"What came of it was seen: {came}."
+    if one["donor_request_id"] == one["request_id"]:
+        return f"Worked out from its own calls in the log: {came}."
     donor = f" (nearest in time: request {label(one['donor_request_id'])})" if one["donor_request_id"] else ""
     return f"Worked out from a similar request{donor}: {came}."
 

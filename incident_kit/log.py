@@ -47,7 +47,8 @@ class Log:
     """Requests sorted by (arrival, request id); strings are positions in their vocabularies, NULL is -1.
 
     ``first_target`` is the target of the first call, refusals left out: what the gateway decided. ``served`` answered.
-    ``is_complete``
+    ``without_tools``: the answer
+    was given without the tools that the request offered. ``is_complete``
     is false where attempts may be missing from the log. Times are microseconds since the epoch (UTC), waits milliseconds;
     error 0 is "ok".
     """
@@ -60,6 +61,7 @@ class Log:
     wait_ms: NDArray[np.int32]
     error: NDArray[np.int16]
     tools_offered: NDArray[np.int32]
+    without_tools: NDArray[np.bool_]
     is_complete: NDArray[np.bool_]
     calls: Calls
     intents: tuple[str, ...]

@@ -62,7 +62,10 @@ def impact(incident: Incident) -> list[tuple[str, int | None, int | None, float 
         return []
     start, end = incident.span("impact")
     inside = (pl.col("at") >= start) & (pl.col("at") < end)
-    during, normal = outcomes.filter(inside), outcomes.filter(~inside)
+    # another impact's requests are no normal time either
+    others = [phase for phase in incident.phases if phase.kind == "impact" and phase.until and phase.at != start]
+    troubled = pl.any_horizontal(inside, *((pl.col("at") >= one.at) & (pl.col("at") < one.until) for one in others))
+    during, normal = outcomes.filter(inside), outcomes.filter(~troubled)
     slow = f"People who waited over {incident.slow_ms / 1000:g} s"
     measures = {
         slow: ("waits", (pl.col("wait_ms") > incident.slow_ms).sum(), pl.col("wait_ms").is_not_null().sum()),

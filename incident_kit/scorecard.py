@@ -24,6 +24,8 @@ AS_LOGGED = "as logged"
 DEFAULT_METRICS = (
     "p50_ms", "p95_ms", "error_rate", "tool_success_rate", "override_rate", "fallback_rate", "cost_per_request",
 )  # fmt: skip
+WITHHELD = 0.02  # more requests without any evidence than this, and there is no estimate
+DECIDED = ("fallback_rate",)  # known from the decision, whatever came of it
 TABLE: dict[str, Any] = {
     "policy": pl.String, "intent": pl.String, "metric": pl.String, "n": pl.Int64, "observed": pl.Float64,
     "estimate": pl.Float64, "bound_low": pl.Float64, "bound_high": pl.Float64,
@@ -52,7 +54,8 @@ class Board:
         """Return one row a policy and metric (``by="intent"``: and intent).
 
         Columns: policy, intent ("all" without ``by``), metric, n (requests), observed (as logged), estimate (under the
-        policy), bound_low and bound_high (every outcome that was not observed at its best, and at its worst; NULL where
+        policy; NULL where the logs cannot tell for over 2 % of the requests: what is left would be other requests than the
+        log's), bound_low and bound_high (every outcome that was not observed at its best, and at its worst; NULL where
         the metric has no such bounds), the shares of evidence labels, share_no_model, flags. There is no interval yet: an
         estimate rests on the nearest observed outcomes, and its uncertainty is what the bounds and shares say.
         """
@@ -93,9 +96,13 @@ class Board:
         if group["without_tools"]:
             share = f"{group['without_tools']:.0%}"
             flags.append(f"tools differ: {share} answered without tools, judged by answers with them")
+        if one.name == "cost_per_request" and group["share_nearest"]:
+            flags.append("last call only: a borrowed outcome brings the cost of its own call, not of those before it")
+        # without those that the logs cannot tell it would be another population than the log's: bounds only
+        is_told = is_answered and (one.name in DECIDED or (group["share_none"] or 0) <= WITHHELD)  # type: ignore[operator]
         return {
             "policy": policy, "intent": group["intent"], "metric": one.name, "n": group["n"], "observed": None,
-            "estimate": group[one.name] if is_answered else None,
+            "estimate": group[one.name] if is_told else None,
             "bound_low": group.get(f"{one.name}/low") if is_answered else None,
             "bound_high": group.get(f"{one.name}/high") if is_answered else None,
             **{f"share_{label}": group[f"share_{label}"] for label in LABELS}, "share_no_model": 0.0, "flags": flags,

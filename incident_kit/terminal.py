@@ -96,7 +96,10 @@ def scorecard(board: Board, *, by: str | None = None) -> Group:
     for row in unanswered.iter_rows(named=True):
         parts.append(Text(f"{metric(row['metric']).title}: {row['flags'][0]}", style="dim"))
     parts.append(
-        Text("~ is an estimate, worked out in part from similar requests; it has no interval yet.", style="dim")
+        Text(
+            "≥ is a lower bound. ~ is an estimate, worked out in part from similar requests, with no interval yet.",
+            style="dim",
+        )
     )
     return Group(*parts)
 
@@ -141,7 +144,11 @@ def _estimate(row: dict[str, Any]) -> str:
         value = f"{1000 * row['estimate']:.2f}"
     else:
         value = metric(row["metric"]).shown(row["estimate"], plain=True)
-    return value if row["share_observed"] == 1 else f"~{value}"
+    if row["estimate"] is None:
+        return "cannot tell"
+    if row["share_observed"] < 1:
+        return f"~{value}"
+    return f"≥{value}" if any(flag.startswith("lower bound") for flag in row["flags"]) else value
 
 
 def _limits(row: dict[str, Any]) -> str:

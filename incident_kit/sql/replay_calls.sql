@@ -14,7 +14,7 @@ with numbered as (
 select
   r.rowid as row, (list_position($targets, n.target) - 1)::smallint as target, n.number, n.sent_us, n.latency_ms,
   case
-    when n.status = 'ok' then 0 else list_position($errors, coalesce(n.error_class, 'unknown')) - 1
+    when n.status = 'ok' then 0 else list_position($errors, coalesce(n.error_class, case when n.status in ('timeout', 'cut') then n.status else 'unknown' end)) - 1
   end::smallint as error,
   n.kind = 'call' as is_call
 from numbered as n

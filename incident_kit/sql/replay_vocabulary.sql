@@ -3,10 +3,10 @@
 -- columns: kind VARCHAR, code SMALLINT, word VARCHAR
 with combinations as materialized (
   select distinct
-    intent, requested, served, case when status <> 'ok' then coalesce(error_class, 'unknown') end as error
+    intent, requested, served, case when status <> 'ok' then coalesce(error_class, case when status in ('timeout', 'cut') then status else 'unknown' end) end as error
   from requests
   union all
-  select distinct null, null, target, case when status <> 'ok' then coalesce(error_class, 'unknown') end from attempts
+  select distinct null, null, target, case when status <> 'ok' then coalesce(error_class, case when status in ('timeout', 'cut') then status else 'unknown' end) end from attempts
 ),
 words as (
   select 'intent' as kind, intent as word from combinations
