@@ -230,10 +230,10 @@ def _emptied(incident: Incident, known: set[str], root: Path) -> None:
 HOW_TO_GET_THE_DATA = """\
 1. Get the data into {case}/logs. From LiteLLM's spend logs in Postgres, a window of them and no prompts:
 
-   psql "$DATABASE_URL" -c "\\copy (select request_id, call_type, spend, prompt_tokens, completion_tokens, \"startTime\", \\
-     \"endTime\", \"completionStartTime\", model, model_id, model_group, custom_llm_provider, metadata, cache_hit, \\
-     request_tags, session_id, status from \"LiteLLM_SpendLogs\" where \"startTime\" >= '2026-10-05 12:00' and \\
-     \"startTime\" < '2026-10-05 18:00') to '{case}/logs/spend_logs.csv' csv header"
+   psql "$DATABASE_URL" -c 'copy (select request_id, call_type, spend, prompt_tokens, completion_tokens, "startTime",
+     "endTime", "completionStartTime", model, model_id, model_group, custom_llm_provider, metadata, cache_hit, request_tags,
+     session_id, status from "LiteLLM_SpendLogs" where "startTime" >= $$2026-10-05 12:00$$
+     and "startTime" < $$2026-10-05 18:00$$) to stdout csv header' > {case}/logs/spend_logs.csv
 
    Spend logs hold one row a request: no failed attempt, no tool call, few tickets. LiteLLM's S3, GCS or generic API logger
    (StandardLoggingPayload) answers more.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from incident_kit.errors import did_you_mean
 from incident_kit.words import label, number
 
 if TYPE_CHECKING:
@@ -21,6 +22,14 @@ def caveats(replay: Replay) -> tuple[str, ...]:
     unrouted = float((replay.route < 0).mean()) if len(replay.log) else 0.0
     if not replay.policy.routes:
         return ()
+    for target in replay.policy.targets:
+        if target not in replay.log.targets:
+            hint = did_you_mean(target, replay.log.targets)
+            said.append(f"{label(target)} answers nothing in this log{hint}: what it would have done cannot be told.")
+    for position, route in enumerate(replay.policy.routes):
+        if not (replay.route == position).any():
+            hint = did_you_mean(route.intent[0], replay.log.intents)
+            said.append(f"Route {label(route.name)} matches no request of this log{hint}.")
     shares = replay.evidence
     if shares["none"]:
         said.append(

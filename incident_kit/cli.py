@@ -151,7 +151,7 @@ def timeline(
         incident = _open(case, step)
         series = incident.series()
     out.print(terminal.overview(incident))
-    out.print(terminal.timeline(series))
+    out.print(terminal.timeline(series, incident.answers))
     if chart is not None:
         picture = charts.timeline(series, phases=incident.phases, answers=incident.answers)
         chart.write_bytes(charts.png(picture) if chart.suffix == ".png" else charts.svg(picture).encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from incident_kit.incident import Incident
     from incident_kit.replays import Replay
     from incident_kit.scorecard import Board
-    from incident_kit.sources import LoadReport
+    from incident_kit.sources import Answer, LoadReport
 
 
 def shown(text: str) -> str:
@@ -44,23 +45,27 @@ def overview(incident: Incident) -> Group:
     """Return the log's span and size, its phases, and what it can answer."""
     about = incident.about()
     if not about["requests"]:
-        return Group(Text("No requests are loaded."))
+        return Group(Text("No requests are loaded: list the logs under sources: in incident.yaml."))
     zone = ZoneInfo(incident.zone)
     lines = [f"{number(about['requests'])} requests, {period(about['first'], about['last'], zone=zone, date=True)}"]
     for phase in incident.phases:
         until = f" to {clock(phase.until, zone=zone)} ({lasting(phase.until - phase.at)})" if phase.until else ""
         by = ", detected from the data" if phase.detected else ""
         text = f"  {label(phase.text)}" if phase.text else ""
-        lines.append(f"{phase.kind}: {clock(phase.at, zone=zone)}{until}{by}{text}")
+        is_inside = phase.at <= about["last"] and (phase.until or phase.at) >= about["first"]
+        day = "" if is_inside else f" of {phase.at:%Y-%m-%d}, OUTSIDE this log"
+        lines.append(f"{phase.kind}: {clock(phase.at, zone=zone)}{until}{day}{by}{text}")
     table = Table("question", "answer", "why", title="What these logs can answer", title_justify="left", box=None)
     for answer in incident.answers.values():
         table.add_row(answer.question, answer.answer, Text(shown(answer.why)))
     return Group(Text("\n".join(lines)), Text(""), table)
 
 
-def timeline(series: pl.DataFrame) -> Table:
-    """Return a series as a table, one row an interval."""
-    shown = [name for name in series.columns if name not in {"at", "until", "n", "policy", "evidence"}]
+def timeline(series: pl.DataFrame, answers: Mapping[str, Answer] | None = None) -> Table:
+    """Return a series as a table, one row an interval; what the logs cannot answer is left out, and the verdict says why."""
+    beside = {"at", "until", "n", "policy", "evidence"}
+    unanswered = {name for name, answer in (answers or {}).items() if answer.answer == "no"}
+    shown = [name for name in series.columns if name not in beside and metric(name).question not in unanswered]
     table = Table("UTC", "requests", *(metric(name).title for name in shown), box=None)
     for row in series.iter_rows(named=True):
         cells = (_cell(name, row[name]) for name in shown)
