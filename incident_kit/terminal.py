@@ -150,7 +150,7 @@ def _estimate(row: dict[str, Any]) -> str:
     else:
         value = metric(row["metric"]).shown(row["estimate"], plain=True)
     if row["estimate"] is None:
-        return "cannot tell"
+        return UNKNOWN
     if row["share_observed"] < 1:
         return f"~{value}"
     return f"≥{value}" if any(flag.startswith("lower bound") for flag in row["flags"]) else value

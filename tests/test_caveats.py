@@ -34,8 +34,9 @@ def test_the_log_itself_needs_none(tiny: Incident) -> None:
 
 def test_what_weighs_most_comes_first(tiny: Incident) -> None:
     said = caveats(replay(tiny, always_primary(Policy.parse("routes: [{intent: '*', primary: nowhere}]"))))
-    assert len(said) == 1
-    assert said[0].startswith("For 100 % of the requests these logs cannot tell what would have happened")
+    unknown, untold = said
+    assert unknown == "nowhere answers nothing in this log: what it would have done cannot be told."
+    assert untold.startswith("For 100 % of the requests these logs cannot tell what would have happened")
 
 
 def test_answers_without_tools(tiny: Incident) -> None:
