@@ -234,4 +234,4 @@ def test_every_public_call_of_an_empty_incident() -> None:
     console = Console(width=80)
     with console.capture() as said:
         console.print(terminal.overview(incident))
-    assert said.get() == "No requests are loaded.\n"
+    assert said.get().startswith("No requests are loaded")
