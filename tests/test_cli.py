@@ -11,8 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from conftest import TINY
-from written import write
+from written import TINY, write
 
 from incident_kit import cli
 from incident_kit.case import FILE, STORE

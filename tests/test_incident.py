@@ -9,9 +9,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from conftest import TINY
 from rich.console import Console
-from written import START, Call, Request, fill, write
+from written import START, TINY, Call, Request, fill, write
 
 from incident_kit import charts, terminal
 from incident_kit.baselines import always_fallback, always_primary
