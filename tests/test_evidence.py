@@ -127,6 +127,15 @@ def test_a_request_does_not_borrow_from_itself(store: Store) -> None:
     assert latencies(log, "x", "small", attempts=4) == [70, 75, 80, None]
 
 
+def test_nor_from_a_call_of_its_own_that_another_clock_put_before_it(store: Store) -> None:
+    log = log_of(
+        store,
+        Request("far", 0, [Call("small", 80)]),
+        Request("x", 9000, [Call("small", 70, "500", after_ms=-40)]),
+    )
+    assert latencies(log, "x", "small", attempts=2) == [70, 80]
+
+
 def test_a_cache_hit_stands_in_its_own_cell_and_is_never_borrowed(store: Store) -> None:
     log = log_of(
         store,

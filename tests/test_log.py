@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,10 @@ import polars as pl
 import pytest
 from written import Call, Request, fill, frames
 
+from incident_kit import donors, kernel, settlement
 from incident_kit.log import Log, read
+from incident_kit.policy import Policy
+from incident_kit.replays import replay_log
 from incident_kit.store import Store
 
 RETRIED = (Call("big", 300, "500"), Call("big", 200, after_ms=50), Call("small", 90))
@@ -226,6 +230,30 @@ def test_arrays_cannot_be_written_to(store: Store) -> None:
         log = read(fill(store, requests))
         arrays = [*vars(log).values(), *vars(log.calls).values(), *log.by_intent]
         assert not any(array.flags.writeable for array in arrays if isinstance(array, np.ndarray))
+
+
+def test_nothing_is_compiled_anew_for_another_log_or_policy(store: Store) -> None:
+    """Compiling takes seconds: whatever the log holds and the policy says, it is the same types."""
+    modules = (kernel, donors, settlement)
+    compiled = [one for module in modules for one in vars(module).values() if hasattr(one, "nopython_signatures")]
+    founding = {"primary": "big", "fallback": "small", "max_p95_ms": 100}
+    probing = {"when": ["error_rate > 0.1", "p90_ms > 50"], "half_open": {"requests": 2, "share": 0.5}}
+    routes = (
+        [{"intent": "chat", **founding}],
+        [
+            {"intent": "*", "primary": "small", "retry": {"attempts": 2, "retry_on": ["5xx"]}},
+            {"intent": "mail", **founding},
+        ],
+        [{"intent": ["chat", "mail"], "primary": "big", "fallback": ["third", "small"], "breaker": probing}],
+    )
+    counts = []
+    for requests in (REQUESTS, REQUESTS[:1], without_attempts(*REQUESTS), without_attempts(*reversed(REQUESTS))):
+        log = read(fill(store, requests))
+        for chosen in routes:
+            replay_log(log, Policy.parse(json.dumps({"routes": chosen})))
+        counts.append([len(one.signatures) for one in compiled])
+    assert counts == counts[:1] * 4
+    assert sum(counts[0]) > 0
 
 
 def test_call_facts_are_beside_their_calls(store: Store) -> None:
