@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -48,11 +50,16 @@ order by intent
 
 def main(*, requests: int) -> int:
     """Print the table; 1 where a replay and the window query disagree, else 0."""
+    with TemporaryDirectory() as folder:
+        return _measured(Path(folder), requests=requests)
+
+
+def _measured(folder: Path, *, requests: int) -> int:
     print(f"{requests:,} requests, {len(traffic.INTENTS)} intents; {environment()}")
     policy = traffic.policy()
-    first, _ = best(lambda: _decided(_incident(1_000), policy), times=1)
-    small_s, _ = best(_timed(_incident(requests // 10), policy), times=3)
-    incident = _incident(requests)
+    first, _ = best(lambda: _decided(_incident(folder, 1_000), policy), times=1)
+    small_s, _ = best(_timed(_incident(folder, requests // 10), policy), times=3)
+    incident = _incident(folder, requests)
     before_gib = forget_peak()
     decided_s, replay = best(_timed(incident, policy), times=3)
     own_gib = peak_gib() - before_gib if before_gib is not None else None
@@ -72,9 +79,7 @@ def main(*, requests: int) -> int:
     for what, seconds, ratio, bar in rows:
         print(f"{what:<38}{seconds:>9.3f} s  {ratio:<38}{bar if requests >= BARS_FOR else ''}".rstrip())
     if own_gib is not None:
-        print(
-            f"peak memory from tables to decisions: {own_gib:.1f} GiB on top of {before_gib:.1f} GiB with the tables in memory"
-        )
+        print(f"peak memory from tables to decisions: {own_gib:.1f} GiB, on top of {before_gib:.1f} GiB before")
     print(f"peak memory of the window query and all: {peak_gib():.1f} GiB")
     if requests < BARS_FOR:
         print(f"(the bars are for {BARS_FOR:,} requests; fewer only show that it runs)")
@@ -82,8 +87,9 @@ def main(*, requests: int) -> int:
     return 0 if agree else 1
 
 
-def _incident(requests: int) -> Incident:
-    incident = Incident.create()
+def _incident(folder: Path, requests: int) -> Incident:
+    """Return an incident as people have it: one DuckDB file."""
+    incident = Incident.create(folder / f"{requests}.duckdb")
     traffic.fill(incident, requests)
     return incident
 

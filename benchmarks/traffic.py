@@ -48,6 +48,7 @@ def fill(incident: Incident, requests: int, *, seed: int = 0) -> None:
         incident.store.connection.register("made", frame)
         incident.store.run(_INSERT, {"primary": PRIMARY, "backup": BACKUP})
         incident.store.connection.unregister("made")
+    incident.store.run("checkpoint")
 
 
 def policy() -> Policy:

@@ -56,10 +56,11 @@ def instants(microseconds: NDArray[Any]) -> pl.Series:
 
 def words(codes: NDArray[Any], vocabulary: tuple[str, ...]) -> pl.Series:
     """Return codes as their words (an Enum); -1 is NULL."""
-    is_known = codes >= 0
     # polars takes its own kind of codes as they are; under a NULL, too, it wants a word
-    small = np.where(is_known, codes, 0).astype(np.uint8 if len(vocabulary) < 256 else np.uint32)
-    return _masked(pl.Series(small), is_known).cat.to(pl.Enum(list(vocabulary)))
+    kind = np.uint8 if len(vocabulary) < 256 else np.uint32
+    is_known = codes >= 0
+    small = codes if is_known.all() else np.where(is_known, codes, 0)
+    return _masked(pl.Series(small.astype(kind, copy=False)), is_known).cat.to(pl.Enum(list(vocabulary)))
 
 
 def known(values: NDArray[Any]) -> pl.Series:
@@ -165,7 +166,8 @@ def _signals(replay: Replay, route: NDArray[np.intp], away: NDArray[np.intp]) ->
     value = np.full(len(n), np.nan)
     np.divide(records["k"], n, out=value, where=n > 0)
     windows = np.array([*map(_window_us, breakers), _NO_START])
-    start = arrived - windows[route]
+    width = windows[route]
+    start = arrived - width
     for r in np.unique(route[away]):
         mine = away[route[away] == r]
         rows = out_of_service(replay, r)
@@ -180,7 +182,7 @@ def _signals(replay: Replay, route: NDArray[np.intp], away: NDArray[np.intp]) ->
         "value": pl.Series(value).fill_nan(None),
         "n": known(n),
         "threshold": pl.Series(threshold).fill_nan(None),
-        "window_start": _masked(instants(start), windows[route] != _NO_START),
+        "window_start": _masked(instants(start), width != _NO_START),
     }
 
 

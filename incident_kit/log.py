@@ -47,10 +47,8 @@ class Log:
     """Requests sorted by (arrival, request id); strings are positions in their vocabularies, NULL is -1.
 
     ``first_target`` is the target of the first call, refusals left out: what the gateway decided. ``served`` answered.
-    ``without_tools``: the answer
-    was given without the tools that the request offered. ``is_complete``
-    is false where attempts may be missing from the log. Times are microseconds since the epoch (UTC), waits milliseconds;
-    error 0 is "ok".
+    ``without_tools``: the answer was given without the tools that the request offered. ``is_complete`` is false where
+    attempts may be missing from the log. Times are microseconds since the epoch (UTC), waits milliseconds; error 0 is "ok".
     """
 
     request_id: pl.Series
