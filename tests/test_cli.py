@@ -11,12 +11,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from written import TINY, write
+from written import START, TINY, write
 
-from incident_kit import cli
+from incident_kit import briefpage, cli
 from incident_kit.case import FILE, STORE
 from incident_kit.incident import Incident
 from incident_kit.samples import sample as bundled
+from incident_kit.scorecard import Board
 
 Run = Callable[..., tuple[int, str, str]]
 POLICY = """
@@ -164,10 +165,21 @@ def test_explain(run: Run, case: Path) -> None:
     assert "Request r5 (chat) came at 5 January 2026, 12:00:06 UTC. Under trips, route chat, it goes to small" in said
 
 
-def test_brief(run: Run, case: Path, tmp_path: Path) -> None:
-    code, said, _ = run("brief", case, "--out", tmp_path / "b.html")
+def test_brief(run: Run, case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page itself is test_brief.py's, and the demo's."""
+    drawn = {}
+
+    def draw(incident: Incident, board: Board, page: Path) -> Path:
+        drawn.update(title=incident.title, policies=list(board.replays), during=board.during)
+        page.write_text("page")
+        return page
+
+    monkeypatch.setattr(briefpage, "brief", draw)
+    code, said, _ = run("brief", case, "--out", tmp_path / "b.html", "--during", "impact")
     assert (code, f"wrote {(tmp_path / 'b.html').resolve()}" in said) == (0, True)
-    assert "[red]slow" in (tmp_path / "b.html").read_text(encoding="utf-8")
+    seconds = [(at - START).total_seconds() for at in drawn.pop("during")]
+    assert seconds == [2, 9]
+    assert drawn == {"title": "Tiny", "policies": ["as logged", "trips", "always_primary", "always_fallback"]}
 
 
 def test_a_new_case_says_what_to_do_and_is_one(run: Run, fails: Callable[..., str], tmp_path: Path) -> None:

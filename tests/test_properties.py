@@ -28,7 +28,7 @@ INTENTS = ("chat", "mail")
 ERRORS = ("429", "500", "400", "timeout", "cut")
 TIMEOUT_MS = 350
 LATENCIES = (0, 40, 90, 150, 200, 250, 320, 400, 900)
-few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+few = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 shared = Store()  # filled anew by every example
 
 
