@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from reference import Attempt, Interpreter
 from written import START, TINY, Call, Request, fill
 
 from incident_kit.errors import NoSuchItem, UnansweredQuestion
 from incident_kit.incident import Incident
 from incident_kit.log import read
+from incident_kit.plan import is_in
 from incident_kit.policy import Policy
 from incident_kit.replays import Replay, replay, replay_log
 from incident_kit.samples import sample as bundled
@@ -303,3 +306,74 @@ def test_on_the_capture_every_outcome_has_its_label(sample: Incident) -> None:
         assert (both["wait_ms"] == both["wait_ms_log"]).all()
         assert (both["served"] == both["served_log"]).fill_null(value=True).all()
         assert np.isfinite(found.state_exact_share)
+
+
+def second_opinion(sample: Incident, policy: Policy) -> dict[str, tuple[Any, ...]]:
+    """Replay the capture in plain Python: nearest calls by a look at each, decisions by the interpreter of the specification."""
+    requests = list(sample.requests().sort("arrived_at", "request_id").iter_rows(named=True))
+    us = {name: sample.log.arrived_us[i].item() for i, name in enumerate(sample.log.request_id)}
+    own: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
+    pools: dict[tuple[str, str | None], list[tuple[int, str, Attempt]]] = defaultdict(list)
+    intents = {request["request_id"]: request["intent"] for request in requests}
+    for call in sample.attempts().sort("request_id", "seq").iter_rows(named=True):
+        name, target = call["request_id"], call["target"]
+        error = None if call["status"] == "ok" else call["error_class"] or "unknown"
+        sent = round(call["sent_at"].timestamp() * 1e6) if call["sent_at"] else None
+        if call["kind"] == "cache_hit":
+            took = (call["done_at"] - call["sent_at"]) // timedelta(milliseconds=1)
+            own[name, target].append(Attempt(took, error, "hit"))
+        elif call["kind"] == "call":
+            one = Attempt(call["latency_ms"], error, "call") if call["latency_ms"] is not None else None
+            own[name, target].append(one)  # type: ignore[arg-type]
+            if one is not None:
+                pools[target, intents[name]].append((sent, name, one))  # type: ignore[arg-type]
+    for pool in pools.values():
+        pool.sort(key=lambda lent: (lent[0], lent[1]))
+
+    def outcomes(name: str, target: str, attempts: int) -> list[Attempt]:
+        known = dict(enumerate(own[name, target]))
+        others = [lent for lent in pools[target, intents[name]] if lent[1] != name]
+        # the earlier where two are equally near
+        near = iter(sorted(others, key=lambda lent: (abs(lent[0] - us[name]), lent[0] >= us[name])))
+        found = []
+        for number in range(attempts):
+            if known.get(number) is not None:
+                found.append(known[number])
+            else:
+                lent = next(near, None)
+                found.append(lent[2]._replace(is_observed=False) if lent else Attempt(0, None, None, is_observed=False))
+        return found
+
+    said = {}
+    for one in policy.routes:
+        mine = [request["request_id"] for request in requests if policy.route_of(request["intent"]) is one]
+        matrix = {
+            (i, entry.model): outcomes(name, entry.model, 1 + one.retry.attempts)
+            for i, name in enumerate(mine)
+            for entry in one.chain
+        }
+        judge = Interpreter(
+            one,
+            [us[name] for name in mine],
+            lambda i, target, number, matrix=matrix: matrix[i, target][number],
+            belongs=is_in,
+        ).run()
+        for name, request in zip(mine, judge.requests, strict=True):
+            wait = request.wait // 1000 if request.has_outcome and request.wait is not None else None
+            error = (request.error or "ok") if request.has_outcome else None
+            first, last = one.chain[request.first].model, one.chain[request.entry].model
+            said[name] = (first, last, request.attempts, wait, error, request.exact)
+    return said
+
+
+@pytest.mark.parametrize("name", ["per-intent", "blind", "in-force-approx"])
+def test_the_capture_replayed_twice(sample: Incident, name: str) -> None:
+    policy = next(one for one in (*sample.policies, sample.in_force) if one is not None and one.name == name)
+    said = second_opinion(sample, policy)
+    found = replay(sample, policy).decisions.filter(pl.col("route").is_not_null())
+    assert found.height == len(said)
+    for row in found.iter_rows(named=True):
+        first, last, attempts, wait, error, exact = said[row["request_id"]]
+        assert (row["target"], row["attempts"], row["state_exact"]) == (first, attempts, exact)
+        if row["evidence"] != "observed":
+            assert (row["served"], row["wait_ms"], row["error_class"]) == (last, wait, error)
