@@ -188,6 +188,8 @@ def _load(incident: Incident, case: Case, root: Path, progress: Callable[[str], 
         )
         for source in case.sources
     )  # fmt: skip
+    # a file that was there already is one load, however often the case is opened
+    store.run("delete from loads where rows_loaded = 0 and sha256 in (select sha256 from loads where rows_loaded > 0)")
     files = {file.sha256 for report in incident.reports for file in report.loads}
     for key, value in (("sources", said), ("files", json.dumps(sorted(files)))):
         store.run("insert or replace into meta values ($key, $value)", {"key": key, "value": value})

@@ -49,7 +49,9 @@ def test_opening_again_loads_nothing_again(tiny_case: Path) -> None:
     first.store.close()
     again = open_case(tiny_case)
     assert sum(report.rows_loaded for report in again.reports) == 0
+    assert sum(report.rows_duplicate for report in again.reports) == 16
     assert again.requests().rows() == rows
+    assert again.loads()["rows_loaded"].to_list() == [8, 8]
 
 
 def test_a_phase_taken_out_is_gone(tiny_case: Path) -> None:
