@@ -61,7 +61,7 @@ def _measured(folder: Path, *, requests: int) -> int:
     small_s, _ = best(_timed(_incident(folder, requests // 10), policy), times=3)
     incident = _incident(folder, requests)
     before_gib = forget_peak()
-    decided_s, replay = best(_timed(incident, policy), times=3)
+    decided_s, replay = best(_timed(incident, policy), times=5)
     own_gib = peak_gib() - before_gib if before_gib is not None else None
     routes = _prepared(replay.log, policy)
     kernel_s, _ = best(lambda: _run(routes), times=10)

@@ -13,6 +13,21 @@ _jit = nb.njit(cache=True, nogil=True)
 
 
 @_jit
+def by_intent(intent: Any, intents: int) -> tuple[Any, Any]:
+    """Return positions sorted by (intent, position), and where each intent's run begins, NULL's (-1) first."""
+    runs = np.zeros(intents + 2, np.int64)
+    for x in intent:
+        runs[x + 2] += 1
+    for x in range(intents + 1):
+        runs[x + 1] += runs[x]
+    rows, filled = np.empty(len(intent), np.int32), runs.copy()
+    for i in range(len(intent)):
+        rows[filled[intent[i] + 1]] = i
+        filled[intent[i] + 1] += 1
+    return rows, runs
+
+
+@_jit
 def stand(calls: Any, entry_of: Any, requests: Any, records: Any, donor: Any) -> None:
     """Put every logged call of ``requests`` into its own cell.
 

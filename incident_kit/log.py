@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -74,9 +76,10 @@ class Log:
     @cached_property
     def by_intent(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Positions sorted by (intent, arrival), and where each run begins: NULL's at ``starts[0]``, x's at ``starts[x + 1]``."""
-        starts = np.zeros(len(self.intents) + 2, np.int64)
-        np.cumsum(np.bincount(self.intent + 1, minlength=len(self.intents) + 1), out=starts[1:])
-        return _fixed(np.argsort(self.intent, kind="stable").astype(np.int32)), _fixed(starts)
+        from incident_kit import donors
+
+        rows, starts = donors.by_intent(self.intent, len(self.intents))
+        return _fixed(rows), _fixed(starts)
 
     @cached_property
     def call_facts(self) -> pl.DataFrame:
@@ -107,13 +110,14 @@ def read(store: Store) -> Log:
         intents, targets, errors = (words.filter(kind=kind)["word"].to_list() for kind in ("intent", "target", "error"))
         requests = store.query("replay_requests", intents=intents, targets=targets, errors=errors)
         logged = store.query("replay_calls", targets=targets, errors=errors)
-    requests = _ordered(requests)
-    columns = {name: _fixed(requests[name].to_numpy()) for name in requests.columns if name != "request_id"}
+    order = _replay_order(requests)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # numpy and polars let go of the lock
+        taken = pool.map(lambda name: _taken(requests[name], order), requests.columns)
+        columns = dict(zip(requests.columns, taken, strict=True))
     row, has_attempts = columns.pop("row"), columns.pop("has_attempts")
     alone = ~has_attempts & (columns["first_target"] >= 0) & (columns["wait_ms"] >= 0) & (columns["error"] >= 0)
     calls = _alone(columns, alone)
     return Log(
-        request_id=requests["request_id"],
         **columns,
         calls=_merged(calls, logged, row) if logged.height else calls,
         intents=tuple(intents),
@@ -129,12 +133,19 @@ def _fixed(values: NDArray[Any]) -> NDArray[Any]:
     return values
 
 
-def _ordered(requests: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows sorted by (arrival, request id)."""
-    requests = requests.rechunk()
+def _taken(column: pl.Series, order: NDArray[Any] | None) -> Any:
+    """Return a column in order, strings as they are."""
+    if column.dtype == pl.String:
+        return column if order is None else column.rechunk().gather(order)
+    values = column.to_numpy()
+    return _fixed(values if order is None else np.take(values, order))
+
+
+def _replay_order(requests: pl.DataFrame) -> NDArray[Any] | None:
+    """Return the rows sorted by (arrival, request id), or None where they already are."""
     arrived = requests["arrived_us"].to_numpy()
     if (arrived[:-1] < arrived[1:]).all():
-        return requests
+        return None
     order = np.argsort(arrived, kind="stable")  # logs are nearly in order, which this makes use of
     ordered = arrived[order]
     tied = np.zeros(len(order), np.bool_)
@@ -144,7 +155,7 @@ def _ordered(requests: pl.DataFrame) -> pl.DataFrame:
         # ids are compared only where arrivals are equal
         alike = requests.select("arrived_us", "request_id")[order[tied]].with_columns(position=order[tied])
         order[tied] = alike.sort("arrived_us", "request_id")["position"].to_numpy()
-    return requests[order]
+    return order
 
 
 def _alone(columns: Mapping[str, NDArray[Any]], alone: NDArray[np.bool_]) -> Calls:

@@ -191,7 +191,7 @@ def replay_log(log: Log, policy: Policy, *, estimator: Estimator = nearest, inci
 
     targets = tuple(dict.fromkeys((*log.targets, *policy.targets)))
     code = {target: position for position, target in enumerate(targets)}
-    route = _routes_of(policy, log)
+    route, sizes = _routes_of(policy, log)
     records = {name: np.zeros(len(log), kernel.DECISION[name]) for name in _KEPT}
     records["exact"][:] = 1
     first_target = log.first_target.copy()
@@ -225,7 +225,7 @@ def replay_log(log: Log, policy: Policy, *, estimator: Estimator = nearest, inci
         changes.append(np.column_stack([np.full(len(table), position), table]))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(one, sorted(range(len(policy.routes)), key=lambda r: -int((route == r).sum()))))
+        list(pool.map(one, np.argsort(-sizes, kind="stable").tolist()))  # the largest first
     merged = np.concatenate([np.empty((0, 10)), *changes])
     merged = merged[np.lexsort((merged[:, 1], merged[:, 0], merged[:, 2]))]
     return Replay(policy, log, incident, targets, route, records, merged, first_target, result, same)
@@ -259,14 +259,17 @@ def _draws(log: Log, requests: NDArray[Any]) -> NDArray[np.float64]:
     return np.fromiter((word / 2**64 for word in words), np.float64, len(requests))
 
 
-def _routes_of(policy: Policy, log: Log) -> NDArray[np.int8]:
+def _routes_of(policy: Policy, log: Log) -> tuple[NDArray[np.int8], NDArray[Any]]:
+    """Return the route of each request, and how many requests each route has."""
     position = {id(route): i for i, route in enumerate(policy.routes)}
     table = np.full(len(log.intents) + 1, UNROUTED, np.int8)
     for code, intent in enumerate((*log.intents, None)):
         route = policy.route_of(intent)
         if route is not None:
             table[code] = position[id(route)]
-    return table[log.intent]  # -1, an unlabelled request, takes the last
+    _, runs = log.by_intent
+    sizes = np.bincount(np.roll(table, 1) + 1, np.diff(runs), minlength=len(policy.routes) + 1)
+    return table[log.intent], sizes[1:]  # -1, an unlabelled request, takes the last of the table
 
 
 def _refuse_unanswered(policy: Policy, incident: Incident) -> None:
