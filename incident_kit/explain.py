@@ -19,7 +19,8 @@ def explain(replay: Replay, request_id: str) -> str:
     ids = replay.log.request_id
     position = ids.index_of(request_id)
     if position is None:
-        hint = did_you_mean(request_id, ids.head(100_000).to_list())
+        alike = ids.filter(ids.str.starts_with(request_id[:4])).head(1000)  # comparing with every id would take minutes
+        hint = did_you_mean(request_id, (alike if len(alike) else ids.head(1000)).to_list())
         there = f"it has {len(ids):,}, the first is {ids[0]!r}" if len(ids) else "it has none at all"
         raise NoSuchItem(f"the log has no request {request_id!r}{hint}; {there}")
     one = replay.decisions.row(position, named=True)
