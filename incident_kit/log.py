@@ -175,15 +175,21 @@ def _alone(columns: Mapping[str, NDArray[Any]], alone: NDArray[np.bool_]) -> Cal
 
 
 def _merged(alone: Calls, logged: pl.DataFrame, row: NDArray[np.int64]) -> Calls:
-    """Return the calls of requests without attempts and the logged ones, sorted."""
+    """Return the calls of requests without attempts and the logged ones, numbered and sorted."""
     position = np.zeros(row.max() + 1, np.int32)
     position[row] = np.arange(len(row), dtype=np.int32)
-    both = {
-        "request": np.concatenate([alone.request, position[logged["row"].to_numpy()]]),
-        **{
-            name: np.concatenate([getattr(alone, name), logged[name].to_numpy()])
-            for name in ("target", "number", "sent_us", "latency_ms", "error", "is_call")
-        },
-    }
-    order = np.lexsort((both["number"], both["target"], both["request"]))
-    return Calls.of(requests=len(row), **{name: values[order] for name, values in both.items()})
+    request = position[logged["row"].to_numpy()]
+    cell = request.astype(np.int64) << 16 | logged["target"].to_numpy()
+    order = np.lexsort((logged["seq"].to_numpy(), cell))
+    cell = cell[order]
+    first = np.flatnonzero(np.concatenate([[True], cell[1:] != cell[:-1]]))
+    number = np.arange(len(cell)) - np.repeat(first, np.diff(first, append=len(cell)))
+    is_known = logged["is_known"].to_numpy()[order]  # a call that is not has its number all the same
+    order, number = order[is_known], number[is_known].astype(np.int16)
+    calls = {"request": request[order], "number": number}
+    calls |= {name: logged[name].to_numpy()[order] for name in ("target", "sent_us", "latency_ms", "error", "is_call")}
+    if len(alone.request):
+        calls = {name: np.concatenate([getattr(alone, name), values]) for name, values in calls.items()}
+        order = np.argsort(calls["request"], kind="stable")
+        calls = {name: values[order] for name, values in calls.items()}
+    return Calls.of(requests=len(row), **calls)
