@@ -49,6 +49,11 @@ def not_in_version_1(what: str) -> InvalidPolicy:
     """Return the error for what the first version of the language leaves out on purpose."""
     return InvalidPolicy(f"{what}: not in version 1 of the policy language")
 
+Kind = Literal[
+    "latency", "ttft", "mean", "error", "timeout", "429", "consecutive", "tools", "override", "escalation", "reopen", "sla",
+    "fallback", "requests", "cost", "signal", "alert",
+]  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -57,7 +62,16 @@ class Condition:
     Parameters
     ----------
     kind
-        What is counted: attempts over `limit_ms`, or attempts whose class is in the breaker's ``errors``.
+        What is counted; k is the sum of the numerators, n that of the denominators, in the window:
+        ``latency``: attempts over `limit_ms` / attempts (``pNN_ms``, ``slow_rate``); ``ttft``: the same of first tokens;
+        ``mean``: milliseconds / attempts; ``error``: attempts whose class is in ``errors`` / attempts; ``timeout``, ``429``;
+        ``consecutive``: attempts since the last that did not fail / 1; ``tools``: successful / attempted tool calls;
+        ``override``: overridden / reviewed suggestions; ``escalation``, ``reopen``, ``sla``: events / tickets touched;
+        ``fallback``: requests that did not end on a primary / requests; ``requests``: requests / 1; ``cost``: billionths of
+        a dollar / requests; ``signal``: millionths of the rows' numerators / millionths of their denominators (a value: of
+        1); ``alert``: no counters, true while the alert `name` fires.
+    name
+        Of the signal or alert.
     numerator, denominator
         The share that k / n is compared with, in lowest terms: ``p95_ms > T`` counts answers over T against 1 / 20.
     strict, negated
@@ -68,13 +82,14 @@ class Condition:
 
     text: str
     metric: str
-    kind: Literal["latency", "error"]
+    kind: Kind
     limit_ms: int | None
     numerator: int
     denominator: int
     strict: bool
     negated: bool
     count_at_limit: bool
+    name: str = ""
 
     @classmethod
     def parse(cls, text: Any) -> Condition:
@@ -97,7 +112,7 @@ class Condition:
             metric = f"slow_rate({limit_ms}ms)"
         name = "error_rate" if limit_ms is None else "slow_rate"
         number = f"{Decimal(share.numerator) / Decimal(share.denominator):f}"
-        kind: Literal["latency", "error"] = "error" if limit_ms is None else "latency"
+        kind: Kind = "error" if limit_ms is None else "latency"
         text = f"{metric} {sign} {number}"
         return cls(
             text, name, kind, limit_ms, share.numerator, share.denominator, strict, negated, count_at_limit=False
@@ -140,10 +155,18 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """At least so many of these conditions hold; unknown conditions follow Kleene's logic (S12)."""
+    """At least so many of these conditions hold; unknown conditions follow Kleene's logic (S12).
+
+    A condition in it may be another rule; `leaves` are all conditions, depth first, in the order of the text.
+    """
 
     at_least: int
-    of: tuple[Condition, ...]
+    of: tuple[Condition | Rule, ...]
+
+    @property
+    def leaves(self) -> tuple[Condition, ...]:
+        """Every condition in the rule and in the rules inside it."""
+        return tuple(leaf for part in self.of for leaf in (part.leaves if isinstance(part, Rule) else (part,)))
 
     @classmethod
     def parse(cls, value: Any) -> Rule:

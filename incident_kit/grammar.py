@@ -208,11 +208,11 @@ KEYS: dict[str, dict[str, Key]] = {
     },
     "breaker": {
         "scope": Key("scope", one_of("scope", "route", then=("intent", "target"))),
-        "window": Key("window", window, str),
+        "window": Key("windows", lambda value: (window(value),), lambda value: str(value[0])),
         "min_requests": Key("min_requests", whole(1)),
         "when": Key("when", Rule.parse, Rule.tree),
         "for": _duration("for_ms"),
-        "every": Key("every", one_of("every", "completion", durations=True)),
+        "every": Key("every_ms", lambda value: one_of("every", "completion", durations=True)(value) and None, lambda _: "completion"),
         "errors": Key("errors", classes, show_classes),
         "cooldown": _duration("cooldown_ms", cooldown),
         "half_open": Key("half_open", HalfOpen, section="half_open"),

@@ -1,4 +1,4 @@
-"""The values a policy is made of: routes, chains, retries, breakers. Frozen; durations are whole milliseconds."""
+"""The values a policy is made of: routes, chains, retries, breakers, alerts. Frozen; durations are whole milliseconds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+from fractions import Fraction
 from typing import Literal
 
 from incident_kit.conditions import Condition, Rule
@@ -16,13 +17,17 @@ from incident_kit.durations import show_duration
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What a breaker looks at: the last `length` milliseconds (sliding) or the last `length` requests (count)."""
+    """What a condition looks at: the last `length` milliseconds (sliding), the last `length` requests (count), or the
+    current span of `length` milliseconds since a whole multiple of it (tumbling).
+    """
 
-    kind: Literal["sliding", "count"]
+    kind: Literal["sliding", "count", "tumbling"]
     length: int
 
     def __str__(self) -> str:
-        return f"{self.length} requests" if self.kind == "count" else show_duration(self.length)
+        if self.kind == "count":
+            return f"{self.length} requests"
+        return show_duration(self.length) + " tumbling" * (self.kind == "tumbling")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,29 +37,51 @@ class HalfOpen:
     requests: int = 5
     share: float = 1.0
     max_wait_ms: int = 60_000
+    max_duration_ms: int | None = None
     when: Rule | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """What takes a target out of service, and when it comes back (S9 to S17)."""
+    """What takes a target out of service, and when it comes back (S9 to S17).
+
+    `every_ms` None evaluates at every observation (``every: completion``). The condition must hold in each of `windows`.
+    """
 
     when: Rule
-    window: Window = Window("sliding", 300_000)
+    windows: tuple[Window, ...] = (Window("sliding", 300_000),)
     min_requests: int = 20
     for_ms: int = 0
     errors: tuple[str, ...] = ("5xx", "429", "timeout")
     cooldown_ms: int = 60_000
+    cooldown_factor: Fraction = Fraction(1)
+    cooldown_max_ms: int | None = None
     half_open: HalfOpen = HalfOpen()
-    scope: Literal["route"] = "route"
-    every: Literal["completion"] = "completion"
-    no_data: Literal["hold"] = "hold"
-    observe: Literal["completed"] = "completed"
+    scope: Literal["route", "intent", "target"] = "route"
+    every_ms: int | None = None
+    no_data: Literal["hold", "ok", "breach"] = "hold"
+    observe: Literal["completed", "elapsed"] = "completed"
+
+    @property
+    def window(self) -> Window:
+        """The first window, which decisions report."""
+        return self.windows[0]
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
         """Every condition, those of ``half_open`` included."""
-        return self.when.of + (self.half_open.when.of if self.half_open.when else ())
+        return self.when.leaves + (self.half_open.when.leaves if self.half_open.when else ())
+
+    def rest_ms(self, reopened: int) -> int:
+        """Return how long the breaker stays open after so many re-openings in a row (S15)."""
+        rest = self.cooldown_ms
+        longest = self.cooldown_max_ms
+        if self.cooldown_factor > 1:
+            for _ in range(reopened):
+                rest = int(rest * self.cooldown_factor)
+                if longest is not None and rest >= longest:
+                    break
+        return rest if longest is None else min(rest, longest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +91,7 @@ class Retry:
     attempts: int = 0
     retry_on: tuple[str, ...] = ()
     timeout_ms: int | None = None
+    ttft_timeout_ms: int | None = None
     backoff_ms: int = 0
 
 
@@ -77,10 +105,56 @@ class OnFallback:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One fallback of a chain."""
+    """One entry of a chain: a model, or an end without one (`model` is then empty; S7).
+
+    `only_for` names the failure classes after which alone the entry is taken; empty: any.
+    """
 
     model: str
     breaker: Breaker | None = None
+    only_for: tuple[str, ...] = ()
+    kind: Literal["model", "template", "queue", "human", "reject"] = "model"
+    template: str | None = None
+    queue_ms: int | None = None
+
+    @property
+    def label(self) -> str:
+        """What stands for the entry in tables: the model, or ``human``, ``reject``, ``template:ID``, ``queue:15m``."""
+        if self.kind == "template":
+            return f"template:{self.template}"
+        if self.kind == "queue":
+            return f"queue:{show_duration(self.queue_ms or 0)}"
+        return self.model or self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A person's hand: for arrivals in [`start`, `end`) the chain starts at `to`, an entry's label (S21)."""
+
+    start: datetime
+    end: datetime | None
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """What calls people: a condition over the requests of some intents (S19)."""
+
+    name: str
+    when: Rule
+    intent: tuple[str, ...] = ("*",)
+    windows: tuple[Window, ...] = (Window("sliding", 300_000),)
+    min_requests: int = 20
+    for_ms: int = 0
+    keep_firing_ms: int = 0
+    every_ms: int = 60_000
+    errors: tuple[str, ...] = ("5xx", "429", "timeout")
+    no_data: Literal["hold", "ok", "breach"] = "hold"
+    severity: str = "page"
+
+    def matches(self, intent: str | None) -> bool:
+        """Return whether a request of this intent counts; an unlabelled one only for ``"*"``."""
+        return _matches(self.intent, intent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +173,9 @@ class Notes:
 class Route(Notes):
     """Where the requests of some intents go.
 
+    `weights` holds every primary with its weight where there are several (`primary` is then the first of them); `match` what
+    else must be true at arrival, each key with the values it may have.
+
     `degraded_start` marks the baseline in which the sole entry is the backup: it is served as a fallback,
     `on_fallback` included (a file says the same with ``switch``).
     """
@@ -106,23 +183,37 @@ class Route(Notes):
     name: str
     intent: tuple[str, ...]
     primary: str
+    weights: tuple[tuple[str, float], ...] = ()
+    match: tuple[tuple[str, tuple[str | int | bool, ...]], ...] = ()
     fallback: tuple[Entry, ...] = ()
     fallback_on: tuple[str, ...] = ("timeout", "5xx", "429")
     retry: Retry = Retry()
+    deadline_ms: int | None = None
+    sticky: Literal["none", "conversation"] = "none"
+    switches: tuple[Switch, ...] = ()
     on_fallback: OnFallback = OnFallback()
     breaker: Breaker | None = None
     degraded_start: bool = False
 
     def matches(self, intent: str | None) -> bool:
         """Return whether a request of this intent takes this route; an unlabelled one matches only ``"*"``."""
-        if intent is None:
-            return "*" in self.intent
-        return any(takes(pattern, intent) for pattern in self.intent)
+        return _matches(self.intent, intent)
+
+    @property
+    def primaries(self) -> tuple[str, ...]:
+        """The targets that count as primary: one, or every one that has a weight."""
+        return tuple(model for model, _ in self.weights) or (self.primary,)
 
     @property
     def chain(self) -> tuple[Entry, ...]:
-        """The primary with its breaker, then the fallbacks."""
-        return (Entry(self.primary, self.breaker), *self.fallback)
+        """The primaries, each with the route's breaker, then the fallbacks."""
+        return (*(Entry(model, self.breaker) for model in self.primaries), *self.fallback)
+
+
+def _matches(patterns: tuple[str, ...], intent: str | None) -> bool:
+    if intent is None:
+        return "*" in patterns
+    return any(takes(pattern, intent) for pattern in patterns)
 
 
 def takes(pattern: str, intent: str) -> bool:

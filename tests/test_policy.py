@@ -57,9 +57,9 @@ def test_the_founding_file_says_what_it_means(founding: Policy) -> None:
     assert (breaker.for_ms, breaker.cooldown_ms, breaker.errors) == (0, 60_000, ("5xx", "429", "timeout"))
     half_open = breaker.half_open
     assert (half_open.requests, half_open.share, half_open.max_wait_ms, half_open.when) == (5, 1.0, 60_000, None)
-    assert (breaker.scope, breaker.every, breaker.no_data, breaker.observe) == (
+    assert (breaker.scope, breaker.every_ms, breaker.no_data, breaker.observe) == (
         "route",
-        "completion",
+        None,
         "hold",
         "completed",
     )
