@@ -30,6 +30,10 @@ class InvalidCase(IncidentKitError):
     """``incident.yaml`` cannot be used."""
 
 
+class InvalidScenario(IncidentKitError):
+    """A scenario or rehearsal cannot be used."""
+
+
 class InvalidPolicy(IncidentKitError):
     """A policy file cannot be used."""
 
