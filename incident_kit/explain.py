@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 from incident_kit.durations import show_duration
 from incident_kit.errors import NoSuchItem, did_you_mean
-from incident_kit.words import clock, label, metric, number
+from incident_kit.signalwords import cause, counted
+from incident_kit.words import clock, label, number
 
 if TYPE_CHECKING:
     from incident_kit.replays import Replay
@@ -48,34 +49,17 @@ def _decision(replay: Replay, one: dict[str, Any], zone: ZoneInfo | None) -> str
             return f"{said}: nothing was known of the primary yet, so it stays in service."
         share = f"{round(one['value'] * one['n'])} of {one['n']} calls ({number(one['value'], '%')})"
         limit = number(one["threshold"], "%")
-        seen = f"in the window before it, {share} were {_counted(one['metric'])}; the limit is {limit}"
+        seen = f"in the window before it, {share} were {counted(one['metric'])}; the limit is {limit}"
         return f"{said}: {seen}{_not_yet(replay, one)}."
     since = _since(replay, one)
-    cause = _cause(one)
+    why = cause(one["metric"], one["value"], one["n"], one["threshold"])
     when = f" at {clock(since, zone=zone)}" if since else ""
     if one["action"] == "test":
-        return f"{said} as one of the requests that test the primary; it had been taken out of service{when} ({cause})."
+        return f"{said} as one of the requests that test the primary; it had been taken out of service{when} ({why})."
     if state == "testing primary":
-        return f"{said}: enough other requests were testing the primary, taken out of service{when} ({cause})."
+        return f"{said}: enough other requests were testing the primary, taken out of service{when} ({why})."
     last = " Nothing else is left in this route." if one["action"] == "primary" else ""
-    return f"{said}: the primary was taken out of service{when}: {cause}.{last}"
-
-
-def _counted(name: str) -> str:
-    if name == "error_rate":
-        return "failures"
-    return f"slower than {number(float(name.removeprefix('slow_rate(').removesuffix('ms)')), 's')}"
-
-
-def _cause(one: dict[str, Any]) -> str:
-    """Return what took the primary out of service: the signal, its value, the calls, the limit."""
-    name, value, threshold = one["metric"], one["value"], one["threshold"]
-    if name == "error_rate":
-        return f"{number(value, '%')} of {one['n']} calls failed, the limit is {number(threshold, '%')}"
-    if name.startswith("slow_rate"):
-        return f"{number(value, '%')} of {one['n']} calls were {_counted(name)}, the limit is {number(threshold, '%')}"
-    above = metric(name).plain.replace("waited over", "took at least")  # the nearest rank is one of the calls
-    return f"of {one['n']} calls, {above} {number(value, 'ms')}, the limit is {number(threshold, 'ms')}"
+    return f"{said}: the primary was taken out of service{when}: {why}.{last}"
 
 
 def _route(replay: Replay, one: dict[str, Any]) -> Any:

@@ -17,6 +17,7 @@ PACKAGE = Path(ik.__file__).parent
 FLOORS = [
     ["errors"],
     ["durations", "words", "samples", "store"],
+    ["signalwords"],
     ["sources"],
     ["conditions"],
     ["routes"],
@@ -30,7 +31,7 @@ FLOORS = [
     ["evidence"],
     ["replays", "metrics"],
     ["decisions", "outcomes", "series", "fidelity"],
-    ["quality", "scorecard", "explain", "caveats"],
+    ["quality", "scorecard", "explain", "switches", "caveats"],
     ["incident"],
     ["charts"],
     ["brieftable"],
