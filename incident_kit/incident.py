@@ -181,6 +181,10 @@ class Incident:
         """Return the SLA instances: one row a ticket, metric and instance."""
         return self._table("sla")
 
+    def signals(self) -> pl.DataFrame:
+        """Return the rows of other signals that a user has, by name: what ``signal:NAME`` in a policy reads."""
+        return self._table("signals")
+
     def loads(self) -> pl.DataFrame:
         """Return what was loaded: one row a file."""
         return self._table("loads")

@@ -60,6 +60,25 @@ DEFAULTS = {
     ): "case when decision in ('edited', 'rejected') then true when decision = 'accepted' then false end",
     ("sla", "evidence_level"): "'instance'",
 }
+# what a row of a table must hold beside its own columns, and the reason where it does not
+_LARGEST = 1e12  # a signal is counted in millionths, in whole numbers
+CHECKS = {
+    "signals": (
+        (
+            "value is null and (numerator is null or denominator is null)",
+            "neither a value nor numerator and denominator",
+        ),
+        (
+            "value is not null and (numerator is not null or denominator is not null)",
+            "a value and also a share: give one",
+        ),
+        ("denominator < 0", "denominator is negative"),
+        *(
+            (f"{name} is not null and not abs({name}) <= {_LARGEST:.0f}", f"{name} is no number up to {_LARGEST:,.0f}")
+            for name in ("value", "numerator", "denominator")
+        ),
+    )
+}
 SIGNED = ("value", "numerator", "denominator", "csat")
 _SAID = {"TIMESTAMP WITH TIME ZONE": "a time", "JSON": "JSON", "BOOLEAN": "true or false"}
 
@@ -121,7 +140,9 @@ def typed(records: Records, table: str, *, wanted: Mapping[str, str], connection
     ]
     cast += [f"{column.source}::varchar as {quoted('given ' + column.name)}" for column in present if _may_fail(column)]
     chosen = [_with_default(name, table) for name in wanted]
-    reasons = " ".join(reason for column in present for reason in _reasons(column, table))
+    found = [reason for column in present for reason in _reasons(column, table)]
+    found += [f"when {test} then '{reason}'" for test, reason in CHECKS.get(table, ())]
+    reasons = " ".join(found)
     return (
         f"with raw as ({raw}), cast_rows as (select {', '.join(cast)} from raw) "
         f"select case {reasons} end as reject, {', '.join(chosen)} from cast_rows"
