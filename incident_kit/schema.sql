@@ -47,6 +47,7 @@ create table if not exists attempts (
   tool_result_at timestamptz,            -- when the last result became known (with the next request of the conversation)
   cache_hit boolean,
   worker varchar,
+  retry_after_ms bigint,                 -- what a failure's Retry-After header asked to wait
   load_id bigint
 );
 

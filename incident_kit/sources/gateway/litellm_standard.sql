@@ -1,6 +1,6 @@
 -- one row per logged call (callback event)
 -- parameters: $intent_paths VARCHAR[], $ticket_id_paths VARCHAR[], $conversation_id_paths VARCHAR[], $channel_paths VARCHAR[], $intent_tag VARCHAR, $ticket_id_tag VARCHAR, $conversation_id_tag VARCHAR, $channel_tag VARCHAR
--- columns: line BIGINT, reject VARCHAR, request_id VARCHAR, attempt_id VARCHAR, kind VARCHAR, target VARCHAR, deployment VARCHAR, provider VARCHAR, model VARCHAR, sent_at TIMESTAMP WITH TIME ZONE, spans_request BOOLEAN, first_token_at TIMESTAMP WITH TIME ZONE, done_at TIMESTAMP WITH TIME ZONE, latency_ms BIGINT, status VARCHAR, error_class VARCHAR, prompt_tokens BIGINT, completion_tokens BIGINT, cost_usd DOUBLE, tools_offered INTEGER, tool_calls INTEGER, cache_hit BOOLEAN, rows_stated INTEGER, fallbacks INTEGER, conversation_id VARCHAR, ticket_id VARCHAR, intent VARCHAR, channel VARCHAR, is_fallback BOOLEAN, stream BOOLEAN, labels JSON, calls_made STRUCT(id VARCHAR, ok BOOLEAN)[], tool_results STRUCT(id VARCHAR, ok BOOLEAN)[]
+-- columns: line BIGINT, reject VARCHAR, request_id VARCHAR, attempt_id VARCHAR, kind VARCHAR, target VARCHAR, deployment VARCHAR, provider VARCHAR, model VARCHAR, sent_at TIMESTAMP WITH TIME ZONE, spans_request BOOLEAN, first_token_at TIMESTAMP WITH TIME ZONE, done_at TIMESTAMP WITH TIME ZONE, latency_ms BIGINT, status VARCHAR, error_class VARCHAR, prompt_tokens BIGINT, completion_tokens BIGINT, cost_usd DOUBLE, tools_offered INTEGER, tool_calls INTEGER, cache_hit BOOLEAN, retry_after_ms BIGINT, rows_stated INTEGER, fallbacks INTEGER, conversation_id VARCHAR, ticket_id VARCHAR, intent VARCHAR, channel VARCHAR, is_fallback BOOLEAN, stream BOOLEAN, labels JSON, calls_made STRUCT(id VARCHAR, ok BOOLEAN)[], tool_results STRUCT(id VARCHAR, ok BOOLEAN)[]
 -- ---
 -- name: litellm_standard
 -- title: LiteLLM StandardLoggingPayload (custom callback, S3, GCS and generic API loggers)
@@ -49,17 +49,18 @@ with extracted as (
       '$.metadata.spend_logs_metadata', '$.metadata.requester_custom_headers', '$.model_parameters.stream',
       '$.model_parameters.tools', '$.response.choices[0].finish_reason', '$.response.choices[0].message.tool_calls',
       '$.messages', '$.hidden_params.additional_headers."x-litellm-attempted-retries"',
-      '$.hidden_params.additional_headers."x-litellm-attempted-fallbacks"'
+      '$.hidden_params.additional_headers."x-litellm-attempted-fallbacks"',
+      '$.hidden_params.additional_headers."retry-after"'
     ] || $intent_paths || $ticket_id_paths || $conversation_id_paths || $channel_paths) as v  -- one call: each parses the record
   from raw
 ),
 named as (
   select
     line,
-    v[32:31 + len($intent_paths)] as intents,
-    v[32 + len($intent_paths):31 + len($intent_paths || $ticket_id_paths)] as tickets,
-    v[32 + len($intent_paths || $ticket_id_paths):31 + len($intent_paths || $ticket_id_paths || $conversation_id_paths)] as conversations,
-    v[32 + len($intent_paths || $ticket_id_paths || $conversation_id_paths):] as channels,
+    v[33:32 + len($intent_paths)] as intents,
+    v[33 + len($intent_paths):32 + len($intent_paths || $ticket_id_paths)] as tickets,
+    v[33 + len($intent_paths || $ticket_id_paths):32 + len($intent_paths || $ticket_id_paths || $conversation_id_paths)] as conversations,
+    v[33 + len($intent_paths || $ticket_id_paths || $conversation_id_paths):] as channels,
     coalesce(nullif(v[1], ''), nullif(v[2], '')) as request_id,
     nullif(v[2], '') as id,
     v[3] = 'success' as succeeded,
@@ -95,7 +96,11 @@ named as (
       )
     end as results,
     try_cast(v[30] as integer) as retries,
-    try_cast(v[31] as integer) as fallbacks
+    try_cast(v[31] as integer) as fallbacks,
+    case
+      when regexp_full_match(v[32], '\d{1,9}') then v[32]::bigint * 1000
+      else (floor(epoch(try_strptime(v[32], '%a, %d %b %Y %H:%M:%S GMT')) - try_cast(v[5] as double)) * 1000)::bigint
+    end as asked_ms
   from extracted
 ),
 classified as (
@@ -157,6 +162,7 @@ select
   case when tools is not null then len(tools) when succeeded then 0 end::integer as tools_offered,
   case when succeeded and answer_logged then coalesce(len(calls), 0) end::integer as tool_calls,
   kind = 'cache_hit' as cache_hit,
+  case when kind = 'call' and not succeeded then asked_ms end as retry_after_ms,
   case when succeeded then 1 + coalesce(retries, 0) + coalesce(fallbacks, 0) end::integer as rows_stated,
   fallbacks,
   coalesce(
