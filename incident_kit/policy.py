@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from incident_kit.conditions import Condition, Rule
-from incident_kit.errors import UnreadableFile
+from incident_kit.errors import NoSuchItem, UnreadableFile, did_you_mean
 from incident_kit.policydiff import Change, Diff, diff
 from incident_kit.policyedit import changed_tree, file_text
 from incident_kit.policyreader import Reader
 from incident_kit.policytree import Item, item_of, read_tree
 from incident_kit.policywords import describe
 from incident_kit.policywriter import held, inline, leaves, long_form, yaml_text
-from incident_kit.routes import Breaker, Entry, HalfOpen, Notes, OnFallback, Retry, Route, Window
+from incident_kit.routes import Alert, Breaker, Entry, HalfOpen, Notes, OnFallback, Retry, Route, Switch, Window
 
 __all__ = [
+    "Alert",
     "Breaker",
     "Change",
     "Condition",
@@ -29,6 +31,7 @@ __all__ = [
     "Retry",
     "Route",
     "Rule",
+    "Switch",
     "Window",
     "describe",
     "diff",
@@ -54,6 +57,7 @@ class Policy(Notes):
     """
 
     routes: tuple[Route, ...]
+    alerts: tuple[Alert, ...] = ()
     name: str = field(default="policy", compare=False)
     version: int = 1
     implied: tuple[Implied, ...] = field(default=(), compare=False)
@@ -105,11 +109,30 @@ class Policy(Notes):
     @property
     def targets(self) -> tuple[str, ...]:
         """Every target that the policy names, in order of appearance."""
-        return tuple(dict.fromkeys(entry.model for route in self.routes for entry in route.chain))
+        models = (entry.model for route in self.routes for entry in route.chain if entry.kind == "model")
+        return tuple(dict.fromkeys(models))
 
-    def route_of(self, intent: str | None) -> Route | None:
-        """Return the first route that matches, or None: the request stays as logged."""
-        return next((route for route in self.routes if route.matches(intent)), None)
+    def route_of(self, intent: str | None, known: Mapping[str, object] | None = None) -> Route | None:
+        """Return the first route that takes a request of this intent, or None: the request stays as logged.
+
+        `known` holds what a route's `match` asks for at arrival: ``channel``, ``stream``, ``labels.team``.
+        """
+        return next((route for route in self.routes if route.matches(intent) and route.fits(known or {})), None)
+
+    def alert(self, name: str) -> Alert:
+        """Return the alert of this name.
+
+        Raises
+        ------
+        NoSuchItem
+            There is none; the names that there are are listed.
+        """
+        found = next((alert for alert in self.alerts if alert.name == name), None)
+        if found is None:
+            names = [alert.name for alert in self.alerts]
+            have = f"there are {', '.join(names)}" if names else "the policy has none"
+            raise NoSuchItem(f"there is no alert {name!r}{did_you_mean(name, names)}: {have}")
+        return found
 
     def expand(self) -> str:
         """Return the long form as YAML: every key written out, nothing implied.

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
-from incident_kit.conditions import Condition, Rule, later
-from incident_kit.durations import LONGEST_MS
+from incident_kit.conditions import Condition, Rule
+from incident_kit.durations import LONGEST_MS, show_duration
 from incident_kit.errors import InvalidPolicy, did_you_mean
-from incident_kit.grammar import KEYS, LATER_KEYS, SHORT_KEY, known_keys, text, unknown_key, whole
+from incident_kit.grammar import KEYS, SHORT_KEY, known_keys, unknown_key
+from incident_kit.policychecks import Checks
 from incident_kit.policytree import Item, Problems
-from incident_kit.routes import Breaker, Entry, Route, takes
+from incident_kit.policyvalues import ENDS, duration, text, whole
+from incident_kit.routes import Alert, Entry, Route, Switch
 
-_WILD = re.compile(r"[*?]")
 MERGED = ("breaker", "retry", "half_open")
-REQUIRED = {"entry": ("model",), "breaker": ("when",), "route": ("primary",)}
+REQUIRED = {
+    "entry": ("model",),
+    "breaker": ("when",),
+    "route": ("primary",),
+    "switch": ("from", "to"),
+    "alert": ("name", "when"),
+}
+LISTS = {"route": ("intent", "fallback", "switch"), "alert": ("intent",)}
 
 
 class Reader:
@@ -25,18 +31,21 @@ class Reader:
     def __init__(self, source: str) -> None:
         self.problems = Problems(source)
         self.warnings: list[str] = []
+        self.checks = Checks(self.problems, self.warnings)
         self.tree: dict[str, Any] = {}
+        self.alert_names: list[str] = []
 
     def policy(self, root: Item) -> tuple[dict[str, Any], tuple[Route, ...]]:
-        """Return the file's own attributes and its routes.
+        """Return the file's own attributes, its alerts among them, and its routes.
 
         Raises
         ------
         InvalidPolicy
             With everything that is wrong in it.
         """
-        top = {key: item for key, item in root.value.items() if key not in {"routes", "defaults"}}
+        top = {key: item for key, item in root.value.items() if key not in {"routes", "defaults", "alerts"}}
         attributes = self.section(Item(top, root.line), "policy", "")
+        attributes["alerts"] = self.alerts(root.value.get("alerts", Item([])))
         defaults = self.defaults(root.value.get("defaults", Item({})))
         routes = root.value.get("routes")
         if routes is None:
@@ -49,8 +58,32 @@ class Reader:
         long = [self.lengthened(item, defaults, f"routes[{i}]") for i, item in enumerate(items)]
         found = [self.route(item, f"routes[{i}]") for i, item in enumerate(long) if item.value]
         self.problems.check()
-        self.tree = top | {"routes": Item(long)}
-        return attributes, self.named([route for route in found if route])
+        alerts = {"alerts": root.value["alerts"]} if "alerts" in root.value else {}
+        self.tree = top | {"routes": Item(long)} | alerts
+        return attributes, self.checks.named([route for route in found if route])
+
+    def alerts(self, item: Item) -> tuple[Alert, ...]:
+        """Return the file's alerts; their names are what `alert:` in a breaker may say."""
+        if not isinstance(item.value, list):
+            self.problems.add(item, "alerts: must be a list, each alert beginning with `- name: ...`")
+            return ()
+        found = []
+        for i, one in enumerate(item.value):
+            path, count = f"alerts[{i}]", len(self.problems.found)
+            attributes = self.section(one, "alert", path)
+            if not isinstance(one.value, dict):
+                continue
+            name = attributes.get("name")
+            if name in self.alert_names:
+                self.problems.add(one.value["name"], f"{path}.name: {name!r} is the name of another alert")
+            self.alert_names += [name] if name else []
+            if "intent" in one.value:
+                attributes["intent"] = self.intents(one, path)
+            if len(self.problems.found) == count:
+                alert = Alert(**attributes)
+                self.checks.errors_counted(alert, one.value["when"], path)
+                found.append(alert)
+        return tuple(found)
 
     def defaults(self, item: Item) -> Item:
         """Return the defaults in their long form."""
@@ -79,11 +112,16 @@ class Reader:
             merged.value["fallback"] = Item(
                 [self.entry_item(entry, f"{path}.fallback[{i}]") for i, entry in enumerate(entries)], fallback.line
             )
+        switch = merged.value.get("switch")
+        if switch is not None and isinstance(switch.value, dict):
+            merged.value["switch"] = Item([switch], switch.line)
         return merged
 
     def entry_item(self, item: Item, path: str) -> Item:
-        """Return one fallback entry as a mapping."""
-        return self.short_keys(item, path) if isinstance(item.value, dict) else Item({"model": item}, item.line)
+        """Return one fallback entry as a mapping, or the word that ends a chain."""
+        if isinstance(item.value, dict):
+            return self.short_keys(item, path)
+        return item if item.value in ENDS else Item({"model": item}, item.line)
 
     def short_keys(self, item: Item, path: str) -> Item:
         """Return a mapping with ``max_pNN_ms`` and ``disable_tools_on_fallback`` in their long form."""
@@ -118,7 +156,7 @@ class Reader:
             self.problems.add(item, f"{path}: must be a mapping with {', '.join(known_keys(section))}")
             return {}
         found: dict[str, Any] = {}
-        special = {"intent", "fallback"} if section == "route" else set()
+        special = LISTS.get(section, ())
         for name, value in item.value.items():
             key = KEYS[section].get(name)
             if name in special:
@@ -129,9 +167,9 @@ class Reader:
             elif key.section:
                 inner = self.section(value, key.section, dot + name)
                 if all(required in inner for required in REQUIRED.get(key.section, ())):
-                    found[key.attribute] = key.read(**inner)
+                    found |= key.filled(key.read(**inner))
             elif (result := self.value(value, key.read, dot + name)) is not None:
-                found[key.attribute] = result
+                found |= key.filled(result)
         for name in REQUIRED.get(section, ()):
             if name not in item.value and not any(did_you_mean(other, [name]) for other in item.value):
                 hint = ", such as `when: p95_ms > 3500`" if name == "when" else ""
@@ -153,16 +191,37 @@ class Reader:
             return None
 
     def conditions(self, item: Item, path: str) -> Iterator[tuple[Item, str]]:
-        """Yield the conditions in a rule that cannot be read, each at its own line."""
-        is_group = isinstance(item.value, dict)
-        groups = [item.value[key] for key in ("any", "all", "of") if key in item.value] if is_group else [item]
-        for group in groups:
-            for leaf in group.value if isinstance(group.value, list) else [group]:
-                if isinstance(leaf.value, str):
-                    try:
-                        Condition.parse(leaf.value)
-                    except InvalidPolicy as error:
-                        yield leaf, f"{path}: {error}"
+        """Yield the conditions in a rule that cannot be read or stand in the wrong place, each at its own line."""
+        tree, alert = item.value, None
+        if isinstance(tree, list):
+            for inner in tree:
+                yield from self.conditions(inner, path)
+        elif isinstance(tree, dict) and set(tree) == {"alert"}:
+            alert = tree["alert"].value
+        elif isinstance(tree, dict):
+            for key in ("any", "all", "of"):
+                if key in tree and isinstance(tree[key].value, list):
+                    yield from self.conditions(tree[key], path)
+        else:
+            try:
+                condition = Condition.parse(tree)
+            except InvalidPolicy as error:
+                yield item, f"{path}: {error}"
+            else:
+                alert = condition.name if condition.kind == "alert" else None
+        if isinstance(alert, str) and (reason := self.misplaced(alert, path)):
+            yield item, f"{path}: {reason}"
+
+    def misplaced(self, alert: str, path: str) -> str | None:
+        """Return why an alert cannot be a condition there, if it cannot."""
+        if path.startswith("alerts["):
+            return "an alert does not wait for another alert: write its conditions out"
+        if path.endswith("half_open.when"):
+            return "an alert is not judged when the primary is tried again: name a metric"
+        if alert in self.alert_names:
+            return None
+        known = f"; there are {', '.join(self.alert_names)}" if self.alert_names else ": the file has no `alerts:`"
+        return f"there is no alert {alert!r}{did_you_mean(alert, self.alert_names)}{known}"
 
     def route(self, item: Item, path: str) -> Route | None:
         """Return one route; its name is given later."""
@@ -171,14 +230,15 @@ class Reader:
         found["intent"] = self.intents(item, path)
         entries = item.value.get("fallback", Item([]))
         found["fallback"] = tuple(self.entry(entry, f"{path}.fallback[{i}]") for i, entry in enumerate(entries.value))
+        found["switches"] = self.switches(item.value.get("switch", Item([])), f"{path}.switch")
         if len(self.problems.found) > count or "primary" not in found:
             return None
         route = Route(name="", **found)
-        self.check(route, item, path)
+        self.checks.route(route, item, path)
         return route
 
     def intents(self, item: Item, path: str) -> tuple[str, ...]:
-        """Return the intents of a route."""
+        """Return the intents of a route or an alert."""
         intent = item.value.get("intent")
         if intent is None:
             self.problems.add(item, f'{path}: has no `intent`: a name, a list of names, or a glob ("refund-*", "*")')
@@ -190,68 +250,39 @@ class Reader:
 
     def entry(self, item: Item, path: str) -> Entry:
         """Return one fallback entry."""
-        words = LATER_KEYS["entry"]
-        model = item.value.get("model")
-        word = model.value if model and model.value in ("human", "reject") else None
-        word = word or next((key for key in item.value if key in words), None)
-        if word:
-            self.problems.add(item, f"{path}: {later(f'`{word}` in a fallback')}")
+        if not isinstance(item.value, dict):
+            return Entry("", kind=item.value)
+        if word := next((word for word in ENDS if word in item.value), None):
+            self.problems.add(item, f"{path}: write just `{word}`: it ends the chain")
             return Entry("")
-        return Entry(**({"model": ""} | self.section(item, "entry", path)))
+        kind = next((kind for kind in ("template", "queue") if kind in item.value), None)
+        if kind is None:
+            return Entry(**({"model": ""} | self.section(item, "entry", path)))
+        return Entry("", kind=kind, **self.section(item, kind, path))  # type: ignore[arg-type]
 
-    def check(self, route: Route, item: Item, path: str) -> None:
-        """Note what contradicts itself in a route, and warn of what has no effect."""
-        models = [entry.model for entry in route.chain]
-        if twice := next((model for i, model in enumerate(models) if model in models[:i]), None):
-            self.problems.add(item.value["fallback"], f"{path}.fallback: {twice!r} stands twice in the chain")
-        timeout_ms = route.retry.timeout_ms
-        for i, entry in enumerate(route.chain):
-            if entry.breaker is None:
-                continue
-            where = item if i == 0 else item.value["fallback"].value[i - 1]
-            line, at = where.value["breaker"], path if i == 0 else f"{path}.fallback[{i - 1}]"
-            self.breaker(entry.breaker, timeout_ms, line.value["when"], f"{at}.breaker")
-            if i == len(models) - 1:
-                self.warnings.append(f"{at}.breaker has no effect: the last entry of a chain is never skipped")
-        if route.retry.attempts and not route.retry.retry_on:
-            self.warnings.append(f"{path}.retry: nothing is retried: attempts is set, but retry_on names no failure")
+    def switches(self, item: Item, path: str) -> tuple[Switch, ...]:
+        """Return the switches by hand."""
+        if not isinstance(item.value, list):
+            self.problems.add(item, f"{path} must be a list such as [{{from: 2026-10-05T14:03:00Z, to: MODEL}}]")
+            return ()
+        found = [self.section(self.pointed(one), "switch", f"{path}[{i}]") for i, one in enumerate(item.value)]
+        return tuple(Switch(**({"end": None} | one)) for one in found if "start" in one and "to" in one)
 
-    def breaker(self, breaker: Breaker, timeout_ms: int | None, item: Item, path: str) -> None:
-        """Note conditions that can never be told from a timeout, or that count nothing."""
-        for condition in breaker.conditions:
-            if condition.kind == "error" and not breaker.errors:
-                self.problems.add(item, f"{path}.errors is empty, and {condition.text!r} counts the classes in it")
-            if timeout_ms and condition.limit_ms is not None and condition.limit_ms >= timeout_ms:
-                message = (
-                    f"{path}: {condition.text!r} is not below retry.timeout_ms ({timeout_ms}): a call cut off there is "
-                    "known only to be at least that slow. Lower the threshold or raise the timeout"
-                )
-                self.problems.add(item, message)
-        if breaker.half_open.when and not breaker.half_open.requests:
-            self.warnings.append(f"{path}.half_open.when is never asked: requests is 0, so the cooldown alone decides")
-
-    def named(self, routes: list[Route]) -> tuple[Route, ...]:
-        """Return the routes with unique names, and warn of intents that an earlier route takes."""
-        named: dict[str, Route] = {}
-        plain: dict[str, str] = {}
-        globs: list[tuple[str, str]] = []
-        for i, route in enumerate(routes):
-            base, count = "+".join(route.intent), 1
-            name = base
-            while name in named:
-                count += 1
-                name = f"{base}#{count}"
-            for intent in route.intent:
-                first = plain.get(intent) or next((taker for glob, taker in globs if _covers(glob, intent)), None)
-                if first is not None:
-                    self.warnings.append(f"routes[{i}]: intent {intent!r} never matches here: route {first!r} takes it")
-            for intent in route.intent:
-                if _WILD.search(intent):
-                    globs.append((intent, name))
-                else:
-                    plain.setdefault(intent, name)
-            named[name] = replace(route, name=name)
-        return tuple(named.values())
+    @staticmethod
+    def pointed(item: Item) -> Item:
+        """Return a switch whose ``to`` is the name of an entry, also where it was written as the entry is."""
+        to = item.value.get("to") if isinstance(item.value, dict) else None
+        if to is None or not isinstance(to.value, dict) or len(to.value) != 1:
+            return item
+        ((kind, inner),) = to.value.items()
+        label = inner.value
+        if kind == "queue":
+            try:
+                label = show_duration(duration(label))
+            except InvalidPolicy:
+                return item
+        name = label if kind == "model" else f"{kind}:{label}"
+        return Item(item.value | {"to": Item(name, to.line)}, item.line) if isinstance(label, str) else item
 
 
 def _merge(defaults: Item, own: Item) -> Item:
@@ -262,10 +293,3 @@ def _merge(defaults: Item, own: Item) -> Item:
             if isinstance(one.value, dict) and isinstance(other.value, dict):
                 merged[key] = _merge(one, other)
     return Item(merged, own.line)
-
-
-def _covers(glob: str, intent: str) -> bool:
-    """Return whether `glob` takes whatever `intent` would: an intent, or a glob within it."""
-    if glob == intent or not _WILD.search(intent):
-        return glob == intent or takes(glob, intent)
-    return intent != "*" and "?" not in glob and takes(glob, intent)

@@ -5,38 +5,62 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from incident_kit.grammar import KEYS
+from incident_kit.grammar import KEYS, NOTES
 from incident_kit.policytree import BOOLEAN_WORDS, Item
+from incident_kit.policyvalues import ENDS
 
 if TYPE_CHECKING:
     from incident_kit.policy import Policy
-    from incident_kit.routes import Route
+    from incident_kit.routes import Alert, Entry, Route
 
 PLAIN = re.compile(r"\w(?:[\w ./%<>=()+-]*[\w./%<>=()+-])?", re.ASCII)
 
 
 def long_form(policy: Policy) -> dict[str, Any]:
     """Return a policy as plain values, every key written out, in the order of the language."""
-    return _section(policy, "policy") | {"routes": [route_form(route) for route in policy.routes]}
+    alerts = {"alerts": [alert_form(alert) for alert in policy.alerts]} if policy.alerts else {}
+    return _section(policy, "policy") | {"routes": [route_form(route) for route in policy.routes]} | alerts
 
 
 def route_form(route: Route) -> dict[str, Any]:
     """Return one route as plain values, every key written out."""
     tree = _section(route, "route")
-    primary = {"primary": tree.pop("primary"), "fallback": [_section(entry, "entry") for entry in route.fallback]}
-    notes = {key: tree.pop(key) for key in list(tree) if key in KEYS["policy"]}
-    intent = route.intent[0] if len(route.intent) == 1 else list(route.intent)
-    return {"intent": intent, **notes, **primary, **tree}
+    first = {key: tree.pop(key) for key in (*NOTES, "match", "primary") if key in tree}
+    chain: dict[str, Any] = {"fallback": [entry_form(entry) for entry in route.fallback]}
+    if route.switches:
+        chain["switch"] = [_section(switch, "switch") for switch in route.switches]
+    return {"intent": _intents(route.intent), **first, **chain, **tree}
 
 
-def _section(value: Any, section: str) -> dict[str, Any]:
+def entry_form(entry: Entry) -> Any:
+    """Return one fallback entry as plain values."""
+    if entry.kind in ENDS:
+        return entry.kind
+    return _section(entry, "entry" if entry.kind == "model" else entry.kind)
+
+
+def alert_form(alert: Alert) -> dict[str, Any]:
+    """Return one alert as plain values, every key written out."""
+    return {"name": alert.name, "intent": _intents(alert.intent), **_section(alert, "alert")}
+
+
+def _intents(intent: tuple[str, ...]) -> str | list[str]:
+    return intent[0] if len(intent) == 1 else list(intent)
+
+
+def _section(owner: Any, section: str) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for name, key in KEYS[section].items():
-        held = getattr(value, key.attribute)
-        if held is not None:
-            tree[name] = _section(held, key.section) if key.section else key.show(held)
+        if not key.section:
+            shown = key.shown(owner)
+        else:
+            held = key.held(owner)
+            shown = None if held is None else _section(held, key.section)
+        if shown is not None:
+            tree[name] = shown
     return tree
 
 
@@ -45,7 +69,7 @@ def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(tree, dict) and not path.endswith(".when"):
         for key, value in tree.items():
             yield from leaves(value, f"{path}.{key}" if path else key)
-    elif isinstance(tree, list) and tree and all(isinstance(item, dict) for item in tree):
+    elif isinstance(tree, list) and any(isinstance(item, dict) for item in tree):
         for i, value in enumerate(tree):
             yield from leaves(value, f"{path}[{i}]")
     else:
@@ -61,6 +85,7 @@ def held(item: Item, path: str = "") -> Iterator[str]:
             yield from held(value, inner)
     elif isinstance(item.value, list):
         for i, value in enumerate(item.value):
+            yield f"{path}[{i}]"
             yield from held(value, f"{path}[{i}]")
 
 
@@ -82,7 +107,11 @@ def yaml_text(tree: Any) -> str:
             style = '"' if must_quote(data) else None
             return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
+        def represent_float(self, data: float) -> ScalarNode:
+            return self.represent_scalar("tag:yaml.org,2002:float", plain_number(data))
+
     Representer.add_representer(str, Representer.represent_str)
+    Representer.add_representer(float, Representer.represent_float)
     yaml: Any = YAML(typ="safe", pure=True)
     yaml.Representer = Representer
     yaml.default_flow_style = None  # neither: groups of words and numbers on one line
@@ -94,10 +123,15 @@ def yaml_text(tree: Any) -> str:
     return stream.getvalue()
 
 
+def plain_number(value: float) -> str:
+    """Return a number without an exponent, which some readers take for text."""
+    return f"{Decimal(repr(value)):f}"
+
+
 def inline(value: Any) -> str:
     """Return one value as a file writes it on one line."""
     if isinstance(value, list):
         return f"[{', '.join(inline(item) for item in value)}]"
     if isinstance(value, dict):
         return f"{{{', '.join(f'{key}: {inline(item)}' for key, item in value.items())}}}"
-    return str(value)
+    return plain_number(value) if isinstance(value, float) else str(value)

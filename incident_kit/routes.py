@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from fractions import Fraction
@@ -17,8 +17,10 @@ from incident_kit.durations import show_duration
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What a condition looks at: the last `length` milliseconds (sliding), the last `length` requests (count), or the
-    current span of `length` milliseconds since a whole multiple of it (tumbling).
+    """What a condition looks at.
+
+    The last `length` milliseconds (sliding), the last `length` requests (count), or the current span of `length`
+    milliseconds since a whole multiple of it (tumbling).
     """
 
     kind: Literal["sliding", "count", "tumbling"]
@@ -196,8 +198,20 @@ class Route(Notes):
     degraded_start: bool = False
 
     def matches(self, intent: str | None) -> bool:
-        """Return whether a request of this intent takes this route; an unlabelled one matches only ``"*"``."""
+        """Return whether a request of this intent may take this route (`fits` asks the rest).
+
+        An unlabelled one matches only ``"*"``.
+        """
         return _matches(self.intent, intent)
+
+    def fits(self, known: Mapping[str, object]) -> bool:
+        """Return whether what is known of a request at arrival is what `match` asks for; unknown is not.
+
+        Numbers, texts and truth values equal only their own kind.
+        """
+        return all(
+            any(type(one) is type(known.get(key)) and one == known[key] for one in values) for key, values in self.match
+        )
 
     @property
     def primaries(self) -> tuple[str, ...]:

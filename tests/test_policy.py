@@ -83,6 +83,7 @@ def test_what_the_founding_file_leaves_unsaid_is_listed(founding: Policy) -> Non
         "retry.attempts: 0",
         "retry.retry_on: []",
         "retry.backoff_ms: 0",
+        "sticky: none",
         "breaker.scope: route",
         "breaker.window: 5m",
         "breaker.min_requests: 20",
