@@ -38,6 +38,10 @@ class InvalidPolicy(IncidentKitError):
     """A policy file cannot be used."""
 
 
+class InvalidConfiguration(IncidentKitError):
+    """A gateway's own configuration cannot be read or converted."""
+
+
 class UnansweredQuestion(IncidentKitError):
     """The loaded logs cannot answer what was asked of them."""
 
