@@ -12,11 +12,14 @@ from incident_kit.routes import Route
 
 def always_primary(policy: Policy) -> Policy:
     """Return the policy that never leaves its primaries: same routes, no fallback, no breaker."""
-    return _derived(policy, "always_primary", lambda route: replace(route, fallback=(), breaker=None))
+    return _derived(policy, "always_primary", lambda route: replace(route, fallback=(), breaker=None, switches=()))
 
 
 def always_fallback(policy: Policy) -> Policy:
-    """Return the policy that starts each route on its first fallback, in degraded mode; a route without one stays."""
+    """Return the policy that starts each route on its first fallback model, in degraded mode.
+
+    A route without one stays. A model that is there for some failures only is none; nor is a person or a queue.
+    """
     return _derived(policy, "always_fallback", _degraded)
 
 
@@ -33,9 +36,11 @@ def blind(primary: str, fallback: str, *, max_p95_ms: int) -> Policy:
 
 
 def _degraded(route: Route) -> Route:
-    if not route.fallback:
-        return replace(route, breaker=None)
-    return replace(route, primary=route.fallback[0].model, fallback=(), breaker=None, degraded_start=True)
+    backup = next((entry.model for entry in route.fallback if entry.kind == "model" and not entry.only_for), None)
+    if backup is None:
+        return replace(route, breaker=None, switches=())
+    bare = replace(route, fallback=(), breaker=None, switches=(), weights=())
+    return replace(bare, primary=backup, degraded_start=True)
 
 
 def _derived(policy: Policy, name: str, change: Callable[[Route], Route]) -> Policy:

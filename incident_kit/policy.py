@@ -10,7 +10,8 @@ from typing import Any
 from incident_kit.conditions import Condition, Rule
 from incident_kit.errors import NoSuchItem, UnreadableFile, did_you_mean
 from incident_kit.policydiff import Change, Diff, diff
-from incident_kit.policyedit import changed_tree, file_text
+from incident_kit.policyedit import changed_tree
+from incident_kit.policyfile import file_text
 from incident_kit.policyreader import Reader
 from incident_kit.policytree import Item, item_of, read_tree
 from incident_kit.policywords import describe
@@ -183,6 +184,6 @@ class Policy(Notes):
             for leaf, shown in leaves(long_form(changed))
             if leaf not in said and not f"{leaf}.".startswith((f"{at}.", f"{at}["))
         )
-        kept = zip(changed.routes, self.routes, strict=True)
-        routes = tuple(replace(new, degraded_start=old.degraded_start) for new, old in kept)
+        degraded = {route.name for route in self.routes if route.degraded_start}
+        routes = tuple(replace(route, degraded_start=route.name in degraded) for route in changed.routes)
         return replace(changed, routes=routes, implied=tuple(implied), text=self.text)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from incident_kit.policywriter import inline, leaves, route_form
+from incident_kit.policywriter import WHOLE, alert_form, inline, leaves, route_form
 
 if TYPE_CHECKING:
     from incident_kit.policy import Policy
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference: where, and the value before and after (None: not there); `route` is "" for the file itself."""
+    """One difference: where, and the value before and after (None: not there).
+
+    `route` is a route's name, ``alert NAME`` for an alert, or "" for the file itself.
+    """
 
     route: str
     key: str
@@ -48,7 +51,8 @@ class Diff:
         lines = []
         for route, changes in groupby(self.changes, key=lambda change: change.route):
             lines.append(route or "the file")
-            lines.extend(f"  {one.key or 'route'}: {_shown(one.before)} -> {_shown(one.after)}" for one in changes)
+            what = "alert" if route.startswith("alert ") else "route"
+            lines.extend(f"  {one.key or what}: {_shown(one.before)} -> {_shown(one.after)}" for one in changes)
         return "\n".join(lines) or "no difference"
 
 
@@ -74,30 +78,49 @@ def diff(a: Policy, b: Policy) -> Diff:
         changes.append(Change("", "order of routes", ", ".join(common[0]), ", ".join(common[1])))
     for name in dict.fromkeys([*before, *after]):
         changes.extend(_route_changes(name, before.get(name), after.get(name)))
+    alerts = [{alert.name: alert_form(alert) for alert in policy.alerts} for policy in (a, b)]
+    common = [[name for name in one if name in other] for one, other in (alerts, alerts[::-1])]
+    if common[0] != common[1]:
+        changes.append(Change("", "order of alerts", ", ".join(common[0]), ", ".join(common[1])))
+    for name in dict.fromkeys([*alerts[0], *alerts[1]]):
+        changes.extend(_alert_changes(name, alerts[0].get(name), alerts[1].get(name)))
     return Diff(tuple(changes))
+
+
+def _alert_changes(name: str, before: dict[str, Any] | None, after: dict[str, Any] | None) -> Iterator[Change]:
+    at = f"alert {name}"
+    if before is None or after is None:
+        yield Change(at, "", *(None if form is None else f"when {inline(form['when'])}" for form in (before, after)))
+        return
+    yield from _changed(at, dict(leaves(before, whole=WHOLE)), dict(leaves(after, whole=WHOLE)))
+
+
+def _changed(at: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[Change]:
+    for key in dict.fromkeys([*old, *new]):
+        if old.get(key) != new.get(key):
+            yield Change(at, key, _text(old.get(key)), _text(new.get(key)))
 
 
 def _route_changes(name: str, before: Route | None, after: Route | None) -> Iterator[Change]:
     if before is None or after is None:
         yield Change(name, "", _chain(before), _chain(after))
         return
-    old, new = (_summary(route) for route in (before, after))
-    for key in dict.fromkeys([*old, *new]):
-        if old.get(key) != new.get(key):
-            yield Change(name, key, _text(old.get(key)), _text(new.get(key)))
+    yield from _changed(name, _summary(before), _summary(after))
     if before.degraded_start != after.degraded_start:
         yield Change(name, "starts on the fallback", _text(before.degraded_start), _text(after.degraded_start))
 
 
 def _summary(route: Route) -> dict[str, Any]:
+    """Return a route's leaves; its chain is one value."""
     form = route_form(route)
     entries = form.pop("fallback")
-    form["fallback"] = [entry["model"] for entry in entries]
-    return dict(leaves(form)) | {
+    form["fallback"] = [entry.label for entry in route.fallback]
+    return dict(leaves(form, whole=WHOLE)) | {
         f"fallback[{i}].{key}": value
         for i, entry in enumerate(entries)
+        if isinstance(entry, dict)
         for key, value in leaves(entry)
-        if key != "model"
+        if key == "only_for" or key.startswith("breaker.")
     }
 
 
@@ -105,7 +128,7 @@ def _chain(route: Route | None) -> str | None:
     if route is None:
         return None
     switch = f", switching when {route.breaker.when}" if route.breaker else ""
-    return " then ".join(entry.model for entry in route.chain) + switch
+    return " then ".join(entry.label for entry in route.chain) + switch
 
 
 def _text(value: Any) -> str | None:

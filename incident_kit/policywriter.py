@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from incident_kit.policy import Policy
     from incident_kit.routes import Alert, Entry, Route
 
+WHOLE = ("match", "primary", "cooldown", "switch")  # mappings and lists of them that people read as one value
 PLAIN = re.compile(r"\w(?:[\w ./%<>=()+-]*[\w./%<>=()+-])?", re.ASCII)
 
 
@@ -64,14 +65,21 @@ def _section(owner: Any, section: str) -> dict[str, Any]:
     return tree
 
 
-def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the path and value of every key that opens no further section; a condition is one value."""
-    if isinstance(tree, dict) and not path.endswith(".when"):
+def leaves(tree: Any, path: str = "", *, whole: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Yield the path and value of every key that opens no further section; a condition is one value.
+
+    What stands under a key in `whole` is one value too.
+    """
+    if isinstance(tree, dict) and path.rsplit(".", 1)[-1] != "when":
         for key, value in tree.items():
-            yield from leaves(value, f"{path}.{key}" if path else key)
+            inner = f"{path}.{key}" if path else key
+            if key in whole:
+                yield inner, value
+            else:
+                yield from leaves(value, inner, whole=whole)
     elif isinstance(tree, list) and any(isinstance(item, dict) for item in tree):
         for i, value in enumerate(tree):
-            yield from leaves(value, f"{path}[{i}]")
+            yield from leaves(value, f"{path}[{i}]", whole=whole)
     else:
         yield path, tree
 

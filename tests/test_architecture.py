@@ -26,7 +26,7 @@ FLOORS = [
     ["grammar"],
     ["policywriter", "policywords", "policychecks"],
     ["policyreader"],
-    ["policydiff", "policyedit"],
+    ["policydiff", "policyedit", "policyfile"],
     ["policy"],
     ["baselines", "phases"],
     ["scenario"],
