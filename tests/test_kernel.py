@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reference import Attempt, Interpreter
+from reference import Attempt, Interpreter, share_draw
+from worlds import Arrival, World
 
 from incident_kit import kernel
 from incident_kit.conditions import Rule
 from incident_kit.plan import is_in, plan
+from incident_kit.policy import Policy
 from incident_kit.routes import Breaker, Entry, HalfOpen, Retry, Route, Window
 
 ERRORS = ("ok", "429", "500", "400", "timeout", "cut", "connection")
@@ -38,10 +40,10 @@ classes = st.lists(st.sampled_from(["5xx", "4xx", "429", "timeout"]), unique=Tru
 breakers = st.builds(
     Breaker,
     when=rules(),
-    window=st.one_of(
+    windows=st.one_of(
         st.builds(Window, st.just("sliding"), st.sampled_from([200, 1000, 5000])),
         st.builds(Window, st.just("count"), st.integers(1, 6)),
-    ),
+    ).map(lambda window: (window,)),
     min_requests=st.integers(1, 4),
     for_ms=st.sampled_from([0, 0, 150, 600]),
     errors=classes,
@@ -95,7 +97,11 @@ def logs(draw: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     records["kind"] = random.choice(kinds, records.shape, p=[0.9, 0.05, 0.05])
     records["estimated"] = random.random(records.shape) < 0.1
     records["estimated"][records["kind"] == kernel.NO_OUTCOME] = 1
-    return arrived, records, random.random(n)
+    return arrived, records, np.array([share_draw(name_of(i)) for i in range(n)])
+
+
+def name_of(request: int) -> str:
+    return f"r{request:02}"
 
 
 def run_kernel(route: Route, arrived: np.ndarray, records: np.ndarray, draw: np.ndarray) -> tuple[Any, Any]:
@@ -118,7 +124,7 @@ def run_kernel(route: Route, arrived: np.ndarray, records: np.ndarray, draw: np.
     )
 
 
-def run_reference(route: Route, arrived: np.ndarray, records: np.ndarray, draw: np.ndarray) -> Interpreter:
+def run_reference(route: Route, arrived: np.ndarray, records: np.ndarray, _draw: np.ndarray) -> Interpreter:
     kinds = {kernel.CALL: "call", kernel.NOT_A_CALL: "hit", kernel.NO_OUTCOME: None}
 
     def outcome(request: int, target: str, number: int) -> Attempt:
@@ -126,7 +132,8 @@ def run_reference(route: Route, arrived: np.ndarray, records: np.ndarray, draw: 
         error = ERRORS[one["error"]] if one["error"] else None
         return Attempt(int(one["latency_ms"]), error, kinds[int(one["kind"])], not one["estimated"])
 
-    return Interpreter(route, arrived.tolist(), outcome, belongs=is_in, draw=lambda i: float(draw[i])).run()
+    requests = [Arrival(name_of(i), at) for i, at in enumerate(arrived.tolist())]
+    return Interpreter(Policy(routes=(route,)), World(requests, outcome)).run()
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -143,6 +150,7 @@ def test_kernel_equals_interpreter(route: Route, log: tuple[np.ndarray, np.ndarr
         assert one["state"] == STATES[request.state]
         assert bool(one["exact"]) == request.exact
         assert bool(one["probe"]) == request.probe
+        assert (one["k"], one["n"]) == (request.k, request.n)
         if request.has_outcome:
             assert one["wait_us"] == request.wait
             assert ERRORS[one["error"]] == (request.error or "ok")

@@ -12,12 +12,12 @@ import numpy as np
 import polars as pl
 import pytest
 from reference import Attempt, Interpreter
+from worlds import Arrival, World
 from written import START, TINY, Call, Request, fill
 
 from incident_kit.errors import NoSuchItem, UnansweredQuestion
 from incident_kit.incident import Incident
 from incident_kit.log import read
-from incident_kit.plan import is_in
 from incident_kit.policy import Policy
 from incident_kit.replays import Replay, replay, replay_log
 from incident_kit.samples import sample as bundled
@@ -344,21 +344,25 @@ def second_opinion(sample: Incident, policy: Policy) -> dict[str, tuple[Any, ...
                 found.append(lent[2]._replace(is_observed=False) if lent else Attempt(0, None, None, is_observed=False))
         return found
 
+    names = [
+        request["request_id"]
+        for request in sorted(requests, key=lambda one: (us[one["request_id"]], one["request_id"]))
+    ]
+    routes = {name: policy.route_of(intents[name]) for name in names}
+    matrix = {
+        (i, entry.model): outcomes(name, entry.model, 1 + one.retry.attempts)
+        for i, name in enumerate(names)
+        if (one := routes[name])
+        for entry in one.chain
+    }
+    world = World(
+        [Arrival(name, us[name], intents[name]) for name in names],
+        lambda i, target, number: matrix[i, target][number],
+    )
     said = {}
-    for one in policy.routes:
-        mine = [request["request_id"] for request in requests if policy.route_of(request["intent"]) is one]
-        matrix = {
-            (i, entry.model): outcomes(name, entry.model, 1 + one.retry.attempts)
-            for i, name in enumerate(mine)
-            for entry in one.chain
-        }
-        judge = Interpreter(
-            one,
-            [us[name] for name in mine],
-            lambda i, target, number, matrix=matrix: matrix[i, target][number],
-            belongs=is_in,
-        ).run()
-        for name, request in zip(mine, judge.requests, strict=True):
+    for name, request in zip(names, Interpreter(policy, world).run().requests, strict=True):
+        one = routes[name]
+        if one is not None:
             wait = request.wait // 1000 if request.has_outcome and request.wait is not None else None
             error = (request.error or "ok") if request.has_outcome else None
             first, last = one.chain[request.first].model, one.chain[request.entry].model
