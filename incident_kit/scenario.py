@@ -225,7 +225,7 @@ class PhaseAt(_Part):
 
 
 class Scenario(_Part):
-    """A whole script; ``folder`` is where it was read from."""
+    """A whole script; ``file`` is where it was read from, which its policies' paths are relative to."""
 
     title: str = "Simulated incident"
     start: datetime
@@ -244,7 +244,7 @@ class Scenario(_Part):
     agents: Agents = Agents()
     desk: Desk = Desk()
     phases: tuple[PhaseAt, ...] = ()
-    folder: Path = Field(default=Path(), exclude=True)
+    file: Path | None = Field(default=None, exclude=True)
 
     @field_validator("start", mode="before")
     @classmethod
@@ -296,7 +296,7 @@ class Scenario(_Part):
             raise InvalidScenario(f"{file} is not UTF-8 text") from None
         except OSError as error:
             raise InvalidScenario(f"{file} cannot be read: {error.strerror}") from None
-        return cls.parse(text, source=str(file)).model_copy(update={"folder": file.parent})
+        return cls.parse(text, source=str(file)).model_copy(update={"file": file})
 
     @classmethod
     def parse(cls, text: str, *, source: str = "the scenario") -> Scenario:

@@ -10,21 +10,32 @@ from incident_kit.draws import log_normals, poissons, uniforms
 from incident_kit.scenario import Intent, Scenario
 
 _SECOND = 1_000_000
+_FIRST_TICKET = 400_001
 _SHORTEST_GAP_S = 3.0  # between the requests of one conversation
 
 
 def traffic(scenario: Scenario) -> pl.DataFrame:
     """Return one row a request in order of arrival.
 
-    Columns: request_id, at_us (since the start), intent, number (within its intent), conversation_id, ticket_id, turn (from 0),
-    is_last (of its conversation), stream, tools_offered, channel, requested, prompt_tokens.
+    Columns: request_id, conversation_id, ticket_id, at_us (since the start), intent, number and conversation (within the
+    intent), turn (from 0), is_last (of its conversation), stream, tools_offered, channel, requested, prompt_tokens.
     """
     frames = [_of_intent(scenario, name, intent) for name, intent in scenario.intents.items()]
-    every = pl.concat(frames).sort("at_us", "intent", "number")
+    every = pl.concat(frames).sort("at_us", "intent", "number").with_row_index("row")
     width = max(6, len(str(every.height)))
-    return every.with_row_index("row").select(
-        (pl.lit("sim-") + pl.col("row").cast(pl.String).str.zfill(width)).alias("request_id"), pl.exclude("row")
+    ids = every.select(
+        (pl.lit("sim-") + pl.col("row").cast(pl.String).str.zfill(width)).alias("request_id"),
+        _numbered(every.select("intent", "conversation"), "conv-", 0).alias("conversation_id"),
+        _numbered(every.select("intent", pl.when("ticketed").then("conversation")), "", _FIRST_TICKET).alias("ticket_id"),
     )
+    return pl.concat([ids, every.drop("row", "ticketed")], how="horizontal")
+
+
+def _numbered(keys: pl.DataFrame, prefix: str, first: int) -> pl.Series:
+    """Return a name for each distinct key, numbered in order of appearance; NULL where a part of the key is."""
+    distinct = keys.unique(maintain_order=True).drop_nulls().with_row_index("no")
+    number = keys.join(distinct, on=keys.columns, how="left", maintain_order="left")["no"].cast(pl.Int64) + first
+    return prefix + number.cast(pl.String).str.zfill(5)
 
 
 def _of_intent(scenario: Scenario, name: str, intent: Intent) -> pl.DataFrame:
@@ -57,13 +68,12 @@ def _of_intent(scenario: Scenario, name: str, intent: Intent) -> pl.DataFrame:
             "ticketed": is_ticketed[conversation],
         }
     ).filter(pl.Series(inside))
-    label = pl.lit(name + "-") + pl.col("conversation").cast(pl.String).str.zfill(5)
     return frame.select(
         "at_us",
         pl.lit(name).alias("intent"),
         "number",
-        (pl.lit("conv-") + label).alias("conversation_id"),
-        pl.when("ticketed").then(pl.lit("T-") + label).alias("ticket_id"),
+        "conversation",
+        "ticketed",
         "turn",
         (pl.col("turn") == pl.col("turn").max().over("conversation")).alias("is_last"),
         "stream",

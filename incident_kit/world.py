@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from incident_kit.draws import log_normals, uniforms
 from incident_kit.log import Log, read
-from incident_kit.scenario import Degradation, Nuance, Scenario, Target, since
+from incident_kit.scenario import Agents, Degradation, Nuance, Scenario, Target, since
 from incident_kit.store import Store
 from incident_kit.traffic import traffic
 
@@ -147,7 +147,8 @@ def _outcomes(
     tokens = log_normals(draw("tokens"), spec.completion_tokens.median, spec.completion_tokens.width)
     records["completion_tokens"] = np.where(failed, 0, np.rint(tokens).clip(1, None))
     _tools(records, own, spec, nuance, felt, draw)
-    _override(records, scenario, spec, nuance, felt, draw("override"), intent)
+    usual = (spec.override if nuance.override is None else nuance.override) + scenario.intents[intent].override
+    _override(records, scenario.agents, usual, felt, draw("override"))
     return records
 
 
@@ -183,17 +184,7 @@ def _tools(records: NDArray[Any], own: pl.DataFrame, spec: Target, nuance: Nuanc
         records["failing"] += is_made & (u >= malformed) & (u < malformed + failing)
 
 
-def _override(
-    records: NDArray[Any],
-    scenario: Scenario,
-    spec: Target,
-    nuance: Nuance,
-    felt: Any,
-    u: NDArray[np.float64],
-    intent: str,
-) -> None:
-    agents = scenario.agents
-    usual = (spec.override if nuance.override is None else nuance.override) + scenario.intents[intent].override
+def _override(records: NDArray[Any], agents: Agents, usual: float, felt: Any, u: NDArray[np.float64]) -> None:
     rate = np.zeros(len(records)) + usual
     for one, x in felt:
         rate += one.override * x

@@ -38,6 +38,8 @@ FLOORS = [
     ["evidence"],
     ["replays", "metrics"],
     ["decisions", "outcomes", "series", "fidelity"],
+    ["played"],
+    ["desk", "litellmlog"],
     ["quality", "scorecard", "explain", "switches", "budget", "caveats"],
     ["incident"],
     ["charts"],
@@ -45,6 +47,7 @@ FLOORS = [
     ["briefcontent"],
     ["briefpage"],
     ["case"],
+    ["simulation"],
     ["terminal"],
     ["cli"],
 ]

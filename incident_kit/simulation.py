@@ -1,0 +1,291 @@
+"""Simulation: a scenario written as a case folder: the gateway's log, the help desk's exports, and the truth behind them."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from incident_kit.case import FILE, read_case
+from incident_kit.desk import Desk
+from incident_kit.errors import IncidentKitError, InvalidScenario, UnwritableFile, did_you_mean
+from incident_kit.litellmlog import litellm_records
+from incident_kit.played import Played, play
+from incident_kit.policy import Policy
+from incident_kit.scenario import Scenario, since
+from incident_kit.world import World, world
+
+FORMATS = ("litellm_standard", "canonical", "canonical_parquet")
+_REQUESTS = "requests"
+_ATTEMPTS = (
+    "attempt_id", "request_id", "seq", "kind", "target", "sent_at", "first_token_at", "done_at", "latency_ms", "status",
+    "error_class", "prompt_tokens", "completion_tokens", "cost_usd", "tools_offered", "tool_calls", "tool_errors",
+    "tool_result_at",
+)  # fmt: skip
+_TICKETS = (
+    "ticket_id", "created_at", "first_reply_at", "solved_at", "priority", "channel", "intent", "reopens",
+)  # fmt: skip
+
+
+def simulate(
+    scenario: Scenario | str | Path,
+    directory: str | Path,
+    *,
+    policy: Policy | str | Path | None = None,
+    formats: Sequence[str] = ("litellm_standard",),
+    truth: bool = True,
+    progress: Callable[[str], None] | None = None,
+) -> Path:
+    """Return a folder that holds the scenario as a case: open it with :func:`incident_kit.open_case`.
+
+    It holds ``incident.yaml``, ``logs/``, ``helpdesk/`` (overrides, tickets, ticket events, Zendesk metric events) and
+    ``truth/``: every target's potential outcome for every request. The same scenario gives the same bytes.
+
+    Parameters
+    ----------
+    policy
+        The policy in force that made the log; by default the scenario's ``in_force``.
+    formats
+        ``litellm_standard``, ``canonical`` (NDJSON), ``canonical_parquet``; only the first is listed in ``incident.yaml``.
+    truth
+        Whether to write the potential outcomes.
+
+    Raises
+    ------
+    InvalidScenario
+        The scenario or the policy in force cannot be used.
+    UnwritableFile
+        The folder holds something other than a simulated case.
+    """
+    say = progress or (lambda _text: None)
+    script = scenario if isinstance(scenario, Scenario) else Scenario.load(scenario)
+    if not formats or (unknown := set(formats) - set(FORMATS)):
+        named = min(unknown) if formats else ""
+        raise InvalidScenario(
+            f"there is no log format {named!r}{did_you_mean(named, FORMATS)}; there are {', '.join(FORMATS)}"
+        )
+    in_force = _in_force(script, policy)
+    folder = Path(directory)
+    _check_folder(folder, script)
+    say("drawing what every model would have done")
+    it = world(script)
+    say("playing the policy in force (the first replay compiles the kernel: some seconds, once)")
+    played = play(it, in_force)
+    say(f"writing {folder}")
+    logs = [_write_log(folder, played, name) for name in formats]
+    sources = [*logs[0], *_write_desk(folder, played)]
+    if truth:
+        _gzip(folder / "truth" / "calls.csv.gz", _csv(_truth_rows(it)))
+    named = _write_policies(folder, script, in_force)
+    _write(folder / FILE, _case_text(script, sources, named))
+    return folder
+
+
+def _in_force(script: Scenario, policy: Policy | str | Path | None) -> Policy:
+    """Return the policy in force, the others having been read once too."""
+    if policy is None and not script.in_force:
+        raise InvalidScenario(
+            "the scenario names no policy in force: add `in_force: policies/blind.yaml`, or pass policy="
+        )
+    root = script.file.parent if script.file else Path()
+    try:
+        if policy is None:
+            policy = root / script.in_force
+        in_force = policy if isinstance(policy, Policy) else Policy.load(policy)
+        for path in script.policies:
+            Policy.load(root / path)
+    except IncidentKitError as error:
+        raise InvalidScenario(f"a policy of the scenario cannot be used: {error}") from None
+    return in_force
+
+
+def _is_own(folder: Path, script: Scenario) -> bool:
+    """Return whether the folder is the one that the scenario lies in."""
+    return script.file is not None and script.file.parent.resolve() == folder.resolve()
+
+
+def _check_folder(folder: Path, script: Scenario) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UnwritableFile(f"{folder} is a file; name a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not _is_own(folder, script):
+        try:
+            ours = read_case(folder).simulated
+        except IncidentKitError:
+            ours = False
+        if not ours:
+            raise UnwritableFile(f"{folder} is there already and is no simulated case; give a new name")
+
+
+def _write_log(folder: Path, played: Played, name: str) -> list[Mapping[str, str]]:
+    """Write the gateway's log and return its entries of ``sources``."""
+    if name == "litellm_standard":
+        _gzip(folder / "logs" / "standard_logging.ndjson.gz", _ndjson(litellm_records(played)))
+        return [{"path": "logs/standard_logging.ndjson.gz", "format": name}]
+    tables = {_REQUESTS: played.requests.drop("done_at"), "attempts": played.attempts.select(_ATTEMPTS)}
+    suffix = "parquet" if name == "canonical_parquet" else "ndjson.gz"
+    for table, frame in tables.items():
+        file = folder / "logs" / f"{table}.{suffix}"
+        if suffix == "parquet":
+            file.parent.mkdir(parents=True, exist_ok=True)
+            frame.write_parquet(file, compression="zstd")
+        else:
+            _gzip(file, _ndjson(frame.iter_rows(named=True)))
+    return [{"path": f"logs/{table}.{suffix}", "format": "canonical"} for table in tables]
+
+
+def _write_desk(folder: Path, played: Played) -> list[Mapping[str, str]]:
+    desk = Desk(played)
+    there = {
+        "overrides.csv.gz": ("overrides", _csv(desk.overrides)),
+        "tickets.csv.gz": ("canonical", _csv(desk.tickets.select(_TICKETS))),
+        "ticket_events.csv.gz": ("canonical", _csv(desk.ticket_events)),
+        "metric_events.ndjson.gz": ("zendesk_events", _ndjson(desk.metric_events())),
+    }
+    rows = {"overrides.csv.gz": desk.overrides, "ticket_events.csv.gz": desk.ticket_events}
+    written = []
+    for name, (source, text) in there.items():
+        if rows.get(name, desk.tickets).height:
+            _gzip(folder / "helpdesk" / name, text)
+            written.append({"path": f"helpdesk/{name}", "format": source})
+    return written
+
+
+def _truth_rows(it: World) -> pl.DataFrame:
+    """Return the potential outcomes, one row a request, target and attempt."""
+    targets, attempts, size = it.calls.shape
+    calls = it.calls.transpose(2, 0, 1).ravel()
+    answered = pl.Series(calls["error"] == 0)
+    columns = {
+        "request_id": it.requests["request_id"].gather(np.repeat(np.arange(size), targets * attempts)),
+        "target": pl.Series(it.targets).gather(np.tile(np.repeat(np.arange(targets), attempts), size)),
+        "attempt": np.tile(np.arange(1, attempts + 1), size * targets),
+        "latency_ms": calls["latency_ms"],
+        "error_class": pl.Series(it.errors).gather(calls["error"].astype(np.int64)),
+        "tool_calls": calls["tool_calls"],
+        "tool_errors": calls["malformed"] + calls["failing"],
+        "completion_tokens": calls["completion_tokens"],
+        "overridden": calls["overridden"].astype(np.int8),
+        "overridden_without_tools": calls["overridden_without_tools"].astype(np.int8),
+    }
+    frame = pl.DataFrame(columns | {"answered": answered})
+    blank = ("tool_calls", "tool_errors", "completion_tokens", "overridden", "overridden_without_tools")
+    return frame.with_columns(
+        pl.when(~pl.col("answered")).then("error_class").alias("error_class"),
+        *(pl.when("answered").then(name).alias(name) for name in blank),
+    ).drop("answered")
+
+
+def _write_policies(folder: Path, script: Scenario, in_force: Policy) -> tuple[str, list[str]]:
+    """Return the paths of the policies in ``incident.yaml``: where they lie, or copies in ``policies/``."""
+    own = _is_own(folder, script)
+    root = script.file.parent if script.file else Path()
+    known = {script.in_force, *script.policies} - {""}
+    if not own:
+        for path in sorted(known):
+            target = folder / "policies" / Path(path).name
+            _write(target, (root / path).read_text(encoding="utf-8"))
+        if script.file is not None:
+            shutil.copyfile(script.file, folder / "scenario.yaml")
+    place = {path: path if own else f"policies/{Path(path).name}" for path in known}
+    force = place.get(script.in_force, "")
+    if not force or Policy.load(root / script.in_force) != in_force:
+        force = "policies/in-force.yaml"
+        (folder / "policies").mkdir(parents=True, exist_ok=True)
+        in_force.save(folder / force)
+    return force, [place[path] for path in script.policies]
+
+
+def _case_text(script: Scenario, sources: Iterable[Mapping[str, str]], policies: tuple[str, list[str]]) -> str:
+    """Return ``incident.yaml``."""
+    lines = [
+        "# Simulated, every row of it: made by `incident-kit simulate` from scenario.yaml. Nothing in it came from a user.",
+        f"title: {_text(script.title)}",
+        "simulated: true",
+        f"zone: {_text(script.zone)}",
+        f"slow_ms: {script.slow_ms}",
+        "",
+        "sources:",
+        *(f"- {{path: {_text(one['path'])}, format: {one['format']}}}" for one in sources),
+        "",
+        "phases:   # from the script",
+    ]
+    for kind, at, until, text in _phases(script):
+        end = f", until: {_instant(until)}" if until else ""
+        said = f", text: {_text(text)}" if text else ""
+        lines.append(f"- {{kind: {kind}, at: {_instant(at)}{end}{said}}}")
+    in_force, others = policies
+    lines += ["", f"in_force: {_text(in_force)}"]
+    if others:
+        lines.append(f"policies: [{', '.join(map(_text, others))}]")
+    lines += ["", "prices:   # US dollars for a million tokens"]
+    for name, target in script.targets.items():
+        lines.append(f"  {_text(name)}: {{input: {target.price[0]:g}, output: {target.price[1]:g}}}")
+    return "\n".join(lines) + "\n"
+
+
+def _phases(script: Scenario) -> list[tuple[str, datetime, datetime | None, str]]:
+    def at(moment: int | datetime) -> datetime:
+        return script.start + timedelta(microseconds=since(moment, script.start))
+
+    if script.phases:
+        return [(one.kind, at(one.at), at(one.until) if one.until else None, one.text) for one in script.phases]
+    if not script.degradations:
+        return []
+    ends = [at(one.until) + timedelta(milliseconds=one.recovery) for one in script.degradations]
+    text = "; ".join(one.text for one in script.degradations if one.text)
+    return [("impact", min(at(one.start) for one in script.degradations), max(ends), text)]
+
+
+def _text(value: str) -> str:
+    """Return a YAML scalar: plain where that is safe, else in quotes."""
+    plain = value.replace("_", "").replace("-", "").replace("/", "").replace(".", "").replace(" ", "")
+    return (
+        value if plain.isascii() and plain.isalnum() and value[0].isalpha() else json.dumps(value, ensure_ascii=False)
+    )
+
+
+def _instant(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
+
+
+def _json_value(value: Any) -> Any:
+    return _instant(value)
+
+
+def _ndjson(records: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    for record in records:
+        known = {name: value for name, value in record.items() if value is not None or name in {"cache_hit", "stream"}}
+        yield json.dumps(known, sort_keys=True, separators=(",", ":"), default=_json_value) + "\n"
+
+
+def _csv(frame: pl.DataFrame) -> Iterable[str]:
+    text = io.StringIO(newline="")
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(frame.columns)
+    for row in frame.iter_rows():
+        rows.writerow(
+            ["" if value is None else _instant(value) if isinstance(value, datetime) else value for value in row]
+        )
+    return [text.getvalue()]
+
+
+def _gzip(file: Path, parts: Iterable[str]) -> None:
+    """Write text, compressed: the same text gives the same bytes."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=9, mtime=0) as packed:
+        for part in parts:
+            packed.write(part.encode())
+
+
+def _write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8", newline="\n")
