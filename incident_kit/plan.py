@@ -82,14 +82,21 @@ def plan(route: Route, errors: Sequence[str]) -> Plan:
     retry["timeout_ms"] = route.retry.timeout_ms or 0
     retry["timeout_class"] = errors.index("timeout")
     retry["backoff_us"] = route.retry.backoff_ms * 1000
+    targets = tuple(entry.model for entry in chain)
+    return Plan(
+        targets, 1 + route.retry.attempts, breakers, rules, trip, recover, retry, failures, flags_of(route, errors)
+    )
+
+
+def flags_of(route: Route, errors: Sequence[str]) -> NDArray[np.int8]:
+    """Return, for each error class, kernel.RETRIED and kernel.FALLS_BACK."""
     flags = np.zeros(len(errors), np.int8)
     for code, error in enumerate(errors):
         # a stream that broke had begun to answer: the client has it, so it is neither retried nor sent elsewhere
         if error not in {"ok", "cut"}:
             flags[code] |= kernel.RETRIED * is_in(error, route.retry.retry_on)
             flags[code] |= kernel.FALLS_BACK * is_in(error, route.fallback_on)
-    targets = tuple(entry.model for entry in chain)
-    return Plan(targets, 1 + route.retry.attempts, breakers, rules, trip, recover, retry, failures, flags)
+    return flags
 
 
 def _guard(record: NDArray[Any], breaker: Breaker) -> None:
@@ -106,8 +113,8 @@ def _guard(record: NDArray[Any], breaker: Breaker) -> None:
 
 
 def _fill(rule: NDArray[Any], conditions: NDArray[Any], when: Rule, *, own: bool) -> None:
-    rule["count"], rule["at_least"], rule["own"] = len(when.of), when.at_least, own
-    for i, condition in enumerate(when.of):
+    rule["count"], rule["at_least"], rule["own"] = len(when.leaves), when.at_least, own
+    for i, condition in enumerate(when.leaves):
         limit_ms = condition.limit_ms or 0
         conditions[i] = (
             condition.kind == "latency",

@@ -18,6 +18,8 @@ words as (
   select 'error', error from combinations
   union
   select 'error', 'timeout'
+  union
+  select 'error', 'rejected' -- what a policy's `reject` answers
 )
 select kind, (row_number() over (partition by kind order by word))::smallint - (kind <> 'error')::smallint as code, word
 from words
