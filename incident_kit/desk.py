@@ -107,7 +107,7 @@ class Desk:
         upto = np.cumsum([desk.priorities[name].share for name in names])
         priority = np.searchsorted(upto[:-1] / upto[-1], draw("priority"), side="right")
         targets = np.array([desk.priorities[name].first_reply for name in names], np.int64)
-        more = {
+        more: dict[str, Any] = {
             "priority": pl.Series(names).gather(priority),
             "target_s": pl.Series(targets[priority] // 1000),
             "reply_s": _spread(draw("reply"), desk.reply_s),

@@ -25,13 +25,23 @@ no policy and on no other target. A degradation takes effect by the request's ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from incident_kit.draws import sigma_of
 from incident_kit.durations import parse_duration
@@ -39,6 +49,7 @@ from incident_kit.errors import IncidentKitError, InvalidPolicy, InvalidScenario
 from incident_kit.phases import KINDS
 from incident_kit.policytree import read_tree
 
+CLASSES = ("timeout", "connection", "context_window", "content_policy", "unknown")
 LONGEST_MS = 31 * 86_400_000
 
 
@@ -60,10 +71,18 @@ def _moment(value: Any) -> Any:
     return _duration(value)
 
 
+def _rates(rates: dict[str, float]) -> dict[str, float]:
+    """Return rates whose keys are error classes as logs have them."""
+    for name in rates:
+        if name not in CLASSES and not re.fullmatch(r"[45]\d\d", name, re.ASCII):
+            raise ValueError(f'{name!r} is no error class; write a code such as "503", or one of {", ".join(CLASSES)}')
+    return rates
+
+
 Milliseconds = Annotated[int, BeforeValidator(_duration)]
 Moment = Annotated[int | datetime, BeforeValidator(_moment)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Rates = dict[str, Share]
+Rates = Annotated[dict[str, Share], AfterValidator(_rates)]  # by error class
 NAME = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -265,7 +284,9 @@ class Scenario(_Part):
     def _names_what_is_there(self) -> Scenario:
         if not 0 < self.duration <= LONGEST_MS:
             raise ValueError("duration: more than nothing, and at most 31 days")
-        named = [(f"intents.{name}.requested", one.requested, self.targets) for name, one in self.intents.items()]
+        named: list[tuple[str, str, Collection[str]]] = [
+            (f"intents.{name}.requested", one.requested, self.targets) for name, one in self.intents.items()
+        ]
         for i, one in enumerate(self.degradations):
             named.append((f"degradations.{i}.target", one.target, self.targets))
             named += [(f"degradations.{i}.intents", intent, self.intents) for intent in one.intents or ()]

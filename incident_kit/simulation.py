@@ -85,8 +85,8 @@ def simulate(
     sources = [*logs[0], *_write_desk(folder, played)]
     if truth:
         _gzip(folder / "truth" / "calls.csv.gz", _csv(_truth_rows(it)))
-    named = _write_policies(folder, script, in_force)
-    _write(folder / FILE, _case_text(script, sources, named))
+    paths = _write_policies(folder, script, in_force)
+    _write(folder / FILE, _case_text(script, sources, paths))
     return folder
 
 
@@ -151,7 +151,7 @@ def _write_desk(folder: Path, played: Played) -> list[Mapping[str, str]]:
         "metric_events.ndjson.gz": ("zendesk_events", _ndjson(desk.metric_events())),
     }
     rows = {"overrides.csv.gz": desk.overrides, "ticket_events.csv.gz": desk.ticket_events}
-    written = []
+    written: list[Mapping[str, str]] = []
     for name, (source, text) in there.items():
         if rows.get(name, desk.tickets).height:
             _gzip(folder / "helpdesk" / name, text)

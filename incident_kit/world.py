@@ -106,8 +106,8 @@ def intensity(degradation: Degradation, at_us: NDArray[np.int64], start: Any) ->
 
 def _classes(scenario: Scenario) -> set[str]:
     classes = {"timeout", "429"}
-    for part in (*scenario.targets.values(), *scenario.degradations):
-        classes |= set(part.errors)
+    classes |= {name for target in scenario.targets.values() for name in target.errors}
+    classes |= {name for degradation in scenario.degradations for name in degradation.errors}
     return classes
 
 
@@ -123,7 +123,8 @@ def _outcomes(
 
     def draw(what: str) -> NDArray[np.float64]:
         name = ("intent", intent, "target", target, "attempt", attempt, what)
-        return uniforms(scenario.seed, *name, size=room)[numbers]
+        drawn: NDArray[np.float64] = uniforms(scenario.seed, *name, size=room)[numbers]
+        return drawn
 
     felt = [
         (one, intensity(one, own["at_us"].to_numpy(), scenario.start) * one.share_of(intent))

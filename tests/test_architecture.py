@@ -52,6 +52,7 @@ FLOORS = [
     ["briefpage"],
     ["case"],
     ["simulation"],
+    ["rehearsal"],
     ["terminal"],
     ["cli"],
 ]
