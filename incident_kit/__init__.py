@@ -22,8 +22,10 @@ _WHERE = {
     "brief": "briefpage",
     "charts": "",
     "compare": "scorecard",
+    "convert": "gateways.conversion",
     "describe": "policy",
     "diff": "policy",
+    "export": "gateways.export",
     "new_case": "case",
     "open_case": "case",
     "replay": "replays",
@@ -43,8 +45,10 @@ __all__ = [
     "brief",
     "charts",
     "compare",
+    "convert",
     "describe",
     "diff",
+    "export",
     "new_case",
     "open_case",
     "replay",
@@ -57,6 +61,8 @@ if TYPE_CHECKING:
     from incident_kit.briefpage import brief
     from incident_kit.case import new_case, open_case
     from incident_kit.errors import IncidentKitError
+    from incident_kit.gateways.conversion import convert
+    from incident_kit.gateways.export import export
     from incident_kit.incident import Incident
     from incident_kit.phases import Phase
     from incident_kit.policy import Policy, describe, diff

@@ -142,7 +142,7 @@ class Node:
 
     def leaves(self) -> Iterator[Steps]:
         """Yield the paths of all leaves here and below."""
-        yield from (steps for steps in self.ledger.leaves if steps[: len(self.steps)] == self.steps)
+        yield from (steps for steps, _ in leaves_of(self.item, self.steps))
 
     def exact(self, becomes: str, how: str = "") -> None:
         """Book everything here as carried over exactly."""

@@ -7,6 +7,7 @@ from incident_kit.gateways.litellm_facts import MAX_FALLBACKS
 from incident_kit.gateways.litellm_groups import Settings
 
 Table = dict[str, list[str]]
+DEEPEST, LONGEST = 100, 100
 
 
 class Fallbacks:
@@ -26,7 +27,7 @@ class Fallbacks:
         count = node.count() if node is not None else None
         if node is not None and count is not None:
             node.exact("fallback")
-            return count
+            return min(count, DEEPEST)
         self.settings.ledger.default("router_settings.max_fallbacks", MAX_FALLBACKS, "fallback")
         return MAX_FALLBACKS
 
@@ -89,11 +90,13 @@ class Fallbacks:
             if depth >= self.longest:
                 return
             for target in table.get(name, table.get("*", [])):
-                if target in tried:
+                if target in tried or len(tried) > LONGEST:
                     continue
                 tried.append(target)
                 depth += 1
                 walk(target, depth)
 
         walk(group, 0)
+        if len(tried) > LONGEST:
+            raise self.settings.root.wrong(f"a configuration whose fallbacks of {group!r} are at most {LONGEST}")
         return tried[1:]

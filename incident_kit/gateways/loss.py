@@ -110,7 +110,7 @@ class Ledger:
         self.leaves = leaves
         self.title = title
         self.booked: dict[Steps, Loss] = {}
-        self.extra: list[Loss] = []
+        self.extra: dict[Loss, None] = {}
 
     def book(self, steps: Steps, fidelity: Fidelity, becomes: str, how: str) -> None:
         """Book one leaf; a second booking may only lower its fidelity, and adds its reason."""
@@ -124,8 +124,7 @@ class Ledger:
         """Book a value that the input leaves unsaid and the product fills in."""
         why = "product default" + (f"; {how}" if how else "")
         row = Loss(key, 0, str(value), fidelity, becomes, why, default=True)
-        if row not in self.extra:
-            self.extra.append(row)
+        self.extra[row] = None
 
     def losses(self) -> Losses:
         """Return the report; leaves that were not booked are dropped as unknown."""

@@ -9,7 +9,7 @@ from typing import Any
 from incident_kit.errors import InvalidConfiguration
 from incident_kit.policytree import Item
 
-LONGEST_TEXT = 2_000_000
+LONGEST_TEXT = 1_000_000
 DEEPEST = 40
 MOST_VALUES = 100_000  # aliases expanded: a small file can stand for billions
 _TAG = "tag:yaml.org,2002:"
