@@ -33,7 +33,7 @@ class Desk:
     @property
     def scenario(self) -> Scenario:
         """The script."""
-        return self.played.world.scenario
+        return self.played.truth.scenario
 
     @property
     def exported_at(self) -> datetime:
@@ -43,15 +43,15 @@ class Desk:
     @cached_property
     def overrides(self) -> pl.DataFrame:
         """One row a suggestion that was shown to an agent, in the columns of the ``overrides`` format, in order of decision."""
-        agents, world = self.scenario.agents, self.played.world
+        agents, truth = self.scenario.agents, self.played.truth
         answered = self._answered
         base = pl.DataFrame(
             {
-                "reviewed": self._draw(world.requests, "reviewed", "number")
-                < _of_intents(self.scenario, world.requests, "reviewed"),
-                "review_s": _spread(self._draw(world.requests, "review", "number"), agents.review_s),
-                "ignored": self._draw(world.requests, "ignored", "number") < agents.ignored,
-                "u": self._draw(world.requests, "decision", "number"),
+                "reviewed": self._draw(truth.requests, "reviewed", "number")
+                < _of_intents(self.scenario, truth.requests, "reviewed"),
+                "review_s": _spread(self._draw(truth.requests, "review", "number"), agents.review_s),
+                "ignored": self._draw(truth.requests, "ignored", "number") < agents.ignored,
+                "u": self._draw(truth.requests, "decision", "number"),
             }
         )
         frame = pl.concat([answered, base], how="horizontal").filter("reviewed", pl.col("served").is_not_null())
@@ -192,7 +192,7 @@ class Desk:
         final = self.played.attempts.filter("is_final").select(
             "request_id", "overridden", ((pl.col("malformed") + pl.col("failing")) > 0).alias("tool_failed")
         )
-        own = self.played.world.requests.select("request_id", "number", "conversation")
+        own = self.played.truth.requests.select("request_id", "number", "conversation")
         requests = self.played.requests.with_columns(
             (pl.col("status") != "ok").alias("failed"), pl.col("done_at").fill_null(pl.col("arrived_at"))
         )

@@ -31,16 +31,16 @@ _NO_ERROR = {"error_class": "", "error_code": "", "normalized_error": None}
 
 def litellm_records(played: Played) -> Iterator[dict[str, Any]]:
     """Yield the records in the order of their ends, as a gateway writes them."""
-    world = played.world
-    asked = world.requests.with_columns(pl.Series("arrived_us", world.arrived_us)).to_dicts()
+    truth = played.truth
+    asked = truth.requests.with_columns(pl.Series("arrived_us", truth.arrived_us)).to_dicts()
     attempts = played.attempts.with_columns(
         *(pl.col(name).dt.epoch("us") for name in ("sent_at", "done_at", "first_token_at"))
     ).sort("done_at", "row", "seq")
     brought: dict[int, list[tuple[str, str]]] = {}
     for row in attempts.filter(pl.col("results_in").is_not_null()).iter_rows(named=True):
         brought.setdefault(row["results_in"], []).extend(_results(row))
-    tools = {name: [_tool(tool) for tool in intent.tools] for name, intent in world.scenario.intents.items()}
-    first_only = world.scenario.failure_rows == "first"
+    tools = {name: [_tool(tool) for tool in intent.tools] for name, intent in truth.scenario.intents.items()}
+    first_only = truth.scenario.failure_rows == "first"
     hops: dict[int, list[str]] = {}
     for row in attempts.iter_rows(named=True):
         before = hops.setdefault(row["row"], [])
@@ -57,7 +57,7 @@ def _record(
     results: Any,
     before: list[str],
 ) -> dict[str, Any]:
-    target = played.world.scenario.targets[row["target"]]
+    target = played.truth.scenario.targets[row["target"]]
     is_ok = row["status"] == "ok"
     deployments = target.deployments or (f"{row['target']}-1",)
     deployment = deployments[asked["number"] % len(deployments)]
@@ -96,7 +96,7 @@ def _record(
     if row["tools_offered"]:
         record["model_parameters"]["tools"] = tools[asked["intent"]]
     if is_ok:
-        calls = _calls(row, played.world.scenario.intents[asked["intent"]].tools)
+        calls = _calls(row, played.truth.scenario.intents[asked["intent"]].tools)
         message = {"role": "assistant", "tool_calls": calls or None}
         record["response"] = {"choices": [{"finish_reason": "tool_calls" if calls else "stop", "message": message}]}
         hops = len({*before, row["target"]}) - 1

@@ -11,16 +11,16 @@ import polars as pl
 from incident_kit.policy import Policy
 from incident_kit.replays import Replay, replay_log
 from incident_kit.trail import trail
-from incident_kit.world import World
+from incident_kit.truth import Truth
 
 _INSTANT = pl.Datetime("us", "UTC")
 
 
 @dataclass(frozen=True)
 class Played:
-    """A world under a policy in force; ``replay`` is the exact closed loop, ``trail`` every attempt that it made."""
+    """A truth under a policy in force; ``replay`` is the exact closed loop, ``trail`` every attempt that it made."""
 
-    world: World
+    truth: Truth
     replay: Replay
     trail: pl.DataFrame
 
@@ -31,7 +31,7 @@ class Played:
         That is ``row`` (the request's position), ``malformed``, ``failing``, ``overridden`` (if it were reviewed) and
         ``is_final``; ``tool_errors`` leaves out results that no later request of the conversation brings.
         """
-        return _attempts(self.world, self.trail)
+        return _attempts(self.truth, self.trail)
 
     @cached_property
     def requests(self) -> pl.DataFrame:
@@ -39,25 +39,25 @@ class Played:
         return _requests(self)
 
 
-def play(world: World, policy: Policy) -> Played:
-    """Return the world as served under a policy.
+def play(truth: Truth, policy: Policy) -> Played:
+    """Return the requests as served under a policy.
 
     Raises
     ------
     InvalidScenario
         The policy names a target that the scenario does not have, or retries more often than it has outcomes for.
     """
-    replay = replay_log(world.log, policy)
-    return Played(world, replay, trail(world, replay))
+    replay = replay_log(truth.log, policy)
+    return Played(truth, replay, trail(truth, replay))
 
 
-def truth(world: World, policy: Policy) -> pl.DataFrame:
+def true_outcomes(truth: Truth, policy: Policy) -> pl.DataFrame:
     """Return what customers and agents would really have got under a policy, one row a request in order of arrival.
 
     Columns: request_id, intent, served (NULL without an answer), wait_ms, failed, tool_calls, tool_errors and overridden (had
     an agent reviewed it).
     """
-    played = play(world, policy)
+    played = play(truth, policy)
     final = played.attempts.filter("is_final", pl.col("status") == "ok").select(
         "row", "tool_calls", (pl.col("malformed") + pl.col("failing")).alias("tool_errors"), "overridden"
     )
@@ -68,17 +68,17 @@ def truth(world: World, policy: Policy) -> pl.DataFrame:
     return joined.drop("row")
 
 
-def _attempts(world: World, made: pl.DataFrame) -> pl.DataFrame:
+def _attempts(truth: Truth, made: pl.DataFrame) -> pl.DataFrame:
     request, target = made["request"].to_numpy(), made["target"].to_numpy()
-    call = world.calls[target, made["number"].to_numpy(), request]
+    call = truth.calls[target, made["number"].to_numpy(), request]
     is_ok = (made["error"] == 0).to_numpy()
     bare = made["without_tools"].to_numpy()
     has_tools = is_ok & ~bare
     overridden = np.where(bare, call["overridden_without_tools"], call["overridden"])
     tokens = np.where(is_ok, call["completion_tokens"], 0)
     token_ms = np.where(is_ok, call["first_token_ms"], 0)
-    prices = np.array([world.scenario.targets[name].price for name in world.targets])
-    asked = world.requests.select("request_id", "conversation_id", "prompt_tokens", "tools_offered")[request]
+    prices = np.array([truth.scenario.targets[name].price for name in truth.targets])
+    asked = truth.requests.select("request_id", "conversation_id", "prompt_tokens", "tools_offered")[request]
     cost = np.round((asked["prompt_tokens"].to_numpy() * prices[target, 0] + tokens * prices[target, 1]) / 1e6, 8)
     failed = pl.Series(~is_ok)
     done_us = made["sent_us"] + made["latency_ms"] * 1000
@@ -90,13 +90,13 @@ def _attempts(world: World, made: pl.DataFrame) -> pl.DataFrame:
             "conversation_id": asked["conversation_id"],
             "seq": made["seq"],
             "kind": pl.repeat("call", made.height, eager=True),
-            "target": pl.Series(world.targets, dtype=pl.String).gather(made["target"]),
+            "target": pl.Series(truth.targets, dtype=pl.String).gather(made["target"]),
             "number": made["number"],
             "sent_at": made["sent_us"].cast(_INSTANT),
             "first_token_at": pl.Series(np.where(token_ms > 0, made["sent_us"].to_numpy() + token_ms * 1000, 0)),
             "done_at": done_us.cast(_INSTANT),
             "latency_ms": made["latency_ms"],
-            "error_class": pl.Series(world.errors, dtype=pl.String).gather(made["error"]),
+            "error_class": pl.Series(truth.errors, dtype=pl.String).gather(made["error"]),
             "prompt_tokens": asked["prompt_tokens"],
             "completion_tokens": tokens.astype(np.int64),
             "cost_usd": cost,
@@ -116,17 +116,17 @@ def _attempts(world: World, made: pl.DataFrame) -> pl.DataFrame:
         *(pl.when(~pl.col("failed")).then(name).alias(name) for name in _OF_ANSWERS),
         (pl.col("seq") == pl.col("seq").max().over("row")).alias("is_final"),
     )  # fmt: skip
-    return _with_results(named.drop("failed"), world)
+    return _with_results(named.drop("failed"), truth)
 
 
 _OF_ANSWERS = ("prompt_tokens", "completion_tokens", "cost_usd", "tool_calls", "malformed", "failing", "overridden")
 
 
-def _with_results(attempts: pl.DataFrame, world: World) -> pl.DataFrame:
+def _with_results(attempts: pl.DataFrame, truth: Truth) -> pl.DataFrame:
     """Add tool_result_at and results_in (the request that brings them): the conversation's next arrival after the answer."""
-    arrivals = world.requests.select(
+    arrivals = truth.requests.select(
         "conversation_id",
-        pl.Series("arrived_at", world.arrived_us).cast(_INSTANT),
+        pl.Series("arrived_at", truth.arrived_us).cast(_INSTANT),
         pl.int_range(pl.len(), dtype=pl.Int64).alias("results_in"),
     ).sort("arrived_at")
     asked = attempts.filter(pl.col("tool_calls") > 0).select("attempt_id", "conversation_id", "done_at").sort("done_at")
@@ -145,8 +145,8 @@ def _with_results(attempts: pl.DataFrame, world: World) -> pl.DataFrame:
 
 
 def _requests(played: Played) -> pl.DataFrame:
-    world, replay = played.world, played.replay
-    asked = world.requests.with_row_index("row").with_columns(pl.col("row").cast(pl.Int64))
+    truth, replay = played.truth, played.replay
+    asked = truth.requests.with_row_index("row").with_columns(pl.col("row").cast(pl.Int64))
     ends = played.attempts.group_by("row").agg(
         pl.col("done_at").max().alias("done_at"),
         pl.col("target").sort_by("seq").last().alias("last_target"),
@@ -154,7 +154,7 @@ def _requests(played: Played) -> pl.DataFrame:
         *(pl.col(name).sum() for name in ("completion_tokens", "cost_usd")),
         pl.len().cast(pl.Int32).alias("attempts_logged"),
     )
-    arrived = pl.Series("arrived_at", world.arrived_us).cast(_INSTANT)
+    arrived = pl.Series("arrived_at", truth.arrived_us).cast(_INSTANT)
     joined = asked.with_columns(arrived).join(ends, on="row", how="left", maintain_order="left")
     without = joined["done_at"].is_null()
     wait_ms = (joined["done_at"] - joined["arrived_at"]).dt.total_milliseconds()

@@ -22,7 +22,7 @@ from incident_kit.litellmlog import litellm_records
 from incident_kit.played import Played, play
 from incident_kit.policy import Policy
 from incident_kit.scenario import Scenario, since
-from incident_kit.world import World, world
+from incident_kit.truth import Truth, draw_truth
 
 FORMATS = ("litellm_standard", "canonical", "canonical_parquet")
 _REQUESTS = "requests"
@@ -77,7 +77,7 @@ def simulate(
     folder = Path(directory)
     _check_folder(folder, script)
     say("drawing what every model would have done")
-    it = world(script)
+    it = draw_truth(script)
     say("playing the policy in force (the first replay compiles the kernel: some seconds, once)")
     played = play(it, in_force)
     say(f"writing {folder}")
@@ -159,7 +159,7 @@ def _write_desk(folder: Path, played: Played) -> list[Mapping[str, str]]:
     return written
 
 
-def _truth_rows(it: World) -> pl.DataFrame:
+def _truth_rows(it: Truth) -> pl.DataFrame:
     """Return the potential outcomes, one row a request, target and attempt."""
     targets, attempts, size = it.calls.shape
     calls = it.calls.transpose(2, 0, 1).ravel()

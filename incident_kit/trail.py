@@ -1,4 +1,4 @@
-"""Trail: every attempt that a policy makes in a scenario's world, rebuilt from its decisions."""
+"""Trail: every attempt that a policy makes in a scenario's truth, rebuilt from its decisions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from incident_kit.plan import is_in
 if TYPE_CHECKING:
     from incident_kit.replays import Replay
     from incident_kit.routes import Entry, Route
-    from incident_kit.world import World
+    from incident_kit.truth import Truth
 
 SCHEMA = {
     "request": pl.Int64, "seq": pl.Int32, "target": pl.Int64, "number": pl.Int64, "sent_us": pl.Int64,
@@ -33,43 +33,43 @@ class _Try:
     degraded: bool
 
 
-def trail(world: World, replay: Replay) -> pl.DataFrame:
-    """Return one row an attempt: request (its position), seq (from 1), target and error (codes of the world), and times.
+def trail(truth: Truth, replay: Replay) -> pl.DataFrame:
+    """Return one row an attempt: request (its position), seq (from 1), target and error (codes of the truth), and times.
 
-    ``replay`` is a policy replayed over ``world.log``. A request that ends without a model may have no attempt.
+    ``replay`` is a policy replayed over ``truth.log``. A request that ends without a model may have no attempt.
 
     Raises
     ------
     InvalidScenario
-        The policy tries one target more often than the world has outcomes for.
+        The policy tries one target more often than the truth has outcomes for.
     """
-    walk = _Walk(world, replay)
-    rows = [row for request in range(len(world)) for row in walk.rows(request)]
+    walk = _Walk(truth, replay)
+    rows = [row for request in range(len(truth)) for row in walk.rows(request)]
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 
 class _Walk:
     """The requests of one replay, one at a time."""
 
-    def __init__(self, world: World, replay: Replay) -> None:
-        self.world, self.replay = world, replay
-        self.code = {name: position for position, name in enumerate(world.targets)}
-        self.timeout = world.errors.index("timeout")
-        self.latency_ms, self.error = world.calls["latency_ms"].tolist(), world.calls["error"].tolist()
-        self.arrived_us = world.arrived_us.tolist()
-        self.requested = [self.code[name] for name in world.requests["requested"]]
-        self.offers_tools = (world.requests["tools_offered"] > 0).to_list()
+    def __init__(self, truth: Truth, replay: Replay) -> None:
+        self.truth, self.replay = truth, replay
+        self.code = {name: position for position, name in enumerate(truth.targets)}
+        self.timeout = truth.errors.index("timeout")
+        self.latency_ms, self.error = truth.calls["latency_ms"].tolist(), truth.calls["error"].tolist()
+        self.arrived_us = truth.arrived_us.tolist()
+        self.requested = [self.code[name] for name in truth.requests["requested"]]
+        self.offers_tools = (truth.requests["tools_offered"] > 0).to_list()
         records = replay.records
         self.route, self.first = replay.route.tolist(), records["first"].tolist()
         self.entry, self.attempts = records["entry"].tolist(), records["attempts"].tolist()
         self.wait_ms = replay.outcome.wait_ms.tolist()
         for route in replay.policy.routes:
             self._check(route)
-        self.again = [_classes(world.errors, route.retry.retry_on) for route in replay.policy.routes]
-        self.onward = [_classes(world.errors, route.fallback_on) for route in replay.policy.routes]
+        self.again = [_classes(truth.errors, route.retry.retry_on) for route in replay.policy.routes]
+        self.onward = [_classes(truth.errors, route.fallback_on) for route in replay.policy.routes]
 
     def _check(self, route: Route) -> None:
-        there = self.world.scenario.attempts
+        there = self.truth.scenario.attempts
         if 1 + route.retry.attempts > there:
             raise InvalidScenario(
                 f"route {route.name} of {self.replay.name} tries one target {1 + route.retry.attempts} times, the scenario "
@@ -79,7 +79,7 @@ class _Walk:
             if entry.model and entry.model not in self.code:
                 raise InvalidScenario(
                     f"route {route.name} of {self.replay.name} names {entry.model}, which is no target of the scenario; "
-                    f"there are {', '.join(self.world.targets)}"
+                    f"there are {', '.join(self.truth.targets)}"
                 )
 
     def rows(self, request: int) -> Iterator[tuple[int | bool, ...]]:

@@ -32,7 +32,7 @@ FLOORS = [
     ["scenario"],
     ["traffic"],
     ["kernel", "log"],
-    ["world"],
+    ["truth"],
     ["plan", "donors", "settlement"],
     ["trail"],
     ["evidence"],

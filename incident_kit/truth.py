@@ -1,4 +1,4 @@
-"""World: what every target would have done to every request of a scenario, whatever the policy: its potential outcomes."""
+"""Truth: what every target would have done to every request of a scenario, whatever the policy: its potential outcomes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CALL = np.dtype(
     [
         ("latency_ms", "i4"),
         ("first_token_ms", "i4"),  # after the call was sent; 0: not streamed, or failed
-        ("error", "i2"),  # position in World.errors; 0: ok
+        ("error", "i2"),  # position in Truth.errors; 0: ok
         ("tool_calls", "i1"),
         ("malformed", "i1"),  # of them; the others' results are errors for `failing`
         ("failing", "i1"),
@@ -37,7 +37,7 @@ _AT_ONCE = 0.4  # a rate limit is told in this part of the time of other errors
 
 
 @dataclass(frozen=True)
-class World:
+class Truth:
     """The potential outcomes of a scenario.
 
     ``requests`` is :func:`traffic.traffic`'s frame, ``calls`` holds CALL records ``[target, attempt, request]``, and
@@ -73,7 +73,7 @@ class World:
         return store
 
 
-def world(scenario: Scenario) -> World:
+def draw_truth(scenario: Scenario) -> Truth:
     """Return the potential outcomes of a scenario."""
     requests = traffic(scenario)
     targets = tuple(sorted(scenario.targets))
@@ -85,7 +85,7 @@ def world(scenario: Scenario) -> World:
         for t, target in enumerate(targets):
             for attempt in range(scenario.attempts):
                 calls[t, attempt, rows] = _outcomes(scenario, own, name, target, attempt, errors)
-    return World(scenario, requests, targets, errors, calls)
+    return Truth(scenario, requests, targets, errors, calls)
 
 
 def put(store: Store, table: str, rows: pl.DataFrame) -> None:
@@ -196,7 +196,7 @@ def _override(records: NDArray[Any], agents: Agents, usual: float, felt: Any, u:
     records["overridden_without_tools"] = is_answer & (u < rate + agents.without_tools * (records["tool_calls"] > 0))
 
 
-def _request_rows(it: World) -> pl.DataFrame:
+def _request_rows(it: Truth) -> pl.DataFrame:
     return it.requests.select(
         "request_id",
         "conversation_id",
@@ -212,7 +212,7 @@ def _request_rows(it: World) -> pl.DataFrame:
     )
 
 
-def _attempt_rows(it: World) -> pl.DataFrame:
+def _attempt_rows(it: Truth) -> pl.DataFrame:
     """Return every potential call as an attempt: those of the requested target first, so that it is the first decision."""
     targets, attempts, size = it.calls.shape
     calls = it.calls.ravel()
