@@ -42,13 +42,11 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # S3: the order of events at one instant
 (
     DESK_ROW, SIGNAL, FEEDBACK,
-    LOGGED, TOKEN, CROSSING, OVERDUE, DONE,
-    COOLDOWN, MAX_DURATION, ALERT_SWEEP, SWEEP, RETRY, HOP, RELEASE, QUEUE_END, DEADLINE,
-    ARRIVAL,
-) = range(18)  # fmt: skip
-COMPLETIONS = (TOKEN, CROSSING, OVERDUE, DONE)  # one class: by (request, attempt) first
-
-
+    COMPLETION,
+    COOLDOWN, MAX_DURATION, ALERT_SWEEP, SWEEP, RELEASE, RETRY, HOP, QUEUE_END, DEADLINE,
+    UNROUTED, ARRIVAL,
+) = range(15)  # fmt: skip
+OVERDUE, CROSSING, TOKEN, DONE = range(4)  # the completions of one attempt
 Event = tuple[int, int, tuple[int, ...], int, str, tuple[Any, ...]]  # at, order, ties, serial, what, of what
 
 
@@ -199,7 +197,8 @@ class Interpreter:
         self.requests = [Request(one.arrived_us, i, one) for i, one in enumerate(world.requests)]
         self.guards: dict[tuple[int, int, str | None], Guard] = {}
         self.watches = [Watch(alert, i) for i, alert in enumerate(getattr(policy, "alerts", ()))]
-        self.sticky: dict[tuple[int, str], str] = {}
+        self.sticky: dict[tuple[int, str], int] = {}
+        self.inexact: set[tuple[int, str]] = set()  # conversations whose memory rests on what was not observed
         self.changes: list[Change] = []
         self.alert_changes: list[AlertChange] = []
         self.heap: list[Event] = []
@@ -233,6 +232,8 @@ class Interpreter:
     def run(self) -> Interpreter:
         for request in self.requests:
             self.put(request.arrived, ARRIVAL, request, "arrive", request)
+            if request.route is None:
+                self.leave_as_logged(request)
         for i, row in enumerate(self.world.desk):
             self.put(row.at_us, DESK_ROW, i, "help_desk", row)
         for i, signal in enumerate(self.world.signals):
@@ -249,24 +250,23 @@ class Interpreter:
             self.evaluate_touched(at)
         return self
 
-    def put(self, at: int, order: int, by: Request | Sent | int, what: str, *args: Any) -> None:
-        """Enter an event; ties go by (arrival, request id, attempt)."""
+    def put(self, at: int, order: int, by: Request | Sent | int, what: str, *args: Any, then: int = 0) -> None:
+        """Enter an event; ties go by (arrival, request id, attempt), what is unrouted last."""
         if isinstance(by, Request):
-            key = (by.position, by.attempts)
+            ties = (0, 0, by.position, by.attempts)
         elif isinstance(by, Sent):
-            key = (by.request.position, by.serial, order)
+            is_unrouted = by.request.route is None
+            ties = (is_unrouted, by.at if is_unrouted else 0, by.request.position, by.serial, then)
         else:
-            key = (by,)
+            ties = (by,)
         self.pushed += 1
-        heapq.heappush(self.heap, (at, LOGGED if order in COMPLETIONS else order, key, self.pushed, what, args))
+        heapq.heappush(self.heap, (at, order, ties, self.pushed, what, args))
 
     # --- a request's events ---
 
     def arrive(self, request: Request, at: int) -> None:
-        if request.route is None:
-            self.arrive_unrouted(request, at)
-        else:
-            place = self.by_hand(request, at)
+        if request.route is not None:
+            by_hand = place = self.by_hand(request, at)
             if place is None:
                 place = self.by_conversation(request, at)
             if place is None:
@@ -277,12 +277,15 @@ class Interpreter:
             request.first = entry
             request.state = first.state if first else "CLOSED"
             request.k, request.n = counters(first, at) if first else (0, 0)
-            request.exact = all(one.exact for one in request.asked)
+            request.exact = by_hand is not None or (
+                all(one.exact for one in request.asked) and self.talk(request) not in self.inexact
+            )
             request.probe = guard is not None and request in guard.probing
-            request.epochs = {one: one.epoch for one in self.guards_of(request)}
+            request.epochs |= {one: one.epoch for one in self.guards_of(request) if one.state == "CLOSED"}
+            decided_in = dict(request.epochs)
             self.take(request, place, at)
-            for one in self.guards_of(request):
-                if one.epoch == request.epochs[one]:
+            for one, epoch in decided_in.items():
+                if one.epoch == epoch:
                     self.observe(one, Seen(at, "decision"))
         self.touch(request, at)
         for watch in self.watches_of(request):
@@ -298,16 +301,17 @@ class Interpreter:
 
     def by_conversation(self, request: Request, at: int) -> int | None:
         """S22, sticky: the target of the conversation's last attempt, if it is available."""
-        route = self.routes[request.route or 0]
-        assert request.facts is not None
-        target = self.sticky.get((request.route or 0, request.facts.conversation or ""))
-        if route.sticky == "none" or request.facts.conversation is None or target is None:
+        talk = self.talk(request)
+        e = self.sticky.get(talk) if talk else None
+        if e is None or self.entry(request, e).only_for:
             return None
-        for place, e in enumerate(request.order):
-            entry = route.chain[e]
-            if entry.kind == "model" and entry.model == target and not entry.only_for:
-                return place if self.is_available(request, e, at) else None
-        return None
+        return request.order.index(e) if self.is_available(request, e, at) else None
+
+    def talk(self, request: Request) -> tuple[int, str] | None:
+        """Return the conversation that the route remembers."""
+        if request.route is None or request.facts is None or self.routes[request.route].sticky == "none":
+            return None
+        return None if request.facts.conversation is None else (request.route, request.facts.conversation)
 
     def choose(self, request: Request, at: int, *, start: int, error: str | None = None) -> int | None:
         """S4: the first available entry; the last is always available."""
@@ -345,6 +349,7 @@ class Interpreter:
         ):
             guard.permits += 1
             guard.probing.add(request)
+            request.epochs[guard] = guard.epoch
             return True
         return False
 
@@ -381,8 +386,10 @@ class Interpreter:
         )
         if not outcome.is_observed:
             self.lose_exactness(sent)
-        if request.facts and request.facts.conversation is not None and route.sticky == "conversation":
-            self.sticky[request.route or 0, request.facts.conversation] = entry.model
+        if talk := self.talk(request):
+            self.sticky[talk] = request.entry
+            if not (request.exact and outcome.is_observed):
+                self.inexact.add(talk)
         if outcome.kind is None:
             request.has_outcome, request.error = False, "unknown"
             self.probe_is_in(sent, at)
@@ -393,21 +400,21 @@ class Interpreter:
         max_wait_us = guard.rules.half_open.max_wait_ms * MS if guard else 0
         is_probe = guard is not None and request in guard.probing
         if is_probe and not route.retry.timeout_ms and sent.done > at + max_wait_us:
-            self.put(at + max_wait_us, OVERDUE, sent, "overdue", sent)
+            self.put(at + max_wait_us, COMPLETION, sent, "overdue", sent, then=OVERDUE)
 
     def fly(self, sent: Sent) -> None:
         """Enter what is known of an attempt on its way, and its end."""
         outcome = sent.outcome
-        self.put(sent.done, DONE, sent, "done", sent)
+        self.put(sent.done, COMPLETION, sent, "done", sent, then=DONE)
         if outcome.kind != "call":
             return
         if outcome.ttft_ms is not None and outcome.ttft_ms <= outcome.latency_ms:
-            self.put(sent.at + outcome.ttft_ms * MS, TOKEN, sent, "token", sent)
+            self.put(sent.at + outcome.ttft_ms * MS, COMPLETION, sent, "token", sent, then=TOKEN)
         elapsed = [one for one in self.in_order if one.rules.observe == "elapsed" and one.target == sent.target]
         ages = {first_counted_ms(c) for one in elapsed for c in one.rules.conditions if c.kind == "latency"}
         for age in ages:
             if age < outcome.latency_ms:
-                self.put(sent.at + age * MS, CROSSING, sent, "crossing", sent, age)
+                self.put(sent.at + age * MS, COMPLETION, sent, "crossing", sent, age, then=CROSSING)
 
     def done(self, sent: Sent, at: int) -> None:
         request, outcome = sent.request, sent.outcome
@@ -418,11 +425,11 @@ class Interpreter:
             self.observe(guard, Seen(at, "done", outcome.latency_ms, outcome.error, failed, crossed=crossed))
             if outcome.ttft_ms is not None and outcome.ttft_ms > outcome.latency_ms:  # cut before it
                 self.observe(guard, Seen(at, "token", outcome.latency_ms))
-        if request.route is not None and outcome.error is not None and request.facts:
-            self.sticky.pop((request.route, request.facts.conversation or ""), None)
+        if outcome.error is not None and (talk := self.talk(request)):
+            self.sticky.pop(talk, None)
         if follows == "nothing":
             self.end(request, at, outcome.error, last=sent)
-        if follows == "nothing" and outcome.error is None:
+        if follows == "nothing" and outcome.error is None and outcome.kind == "call":
             self.hear(sent, at)
         self.evaluate_touched(at)
         if follows == "retry":
@@ -439,15 +446,15 @@ class Interpreter:
         request, error = sent.request, sent.outcome.error
         if sent.is_last_word or request.route is None or sent.outcome.kind != "call" or error in {None, "cut"}:
             return "another" if request.route is None and not sent.is_last_word else "nothing"
-        route, deadline = self.routes[request.route], self.deadline(request)
+        route, deadline = self.routes[request.route], self.deadline(request) or math.inf
         assert error is not None
+        if sent.done >= deadline:
+            return "nothing"
         if request.number < route.retry.attempts and is_in(error, route.retry.retry_on):
-            is_late = deadline is not None and sent.done + route.retry.backoff_ms * MS >= deadline
-            return "deadline" if is_late else "retry"
+            return "retry" if sent.done + route.retry.backoff_ms * MS < deadline else "deadline"
         rest = request.order[request.place + 1 :]
-        if is_in(error, route.fallback_on) and any(self.is_open_to(request, e, error=error) for e in rest):
-            return "deadline" if deadline is not None and sent.done >= deadline else "hop"
-        return "nothing"
+        goes_on = is_in(error, route.fallback_on) and any(self.is_open_to(request, e, error=error) for e in rest)
+        return "hop" if goes_on else "nothing"
 
     def retry(self, request: Request, at: int) -> None:
         request.number += 1
@@ -479,8 +486,6 @@ class Interpreter:
         waited = guard.rules.half_open.max_wait_ms
         crossed = frozenset(sent.crossed) if guard.rules.observe == "elapsed" else frozenset()
         self.observe(guard, Seen(at, "done", waited, "timeout", failed=True, overdue=True, crossed=crossed))
-        if sent.outcome.ttft_ms is not None and sent.outcome.ttft_ms > waited:
-            self.observe(guard, Seen(at, "token", waited, overdue=True))
         self.probe_is_in(sent, at)
         sent.epoch = None
 
@@ -502,8 +507,8 @@ class Interpreter:
 
     def release(self, request: Request, at: int) -> None:
         """S7: each takes a permit or waits on."""
-        if not request.is_held or self.is_late(request, at):
-            return  # at the deadline: `expire` follows
+        if not request.is_held:
+            return
         for place, e in enumerate(request.order[: len(self.primaries(request))]):
             if self.is_available(request, e, at):
                 request.is_held = False
@@ -514,15 +519,9 @@ class Interpreter:
         """S7: down the chain, or, if nothing is left, to the primary."""
         if not request.is_held or request.turn != turn:
             return
-        if self.is_late(request, at):
-            self.expire(request, turn, at)
-            return
         request.is_held = False
         place = self.choose(request, at, start=request.place + 1)
-        if place is None:
-            self.is_available(request, request.order[0], at)
-            place = 0
-        self.take(request, place, at)
+        self.take(request, 0 if place is None else place, at)
 
     def expire(self, request: Request, turn: int, at: int) -> None:
         """S8: `deadline_ms` ends everything."""
@@ -535,28 +534,20 @@ class Interpreter:
         limit_ms = self.routes[request.route or 0].deadline_ms
         return None if limit_ms is None else request.arrived + limit_ms * MS
 
-    def is_late(self, request: Request, at: int) -> bool:
-        deadline = self.deadline(request)
-        return deadline is not None and at >= deadline
-
     def held_of(self, guard: Guard) -> list[Request]:
         """Return the held requests that wait for this breaker, first in, first out."""
         return [one for one in self.requests if one.is_held and guard in self.primary_guards(one)]
 
     # --- what comes from outside ---
 
-    def arrive_unrouted(self, request: Request, at: int) -> None:
-        """S4: it stays as logged."""
+    def leave_as_logged(self, request: Request) -> None:
+        """S4: what is unrouted stays as logged."""
         calls = self.world.logged.get(request.position, Logged(())).calls
         request.has_outcome = bool(calls)
         request.error = "unfinished" if calls else "unknown"
         for serial, call in enumerate(calls, 1):
-            is_first = call.sent_us <= at
             args = (request, serial, call.target, call.attempt, serial == len(calls))
-            if is_first:
-                self.send_logged(*args, at)
-            else:
-                self.put(call.sent_us, RETRY, request, "send_logged", *args)
+            self.put(call.sent_us, UNROUTED, request, "send_logged", *args)
 
     def send_logged(self, request: Request, serial: int, target: str, outcome: Attempt, is_last: bool, at: int) -> None:  # noqa: FBT001
         request.attempts += 1
@@ -567,7 +558,7 @@ class Interpreter:
 
     def help_desk(self, row: Any, at: int) -> None:
         for one in (*self.in_order, *self.watches):
-            if row.ticket in one.tickets:
+            if row.ticket in one.tickets and not is_testing(one):
                 self.observe(one, Seen(at, row.what, name=row.ticket))
 
     def signal(self, row: Any, at: int) -> None:
@@ -575,7 +566,7 @@ class Interpreter:
         for guard in self.in_order:
             route = self.routes[guard.route]
             of_intent = row.intent == guard.intent if guard.rules.scope == "intent" else route.matches(row.intent)
-            if (row.intent is None or of_intent) and row.target in {None, guard.target}:
+            if (row.intent is None or of_intent) and row.target in {None, guard.target} and not is_testing(guard):
                 self.observe(guard, seen)
         for watch in self.watches:
             if row.intent is None or watch.rules.matches(row.intent):
@@ -587,7 +578,8 @@ class Interpreter:
             return
         for one in (*self.guards_of(request), *self.watches_of(request)):
             one.tickets.add(ticket)
-            self.observe(one, Seen(at, "touch", name=ticket))
+            if not is_testing(one):
+                self.observe(one, Seen(at, "touch", name=ticket))
 
     def hear(self, sent: Sent, at: int) -> None:
         """What is said of an answer later: tool results, and what an agent did with it."""
@@ -680,25 +672,21 @@ class Interpreter:
             self.judge(guard, at)
 
     def judge(self, guard: Guard, at: int) -> None:
-        """S16: over all that was observed in HALF_OPEN; unknown reads as not passed."""
+        """S16: over all that was observed in HALF_OPEN; unknown reads as not passed, and so does nothing at all."""
         rule = guard.judged
 
         def held(condition: Condition) -> bool | None:
             return truth(condition, guard.seen[condition], min_requests=1, no_data=guard.rules.no_data)
 
-        met = None if rule is None else kleene(rule, held)
+        nothing_seen = rule is None or not any(guard.seen[condition] for condition in rule.leaves)
+        met = None if rule is None or nothing_seen else kleene(rule, held)
         passed = met if guard.rules.half_open.when else None if met is None else not met
         self.change(guard, at, "CLOSED" if passed else "OPEN")
 
     def max_duration(self, guard: Guard, epoch: int, at: int) -> None:
         """S16: too long in HALF_OPEN; nothing in: OPEN."""
-        if guard.epoch != epoch:
-            return
-        leaves = guard.judged.leaves if guard.judged else ()
-        if any(guard.seen[condition] for condition in leaves):
+        if guard.epoch == epoch:
             self.judge(guard, at)
-        else:
-            self.change(guard, at, "OPEN")
 
     def rested(self, guard: Guard, epoch: int, at: int) -> None:
         """S7, S17: a cooldown's end matters to a breaker without probes, and to a queue."""
@@ -764,7 +752,7 @@ class Interpreter:
         for one in (*self.guards_of(request), *self.watches_of(request)):
             if isinstance(one, Watch):
                 self.observe_request(one, request, at, last)
-            elif one.epoch != request.epochs[one]:
+            elif one.epoch != request.epochs.get(one):
                 continue
             is_fallback = self.is_fallback(request)
             if is_fallback is not None:
@@ -818,12 +806,15 @@ class Interpreter:
         return [watch for watch in self.watches if watch.rules.matches(request.intent)]
 
     def outcome(self, request: Request, target: str, at: int) -> Attempt:
-        """S7: after a queue, the outcome is that of the time of release."""
+        """S7: after a queue, the outcome is that of the time of release: the request's own call or the last arrival's."""
         own = self.world.outcome(request.position, target, request.number)
-        if not request.was_held or (own.is_observed and not self.world.by_time):
+        if not request.was_held:
             return own
-        alike = [one for one in self.requests if one.arrived <= at and one.intent == request.intent]
-        then = self.world.outcome(alike[-1].position, target, request.number)
+        mine = (request.route, request.intent)
+        last = [one for one in self.requests if one.arrived <= at and (one.route, one.intent) == mine][-1]
+        if own.is_observed and own.sent_us is not None and abs(own.sent_us - at) <= abs(last.arrived - at):
+            return own
+        then = self.world.outcome(last.position, target, request.number)
         return then if self.world.by_time else then._replace(is_observed=False)
 
     def cut(self, request: Request, outcome: Attempt, at: int) -> tuple[Attempt, bool]:
@@ -841,7 +832,7 @@ class Interpreter:
         if outcome.latency_ms > shortest:
             outcome = outcome._replace(latency_ms=shortest, error="timeout")
         if deadline is not None and at + outcome.latency_ms * MS > deadline:
-            return outcome._replace(latency_ms=whole(Fraction(deadline - at, MS)), error="timeout"), True
+            return outcome._replace(latency_ms=(deadline - at) // MS, error="timeout"), True
         return outcome, False
 
     def lose_exactness(self, sent: Sent) -> None:
@@ -866,6 +857,11 @@ def matches(route: Route, arrival: Arrival | None) -> bool:
         any(known.get(key) == value and isinstance(known.get(key), bool) == isinstance(value, bool) for value in values)
         for key, values in route.match
     )
+
+
+def is_testing(one: Guard | Watch) -> bool:
+    """S16: in HALF_OPEN a breaker observes its probes and nothing else."""
+    return isinstance(one, Guard) and one.state == "HALF_OPEN"
 
 
 def counters(guard: Guard, at: int) -> tuple[Number, Number]:
@@ -904,7 +900,3 @@ def next_multiple(at: int, every_ms: int) -> int:
 
 def microseconds(at: datetime) -> int:
     return (at - EPOCH) // timedelta(microseconds=1)
-
-
-def whole(number: Fraction) -> int | Fraction:
-    return number.numerator if number.denominator == 1 else number

@@ -18,7 +18,7 @@ class Attempt(NamedTuple):
     """A potential outcome: error None is ok; kind is "call", "hit" (a cache hit), or None (the log cannot tell).
 
     ``ttft_ms`` is None where nothing is streamed. ``tool_after_us`` and ``review_after_us`` count from `done`; without the
-    first, tool results are known at `done`.
+    first, tool results are known at `done`. ``sent_us``: when the log sent it, where it did (for what waits in a queue).
     """
 
     latency_ms: int | Fraction
@@ -32,6 +32,7 @@ class Attempt(NamedTuple):
     overridden: bool | None = None
     review_after_us: int | None = None
     cost_nano: int | None = None
+    sent_us: int | None = None
 
 
 UNKNOWN = Attempt(0, None, None, is_observed=False)
@@ -131,7 +132,10 @@ def worlds(
         key=lambda one: (one.arrived_us, one.id),
     )
     troubled = draw(st.sampled_from([0.0, 0.1, 0.4]))
-    cells = [[[_attempt(random, troubled) for _ in range(NUMBERS)] for _ in targets] for _ in requests]
+    cells = [
+        [[_sent(random, _attempt(random, troubled), one.arrived_us) for _ in range(NUMBERS)] for _ in targets]
+        for one in requests
+    ]
 
     def outcome(request: int, target: str, number: int) -> Attempt:
         return cells[request][targets.index(target)][min(number, NUMBERS - 1)]
@@ -185,6 +189,11 @@ def _attempt(random: np.random.Generator, troubled: float) -> Attempt:
         review_after_us=None if overridden is None else int(_one(random, [0, 100, 1000])) * MS,
         cost_nano=_one(random, [None, 0, 1_000_000, 5_000_000]),
     )
+
+
+def _sent(random: np.random.Generator, attempt: Attempt, arrived_us: int) -> Attempt:
+    later_us = int(random.choice([0, 0, 100, 3000])) * MS
+    return attempt._replace(sent_us=arrived_us + later_us) if attempt.is_observed else attempt
 
 
 def _logged(random: np.random.Generator, request: Arrival, targets: Sequence[str], troubled: float) -> Logged:
