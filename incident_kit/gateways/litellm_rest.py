@@ -50,7 +50,7 @@ class Cooldowns:
     def _take(self, group: str, breaker: Breaker | None, path: str, *, primary: bool = True) -> None:
         """Take one breaker; a route's own says more of its group than another route's chain does."""
         if breaker is None:
-            if primary:
+            if primary or group not in self.met:
                 self.met[group] = None
                 self.rests[group] = 0
             return
@@ -159,6 +159,8 @@ class Cooldowns:
         """Return the router's settings: the commonest cooldown time; none at all if nothing rests."""
         rests = [rest for rest in self.rests.values() if rest]
         if not rests:
+            why = "no breaker could be written, and by itself LiteLLM would let deployments rest"
+            self.books.ledger.default("LiteLLM's own cooldown", "off", "router_settings.disable_cooldowns", how=why)
             return {"disable_cooldowns": True}
         return {"cooldown_time": _plain(self._usual(rests))}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from incident_kit.durations import show_duration
 from incident_kit.errors import InvalidConfiguration, did_you_mean
@@ -39,7 +39,7 @@ def text(policy: Policy, books: Books, *, metrics: Mapping[str, str]) -> str:
         if not isinstance(value, str) or not value.isprintable() or not value:
             raise InvalidConfiguration(f"metrics: {name} must be a name, not {value!r}")
     names = METRICS | dict(metrics)
-    groups: dict[int, list[dict[str, Any]]] = {}
+    groups: dict[int, list[dict[str, str]]] = {}
     for i, alert in enumerate(policy.alerts):
         rule = _rule(alert, f"alerts[{i}]", books, names)
         if rule is not None:
@@ -50,18 +50,24 @@ def text(policy: Policy, books: Books, *, metrics: Mapping[str, str]) -> str:
             books.book(key, "exact", "groups[].name")
         else:
             books.rest(key, "says why, without effect on an alert")
-    listed = [
-        {
-            "name": f"{label(policy.name)}, every {show_duration(every)}",
-            "interval": show_duration(every),
-            "rules": rules,
-        }
-        for every, rules in groups.items()
-    ]
-    return OURS.format(name=label(policy.name), label=names["intent_label"]) + yaml_text({"groups": listed})
+    head = OURS.format(name=label(policy.name), label=names["intent_label"])
+    listed = [line for every, rules in groups.items() for line in _group(label(policy.name), every, rules)]
+    return head + "\n".join(["groups:" if listed else "groups: []", *listed]) + "\n"
 
 
-def _rule(alert: Alert, path: str, books: Books, names: Mapping[str, str]) -> dict[str, Any] | None:
+def _group(name: str, every_ms: int, rules: list[dict[str, str]]) -> Iterator[str]:
+    """Yield the lines of one group; JSON's quotes are YAML's, and an expression stands as it is, over several lines."""
+    every = show_duration(every_ms)
+    yield from (f"- name: {json.dumps(f'{name}, every {every}')}", f"  interval: {every}", "  rules:")
+    for rule in rules:
+        yield from (f"  - alert: {json.dumps(rule['alert'])}", "    expr: |-")
+        yield from (f"      {line}" for line in rule["expr"].splitlines())
+        yield from (f"    for: {rule['for']}", f"    keep_firing_for: {rule['keep_firing_for']}")
+        yield f"    labels: {{severity: {json.dumps(rule['severity'])}}}"
+        yield f"    annotations: {{summary: {json.dumps(rule['summary'])}}}"
+
+
+def _rule(alert: Alert, path: str, books: Books, names: Mapping[str, str]) -> dict[str, str] | None:
     """Return one rule, or None if it cannot be said."""
     whole, notes, lost = [], [], []
     for window in alert.windows:
