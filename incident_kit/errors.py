@@ -42,6 +42,10 @@ class InvalidConfiguration(IncidentKitError):
     """A gateway's own configuration cannot be read or converted."""
 
 
+class InvalidLimits(IncidentKitError):
+    """A file of limits for a check cannot be used."""
+
+
 class UnansweredQuestion(IncidentKitError):
     """The loaded logs cannot answer what was asked of them."""
 
