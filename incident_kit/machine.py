@@ -85,6 +85,7 @@ REQUEST = np.dtype(
         ("wait_us", "i8"),  # until it ended; -1 without an outcome
         ("error", "i8"),  # -1: no outcome
         ("first", "i8"),
+        ("called", "i8"),  # the first entry that called a model or ended it; -1: it waited, and its deadline passed
         ("entry", "i8"),
         ("number", "i8"),
         ("attempts", "i8"),
@@ -421,6 +422,8 @@ def _send(w: Any, request: int, at: int, tick: int) -> None:
     if kind == QUEUE:
         _hold(w, request, at, tick)
         return
+    if d.called < 0:
+        d.called = d.entry
     if kind != MODEL:
         d.cell, d.no_model = -1, 1
         if d.logged_calls > 0:

@@ -302,7 +302,8 @@ def _requests(
     records = np.zeros(len(routed) + len(free), machine.REQUEST)
     mine = records[: len(routed)]
     mine["arrived"], mine["route"], mine["intent"] = log.arrived_us[routed], route[routed], log.intent[routed]
-    mine["logged_calls"] = np.diff(calls.starts)[routed]
+    ends = np.array([*(_is_end(target) for target in log.targets), False])  # the last is that of nothing served
+    mine["logged_calls"] = np.where(ends[log.served[routed]], 0, np.diff(calls.starts)[routed])
     members: list[list[NDArray[Any]]] = []
     for r in range(len(policy.routes)):
         where = np.flatnonzero(mine["route"] == r)
@@ -316,10 +317,15 @@ def _requests(
     theirs["arrived"], theirs["route"] = calls.sent_us[free], len(policy.routes)
     theirs["intent"], theirs["entry"] = log.intent[calls.request[free]], calls.target[free]
     theirs["column"], theirs["fact"], theirs["conversation"] = np.arange(len(free)), 1, UNKNOWN
-    records["error"], records["wait_us"], records["cell"] = UNKNOWN, UNKNOWN, UNKNOWN
+    records["error"], records["wait_us"], records["cell"], records["called"] = UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN
     records["judge"], records["before"], records["after"] = UNKNOWN, UNKNOWN, UNKNOWN
     members.append([free])
     return records, members
+
+
+def _is_end(target: str) -> bool:
+    """Return whether a target's name is the label of an entry without a model."""
+    return target in {"human", "reject"} or target.startswith("template:")
 
 
 def draw(request_id: str) -> float:
