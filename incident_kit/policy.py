@@ -14,7 +14,7 @@ from incident_kit.policyedit import changed_tree
 from incident_kit.policyfile import file_text
 from incident_kit.policyreader import Reader
 from incident_kit.policytree import Item, item_of, read_tree
-from incident_kit.policywords import describe
+from incident_kit.policywords import describe, describe_table
 from incident_kit.policywriter import held, inline, leaves, long_form, yaml_text
 from incident_kit.routes import Alert, Breaker, Entry, HalfOpen, Notes, OnFallback, Retry, Route, Switch, Window
 
@@ -35,6 +35,7 @@ __all__ = [
     "Switch",
     "Window",
     "describe",
+    "describe_table",
     "diff",
 ]
 

@@ -20,7 +20,7 @@ FLOORS = [
     ["signalwords"],
     ["sources", "signals"],
     ["vocabulary"],
-    ["conditions"],
+    ["conditions", "rulewords"],
     ["routes"],
     ["policyvalues", "policytree"],
     ["grammar"],
