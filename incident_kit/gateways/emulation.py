@@ -56,7 +56,7 @@ class Refusals:
         return (self.emulated - self.both) / self.emulated if self.emulated else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Emulation:
     """LiteLLM's router over a log. Requests for groups that the configuration does not have are left as logged.
 
@@ -120,14 +120,14 @@ class Emulation:
     def differences(self) -> pl.DataFrame:
         """One row a request that another group answers than in the log, or that is refused in one of the two only.
 
-        Columns: request_id, at, requested, logged, emulated (who answers; NULL: nobody), logged_refused, refused,
-        difference (in words), evidence.
+        Columns: request_id, at, requested, served (who answers here; NULL: nobody), logged_served, refused,
+        logged_refused, difference (in words), evidence.
         """
         same = pl.col("served").eq_missing(pl.col("logged_served"))
         other = pl.when(same & pl.col("refused")).then(pl.lit(UNSEEN_REFUSAL)).otherwise(pl.lit(OTHER_END))
         return self.decisions.filter(~same | (pl.col("refused") != pl.col("logged_refused"))).select(
-            "request_id", "at", "requested", pl.col("logged_served").alias("logged"), pl.col("served").alias("emulated"),
-            "logged_refused", "refused", pl.col("difference").fill_null(other), "evidence",
+            "request_id", "at", "requested", "served", "logged_served", "refused", "logged_refused",
+            pl.col("difference").fill_null(other), "evidence",
         )  # fmt: skip
 
     @cached_property
@@ -169,6 +169,21 @@ class Emulation:
         if unrouted := sum(not self._is_routed(walk) for walk in self.walks):
             said.append(f"{unrouted:,} requests are for groups that the configuration does not have: left as logged.")
         return tuple(said)
+
+    def __repr__(self) -> str:
+        """Return how well the emulation explains the log, in sentences."""
+        refusals, answered = self.refusals, round(self.fidelity * self.judged)
+        said = [
+            f"{self.name}, emulated: {answered:,} of {self.judged:,} requests are answered by the group that answered them."
+        ]
+        if refusals.observed or refusals.emulated:
+            said.append(
+                f"Of {refusals.observed:,} refusals in the log {refusals.both:,} are met; {refusals.emulated - refusals.both:,}"
+                f" of the emulation's {refusals.emulated:,} are not in the log."
+            )
+        counts = self.differences["difference"].value_counts(sort=True)
+        said += [f"{count:,} requests: {difference}." for difference, count in counts.iter_rows()]
+        return " ".join(said)
 
     def explain(self, request_id: str) -> str:
         """Return where a request went here, and why, in sentences.
@@ -255,8 +270,7 @@ def emulate(
     for walk in walks:
         if walk.logged.group not in router.groups:
             walk.served, walk.error, walk.first = walk.logged.served, walk.logged.error, walk.logged.group
-    name = Path(config).name if isinstance(config, Path) else "LiteLLM's router"
-    return Emulation(name, version, settings, walks, tuple(router.cooldowns))
+    return Emulation(f"LiteLLM {version}", version, settings, walks, tuple(router.cooldowns))
 
 
 def in_force(incident: Incident, path: str | Path, *, version: str = READ[0]) -> Emulation | Replay:
