@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from incident_kit.errors import InvalidConfiguration, InvalidPolicy, did_you_mean
 from incident_kit.gateways import envoy, litellm, portkey, resilience4j
@@ -93,12 +93,22 @@ def convert(
     plain = made(root) if made else {"envoy": envoy.tree, "resilience4j": resilience4j.tree}[product](root, backups)
     note = f"converted from {title}; what was approximated and dropped stands in the report of incident-kit convert"
     named = name or (Path(where).stem if isinstance(path_or_text, Path) or where != "the configuration" else product)
-    whole = {"version": 1, "name": named, "note": note} | {key: plain[key] for key in plain if key != "version"}
+    whole = {"version": 1, "name": named, "note": note, "routes": [_outspoken(route) for route in plain["routes"]]}
     try:
         policy = Policy.parse(yaml_text(whole), name=named, source=f"the policy made from {where}")
     except InvalidPolicy as error:
         raise InvalidConfiguration(f"{where} holds what no policy can: {error}") from None
     return Conversion(policy, ledger.losses(), product)
+
+
+def _outspoken(route: dict[str, Any]) -> dict[str, Any]:
+    """Return a route that leaves nothing implied: what none of the products does is written out as not done."""
+    whole = {"fallback": [], "sticky": "none", "on_fallback": {"tools": "enabled"}, "retry": {}} | route
+    whole["retry"] = {"attempts": 0, "retry_on": [], "backoff_ms": 0} | whole["retry"]
+    for owner in (whole, *(entry for entry in whole["fallback"] if isinstance(entry, dict))):
+        if rule := owner.get("breaker"):
+            owner["breaker"] = rule | {"half_open": {"share": 1, "max_wait": "60s"} | rule["half_open"]}
+    return whole
 
 
 def _product(tree: Item, source: str | None, where: str) -> Source:

@@ -82,7 +82,7 @@ def tree(root: Node, fallback: Sequence[str]) -> dict[str, Any]:
         if name is None:
             root.ledger.default("cluster name", target, "primary", how="the block has none", fidelity="approximated")
         routes.append(_route(block, target, fallback, alone=len(places) == 1))
-    root.dropped(OTHER)
+    root.dropped(OTHER, but=places)
     return {"routes": routes}
 
 

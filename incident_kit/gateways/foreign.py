@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,10 +154,10 @@ class Node:
         for steps in self.leaves():
             self.ledger.book(steps, "approximated", becomes, how)
 
-    def dropped(self, why: str) -> None:
-        """Book what is here and not booked yet as lost."""
+    def dropped(self, why: str, *, but: Sequence[Steps] = ()) -> None:
+        """Book what is here and not booked yet as lost, but for what stands at and under some paths."""
         for steps in self.leaves():
-            if steps not in self.ledger.booked:
+            if steps not in self.ledger.booked and not any(steps[: len(part)] == part for part in but):
                 self.ledger.book(steps, "dropped", "", why)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from incident_kit.gateways.foreign import Node
 from incident_kit.gateways.litellm_cooldown import breaker
-from incident_kit.gateways.litellm_facts import FALLBACK_ON, IN_GROUP, RANKING, ROUTER, SECTIONS
+from incident_kit.gateways.litellm_facts import FALLBACK_ON, IN_GROUP, LIBRARY, RANKING, ROUTER, SECTIONS
 from incident_kit.gateways.litellm_fallbacks import Fallbacks
 from incident_kit.gateways.litellm_groups import Group, Settings, groups_of, retry
 from incident_kit.policytree import Item
@@ -62,12 +62,12 @@ def _route(settings: Settings, group: Group, groups: dict[str, Group], fallbacks
 
 
 def _timeouts_differ(group: Group, others: list[Group]) -> None:
+    """Book that a fallback has the time limit of the route here, and its own in LiteLLM."""
     for other in others:
         if other.timeout_ms != group.timeout_ms:
-            how = f"as a fallback of {group.name} it gets that group's {group.timeout_ms} ms"
-            for node in other.deployments:
-                if own := node.dig("litellm_params", "timeout"):
-                    own.approximated("retry.timeout_ms", how)
+            how = f"{other.name} as a fallback of {group.name} gets that group's {group.timeout_ms} ms here"
+            for node in other.limits:
+                node.approximated("retry.timeout_ms", how)
 
 
 def _rest(settings: Settings) -> None:
@@ -83,7 +83,10 @@ def _rest(settings: Settings) -> None:
     for node in settings.root.get("model_list").each():  # type: ignore[union-attr]
         for key in ("litellm_params", "model_info"):
             if part := node.get(key):
-                part.dropped("how the deployment is reached and priced: no part in routing")
+                part.dropped("how the deployment is called and priced: no part in routing")
+    for key, node in settings.library.pairs() if settings.library else ():
+        if key in LIBRARY:
+            node.dropped("logging, caching, budgets and parameters: no part in routing")
     for key, reason in SECTIONS.items():
         if section := settings.root.get(key):
             section.dropped(reason)

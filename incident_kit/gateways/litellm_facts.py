@@ -45,10 +45,17 @@ ROUTER = {
     "provider_budget_config": "budgets are not in version 1 of the policy language",
     "default_max_parallel_requests": IN_GROUP,
 }
+LIBRARY = frozenset({
+    "callbacks", "success_callback", "failure_callback", "service_callback", "audit_log_callbacks", "callback_settings",
+    "cache", "cache_params", "drop_params", "modify_params", "add_function_to_prompt", "set_verbose", "json_logs", "telemetry",
+    "turn_off_message_logging", "redact_user_api_key_info", "langfuse_default_tags", "default_internal_user_params",
+    "default_team_settings", "max_budget", "budget_duration", "guardrails", "ssl_verify", "forward_traceparent_to_llm_provider",
+    "enable_json_schema_validation", "disable_end_user_cost_tracking", "custom_prometheus_metadata_labels",
+    "upperbound_key_generate_params", "public_model_groups", "enable_preview_features", "s3_callback_params", "datadog_params", "ignore_model_aliases",
+})  # fmt: skip
 SECTIONS = {
     "general_settings": "the proxy's own settings: no part in routing",
     "environment_variables": "the gateway's environment: no part in routing",
-    "litellm_settings": "no part in routing",
     "include": "another file, which was not read: put its keys into this one",
 }
 

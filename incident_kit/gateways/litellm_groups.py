@@ -9,6 +9,8 @@ from incident_kit.gateways.foreign import Node
 from incident_kit.gateways.litellm_facts import BACKOFF_MS, CLASSES, NUM_RETRIES, PARAMS, TIMEOUT_S
 from incident_kit.gateways.loss import Ledger
 
+MOST_GROUPS, LONGEST_MS = 500, 86_400_000
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -17,6 +19,7 @@ class Group:
     name: str
     deployments: tuple[Node, ...]
     timeout_ms: int
+    limits: tuple[Node, ...]
     attempts: int
 
 
@@ -32,6 +35,14 @@ class Settings:
     def of(cls, root: Node) -> Settings:
         """Return the settings of a file."""
         return cls(root, root.get("router_settings"), root.get("litellm_settings"))
+
+    def per_attempt(self) -> Node | None:
+        """Return the time limit of an attempt that all deployments share: the library's, else the router's."""
+        library = self.library.get("request_timeout") if self.library else None
+        router = self.router.get("timeout") if self.router else None
+        if library is not None and router is not None:
+            router.dropped("litellm_settings.request_timeout wins over it for every attempt")
+        return library or router
 
     @property
     def ledger(self) -> Ledger:
@@ -59,8 +70,8 @@ def groups_of(settings: Settings) -> dict[str, Group]:
             raise deployment.wrong("a deployment with `model_name`")
         name.exact("match.requested, primary")
         found.setdefault(name.text(), []).append(deployment)
-    if not found and listed is not None:
-        raise listed.wrong("a list of deployments")
+    if (not found and listed is not None) or len(found) > MOST_GROUPS:
+        raise (listed or settings.root).wrong(f"a list of deployments, of at most {MOST_GROUPS} groups")
     if not found:
         raise settings.root.wrong("a LiteLLM configuration with `model_list`")
     return {name: _group(settings, name, tuple(nodes)) for name, nodes in found.items()}
@@ -71,30 +82,31 @@ def _group(settings: Settings, name: str, nodes: tuple[Node, ...]) -> Group:
         for key, param in (node.get("litellm_params") or node).pairs():
             if reason := PARAMS.get(key):
                 param.dropped(reason)
-    return Group(name, nodes, _timeout(settings, name, nodes), _attempts(settings, name, nodes))
+    timeout_ms, limits = _timeout(settings, name, nodes)
+    return Group(name, nodes, timeout_ms, limits, _attempts(settings, name, nodes))
 
 
-def _timeout(settings: Settings, name: str, nodes: tuple[Node, ...]) -> int:
-    """Return the time an attempt may take: the deployment's, else the library's, else the router's."""
+def _timeout(settings: Settings, name: str, nodes: tuple[Node, ...]) -> tuple[int, tuple[Node, ...]]:
+    """Return the time an attempt may take, and what says so: the deployment, else the library, else the router."""
     own = [found for node in nodes if (found := node.dig("litellm_params", "timeout"))]
-    per_attempt = settings.library.get("request_timeout") if settings.library else None
-    shared = per_attempt or (settings.router.get("timeout") if settings.router else None)
     values = [round(1000 * seconds) for node in own if (seconds := node.number())]
+    shared = None
     if len(values) < len(nodes):
+        shared = settings.per_attempt()
         seconds = shared.number() if shared is not None else None
         if shared is not None and seconds is not None:
             shared.exact("retry.timeout_ms")
         elif shared is None:
             settings.ledger.default("request_timeout", f"{TIMEOUT_S} s", "retry.timeout_ms")
         values.append(round(1000 * (seconds or TIMEOUT_S)))
-    longest = max(1, *values)
+    longest = min(max(1, *values), LONGEST_MS)
     for node in own:
         same = len(set(values)) == 1
         how = f"the deployments of {name} differ: the longest, {longest} ms, stands for all"
         (node.exact("retry.timeout_ms") if same else node.approximated("retry.timeout_ms", how))
     for node in nodes:
         _stream_timeout(node.dig("litellm_params", "stream_timeout"), longest)
-    return longest
+    return longest, (*own, shared) if shared is not None else tuple(own)
 
 
 def _stream_timeout(node: Node | None, timeout_ms: int) -> None:

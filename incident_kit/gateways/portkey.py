@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from incident_kit.gateways.foreign import Node
     from incident_kit.policytree import Item
 
+MOST_ROUTES = 500
 INHERITED = ("retry", "request_timeout")
 REACHED = "how the provider is reached: no part in routing"
 UNDER = {
@@ -92,6 +93,8 @@ class Reader:
             then.exact("routes")
             for way in matches(query.mapping()):
                 made += self.routes(named[then.text()], [*match, way], held, rule)
+                if len(made) > MOST_ROUTES:
+                    raise strategy.wrong(f"a strategy of at most {MOST_ROUTES} routes")
         default = strategy.get("default")
         if default is None or default.text() not in named:
             raise strategy.wrong("a conditional strategy with `default`, the name of a target")

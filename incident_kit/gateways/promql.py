@@ -75,9 +75,9 @@ class Writer:
             counted = " + ".join(f"(count({part}) or vector(0))" for part in said)
             return f"({counted}) >= {rule.at_least}"
         joined = [" and ".join(f"({part})" for part in some) for some in itertools.combinations(said, rule.at_least)]
-        return (
-            joined[0] if len(joined) == 1 else " or ".join(f"({way})" if rule.at_least > 1 else way for way in joined)
-        )
+        if len(joined) == 1:
+            return joined[0]
+        return "\nor ".join(f"({way})" if rule.at_least > 1 else way for way in joined)
 
     def condition(self, condition: Condition) -> str | None:
         """Return one condition with the guard of its samples, or None if PromQL has no way to say it."""

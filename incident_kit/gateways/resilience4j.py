@@ -96,7 +96,7 @@ def tree(root: Node, fallback: Sequence[str]) -> dict[str, Any]:
         _Instance(name, _layers(name, node, breakers), base).route(fallback, alone=len(names) == 1)
         for name, node in names.items()
     ]
-    root.dropped(OTHER)
+    root.dropped(OTHER, but=[breakers.steps])
     return {"routes": routes}
 
 
