@@ -78,6 +78,8 @@ def simulate(
     _check_folder(folder, script)
     say("drawing what every model would have done")
     it = draw_truth(script)
+    if not len(it):
+        raise InvalidScenario("nobody asks anything in this scenario: give some intent a higher per_minute, or it more time")
     say("playing the policy in force (the first replay compiles the kernel: some seconds, once)")
     played = play(it, in_force)
     say(f"writing {folder}")
@@ -216,7 +218,7 @@ def _case_text(script: Scenario, sources: Iterable[Mapping[str, str]], policies:
         "sources:",
         *(f"- {{path: {_text(one['path'])}, format: {one['format']}}}" for one in sources),
         "",
-        "phases:   # from the script",
+        *(["phases:   # from the script"] if _phases(script) else []),
     ]
     for kind, at, until, text in _phases(script):
         end = f", until: {_instant(until)}" if until else ""
