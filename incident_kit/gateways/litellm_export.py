@@ -7,7 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from incident_kit.gateways.litellm_facts import FALLBACK_ON, MAX_FALLBACKS
+from incident_kit.gateways.litellm_facts import FALLBACK_ON
+from incident_kit.gateways.litellm_hops import shortest, walk
 from incident_kit.gateways.litellm_rest import Cooldowns
 from incident_kit.policywriter import yaml_text
 from incident_kit.words import label
@@ -61,7 +62,7 @@ def text(policy: Policy, books: Books) -> str:
     groups, aliases = _groups(policy, books)
     for group in groups.values():
         _chain(group, books)
-    _shortened(groups)
+    _walked(groups, books)
     cooldowns = Cooldowns(books)
     for group in groups.values():
         if group.route is not None:
@@ -135,6 +136,7 @@ def _chain(group: Group, books: Books) -> None:
         return
     for i, entry in enumerate(route.fallback):
         at, last = f"{path}.fallback[{i}]", i == len(route.fallback) - 1
+        at = at if books.under(at) else f"{path}.fallback"  # a list of words is one value
         if entry.kind == "model":
             _entry(group, entry, at, books)
         elif entry.kind == "reject" and last:
@@ -144,7 +146,8 @@ def _chain(group: Group, books: Books) -> None:
         else:
             what = {"human": "hands over to people", "template": "answers without a model", "queue": "holds requests"}
             books.book(at, "dropped", "", f"LiteLLM never {what[entry.kind]}: do it where its refusal arrives")
-    books.book(f"{path}.fallback", "exact", "router_settings.fallbacks") if not route.fallback else None
+    if not route.fallback:
+        books.book(f"{path}.fallback", "exact", "", "no list: LiteLLM goes nowhere else")
     classes, all_kinds = set(route.fallback_on), {str(one) for one in FALLBACK_ON}
     tables = {kind for kind in SPECIAL if group.fallbacks.get(kind)}
     if classes == all_kinds or (classes | set(SPECIAL) == all_kinds and tables):
@@ -171,35 +174,16 @@ def _entry(group: Group, entry: Entry, at: str, books: Books) -> None:
         books.book(f"{at}.{key}", "exact" if fits else "approximated" if becomes else "dropped", becomes, how)
 
 
-def _walk(start: str, tables: dict[str, list[str]]) -> list[str]:
-    """Return where LiteLLM goes on from a group: fallbacks of fallbacks too, none twice, so many hops deep."""
-    tried = [start]
-
-    def step(name: str, depth: int) -> None:
-        if depth < MAX_FALLBACKS:
-            for target in tables.get(name, []):
-                if target not in tried:
-                    tried.append(target)
-                    depth += 1
-                    step(target, depth)
-
-    step(start, 0)
-    return tried[1:]
-
-
-def _shortened(groups: dict[str, Group]) -> None:
-    """Leave out of each list what LiteLLM reaches through the lists of the others."""
-    tables = {name: group.fallbacks[""] for name, group in groups.items() if group.fallbacks.get("")}
-    wanted = {name: list(chain) for name, chain in tables.items()}
-    if len(tables) > 100 or any(_walk(name, tables) != chain for name, chain in wanted.items()):
-        return
+def _walked(groups: dict[str, Group], books: Books) -> None:
+    """Write the lists of fallbacks, short ones if they lead the same way, and say where LiteLLM goes on further."""
+    wanted = {name: group.fallbacks[""] for name, group in groups.items() if group.fallbacks.get("")}
+    tables = shortest(wanted)
     for name, chain in wanted.items():
-        for length in range(1, len(chain)):
-            shorter = tables | {name: chain[:length]}
-            if all(_walk(one, shorter) == whole for one, whole in wanted.items()):
-                tables = shorter
-                groups[name].fallbacks[""] = chain[:length]
-                break
+        group = groups[name]
+        group.fallbacks[""] = tables[name]
+        if (real := walk(name, tables)) != chain:
+            how = f"LiteLLM tries the fallbacks of a fallback before the next one: {', '.join(real)}"
+            books.book(f"{group.path}.fallback", "approximated", "router_settings.fallbacks", how[:300])
 
 
 def _retry_keys(group: Group, books: Books) -> None:

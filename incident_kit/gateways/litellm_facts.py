@@ -51,7 +51,8 @@ LIBRARY = frozenset({
     "turn_off_message_logging", "redact_user_api_key_info", "langfuse_default_tags", "default_internal_user_params",
     "default_team_settings", "max_budget", "budget_duration", "guardrails", "ssl_verify", "forward_traceparent_to_llm_provider",
     "enable_json_schema_validation", "disable_end_user_cost_tracking", "custom_prometheus_metadata_labels",
-    "upperbound_key_generate_params", "public_model_groups", "enable_preview_features", "s3_callback_params", "datadog_params", "ignore_model_aliases",
+    "upperbound_key_generate_params", "public_model_groups", "enable_preview_features",
+    "s3_callback_params", "datadog_params", "ignore_model_aliases",
 })  # fmt: skip
 SECTIONS = {
     "general_settings": "the proxy's own settings: no part in routing",

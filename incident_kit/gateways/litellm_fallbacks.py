@@ -5,6 +5,7 @@ from __future__ import annotations
 from incident_kit.gateways.foreign import Node
 from incident_kit.gateways.litellm_facts import MAX_FALLBACKS
 from incident_kit.gateways.litellm_groups import Settings
+from incident_kit.gateways.litellm_hops import walk
 
 Table = dict[str, list[str]]
 DEEPEST, LONGEST = 100, 100
@@ -84,19 +85,7 @@ class Fallbacks:
 
     def chain(self, group: str, table: Table) -> list[str]:
         """Return where a request of a group goes on: a fallback that fails has fallbacks of its own, none tried twice."""
-        tried = [group]
-
-        def walk(name: str, depth: int) -> None:
-            if depth >= self.longest:
-                return
-            for target in table.get(name, table.get("*", [])):
-                if target in tried or len(tried) > LONGEST:
-                    continue
-                tried.append(target)
-                depth += 1
-                walk(target, depth)
-
-        walk(group, 0)
-        if len(tried) > LONGEST:
-            raise self.settings.root.wrong(f"a configuration whose fallbacks of {group!r} are at most {LONGEST}")
-        return tried[1:]
+        found = walk(group, table, hops=self.longest, longest=LONGEST)
+        if len(found) >= LONGEST:
+            raise self.settings.root.wrong(f"a configuration whose fallbacks of {group!r} are less than {LONGEST}")
+        return found
