@@ -15,6 +15,7 @@ _WHERE = {
     "Phase": "phases",
     "Policy": "policy",
     "Replay": "replays",
+    "Scenario": "scenario",
     "Store": "store",
     "always_fallback": "baselines",
     "always_primary": "baselines",
@@ -28,7 +29,9 @@ _WHERE = {
     "export": "gateways.export",
     "new_case": "case",
     "open_case": "case",
+    "rehearse": "rehearsal",
     "replay": "replays",
+    "simulate": "simulation",
     "sources": "",
 }
 __all__ = [
@@ -38,6 +41,7 @@ __all__ = [
     "Phase",
     "Policy",
     "Replay",
+    "Scenario",
     "Store",
     "always_fallback",
     "always_primary",
@@ -51,7 +55,9 @@ __all__ = [
     "export",
     "new_case",
     "open_case",
+    "rehearse",
     "replay",
+    "simulate",
     "sources",
 ]
 
@@ -66,8 +72,11 @@ if TYPE_CHECKING:
     from incident_kit.incident import Incident
     from incident_kit.phases import Phase
     from incident_kit.policy import Policy, describe, diff
+    from incident_kit.rehearsal import rehearse
     from incident_kit.replays import Replay, replay
+    from incident_kit.scenario import Scenario
     from incident_kit.scorecard import Board, compare
+    from incident_kit.simulation import simulate
     from incident_kit.store import Store
 
 

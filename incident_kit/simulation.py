@@ -79,7 +79,9 @@ def simulate(
     say("drawing what every model would have done")
     it = draw_truth(script)
     if not len(it):
-        raise InvalidScenario("nobody asks anything in this scenario: give some intent a higher per_minute, or it more time")
+        raise InvalidScenario(
+            "nobody asks anything in this scenario: give some intent a higher per_minute, or it more time"
+        )
     say("playing the policy in force (the first replay compiles the kernel: some seconds, once)")
     played = play(it, in_force)
     say(f"writing {folder}")
@@ -259,14 +261,13 @@ def _instant(at: datetime) -> str:
     return at.isoformat().replace("+00:00", "Z")
 
 
-def _json_value(value: Any) -> Any:
-    return _instant(value)
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_instant)
 
 
 def _ndjson(records: Iterable[Mapping[str, Any]]) -> Iterable[str]:
     for record in records:
         known = {name: value for name, value in record.items() if value is not None or name in {"cache_hit", "stream"}}
-        yield json.dumps(known, sort_keys=True, separators=(",", ":"), default=_json_value) + "\n"
+        yield _JSON.encode(known) + "\n"
 
 
 def _csv(frame: pl.DataFrame) -> Iterable[str]:
@@ -283,7 +284,7 @@ def _csv(frame: pl.DataFrame) -> Iterable[str]:
 def _gzip(file: Path, parts: Iterable[str]) -> None:
     """Write text, compressed: the same text gives the same bytes."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=9, mtime=0) as packed:
+    with file.open("wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=6, mtime=0) as packed:
         for part in parts:
             packed.write(part.encode())
 
