@@ -188,6 +188,14 @@ class Rule:
             raise InvalidPolicy(f"one rule has {len(rule.leaves)} conditions; {MOST_CONDITIONS} are the most")
         return rule
 
+    def without_alerts(self) -> Rule | None:
+        """Return what is left to be judged while testing (S20): a group that must hold more than are left must hold all."""
+        parts = (part.without_alerts() if isinstance(part, Rule) else part for part in self.of)
+        left = tuple(
+            part for part in parts if part is not None and not (isinstance(part, Condition) and part.kind == "alert")
+        )
+        return Rule(min(self.at_least, len(left)), left) if left else None
+
     def __str__(self) -> str:
         if len(self.of) == 1:
             return str(self.of[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from incident_kit import machine
 from incident_kit.evidence import LABELS
 from incident_kit.kernel import BY_CONDITION, BY_COOLDOWN, CLOSED, OPEN
+from incident_kit.runs import IN_QUEUE
 
 if TYPE_CHECKING:
     from incident_kit.conditions import Condition
@@ -28,9 +30,15 @@ REASONS = (
     "the primary is out of service, and nothing else is left",
     "one of the requests that test the primary",
     "enough others test the primary",
+    "sent there by hand",
+    "its conversation is answered there",
+    "held until the primary was tried again, or for as long as the queue holds",
 )
-UNROUTED, UNWATCHED, WITHIN, SWITCHED, LAST_RESORT, PROBE, OTHERS_PROBE = range(len(REASONS))
-ACTIONS = ("as logged", "primary", "fallback", "test")
+UNROUTED, UNWATCHED, WITHIN, SWITCHED, LAST_RESORT, PROBE, OTHERS_PROBE, BY_HAND, BY_CONVERSATION, HELD = range(
+    len(REASONS)
+)
+ACTIONS = ("as logged", "primary", "fallback", "test", "template", "queued", "to a person", "refused")
+_ENDS = np.array([0, 4, 5, 6, 7], np.int8)  # the action of an end without a model, by machine.MODEL, TEMPLATE ...
 _INSTANT = pl.Datetime("us", "UTC")
 _NO_START = np.iinfo(np.int64).min
 _SHOWN: dict[str, Any] = {
@@ -41,7 +49,8 @@ _SHOWN: dict[str, Any] = {
     "threshold": pl.Float64,
 }
 _TRANSITIONS = {
-    "policy": pl.String, "route": pl.String, "breaker": pl.String, "from": pl.String, "to": pl.String, **_SHOWN,
+    "policy": pl.String, "route": pl.String, "breaker": pl.String, "intent": pl.String, "from": pl.String,
+    "to": pl.String, **_SHOWN,
 }  # fmt: skip
 _STATES = {
     "policy": pl.String, "route": pl.String, "target": pl.String, "state": pl.String, "start": _INSTANT, "end": _INSTANT,
@@ -81,8 +90,8 @@ def guard(replay: Replay, route: int, entry: int = 0) -> Any:
 def judged(replay: Replay, row: NDArray[np.float64]) -> Condition:
     """Return the condition that a change of state shows."""
     breaker = guard(replay, int(row[0]), int(row[1]))
-    own = breaker.half_open.when if row[5] > BY_COOLDOWN and breaker.half_open.when else breaker.when
-    condition: Condition = own.of[int(row[6])]
+    tested = breaker.half_open.when or breaker.when.without_alerts() or breaker.when
+    condition: Condition = (tested if row[5] > BY_COOLDOWN else breaker.when).leaves[int(row[6])]
     return condition
 
 
@@ -134,9 +143,17 @@ def _donor_ids(replay: Replay) -> pl.Series:
 def _actions(replay: Replay, route: NDArray[np.intp]) -> NDArray[np.int8]:
     usual = [2 if one.degraded_start else 1 for one in replay.policy.routes]
     action = np.array([*usual, 0], np.int8)[route]
-    action[replay.records["first"] > 0] = 2
+    action[replay.records["first"] >= _primaries(replay)[route]] = 2
     action[replay.records["probe"] == 1] = 3
+    action[replay.reason == IN_QUEUE] = _ENDS[machine.QUEUE]
+    ended = replay.outcome.no_model > 0
+    action[ended] = _ENDS[replay.outcome.no_model[ended]]
     return action
+
+
+def _primaries(replay: Replay) -> NDArray[np.int8]:
+    """Return how many entries of each route's chain count as primary; the last is for requests without a route."""
+    return np.array([*(len(one.primaries) for one in replay.policy.routes), 1], np.int8)
 
 
 def _reasons(replay: Replay, route: NDArray[np.intp], away: NDArray[np.intp]) -> NDArray[np.int8]:
@@ -144,8 +161,11 @@ def _reasons(replay: Replay, route: NDArray[np.intp], away: NDArray[np.intp]) ->
     usual = [UNWATCHED if one.breaker is None else WITHIN for one in replay.policy.routes]
     reason = np.array([*usual, UNROUTED], np.int8)[route]
     reason[away] = np.where(records["state"][away] == OPEN, SWITCHED, OTHERS_PROBE)
-    reason[away[records["first"][away] == 0]] = LAST_RESORT
+    reason[away[records["first"][away] < _primaries(replay)[route[away]]]] = LAST_RESORT
     reason[records["probe"] == 1] = PROBE
+    reason[replay.reason == machine.BY_HAND] = BY_HAND
+    reason[replay.reason == machine.BY_CONVERSATION] = BY_CONVERSATION
+    reason[replay.reason == IN_QUEUE] = HELD
     return reason
 
 
@@ -157,26 +177,32 @@ def _signals(replay: Replay, route: NDArray[np.intp], away: NDArray[np.intp]) ->
     """
     records, arrived = replay.records, replay.log.arrived_us
     breakers = [one.breaker for one in replay.policy.routes]
-    firsts = [breaker.when.of[0] if breaker else None for breaker in breakers]
+    firsts = [breaker.when.leaves[0] if breaker else None for breaker in breakers]
     names: list[str] = []
     usual = [_name(names, _share_name(first)) if first else -1 for first in firsts]
     metric = np.array([*usual, -1], np.int16)[route]
-    threshold = np.array([*(first.share if first else np.nan for first in firsts), np.nan])[route]
+    threshold = np.array([*(_limit(first) if first else np.nan for first in firsts), np.nan])[route]
     n = np.where(metric >= 0, records["n"], np.int32(-1))
     value = np.full(len(n), np.nan)
     np.divide(records["k"], n, out=value, where=n > 0)
+    for r, first in enumerate(firsts):
+        if first and first.kind in _SCALES:
+            per_k, per_n, is_count = _SCALES[first.kind]
+            mine = route == r
+            value[mine] = records["k"][mine] if is_count else value[mine] / per_k
+            n[mine] //= per_n
     windows = np.array([*map(_window_us, breakers), _NO_START])
     width = windows[route]
     start = arrived - width
     for r in np.unique(route[away]):
-        mine = away[route[away] == r]
-        rows = out_of_service(replay, r)
-        led = np.searchsorted(rows[:, 2], arrived[mine], side="right") - 1
-        conditions = [judged(replay, row) for row in rows]
-        metric[mine] = np.array([_name(names, condition.metric) for condition in conditions])[led]
-        threshold[mine] = np.array([condition.threshold for condition in conditions])[led]
-        value[mine], n[mine] = rows[led, 7], rows[led, 8].astype(np.int32)
-        start[mine] = rows[led, 2].astype(np.int64) - windows[r]
+        of_route = away[route[away] == r]
+        for mine, rows in _taken_out(replay, r, of_route):
+            led = np.searchsorted(rows[:, 2], arrived[mine], side="right") - 1
+            conditions = [judged(replay, row) for row in rows]
+            metric[mine] = np.array([_name(names, condition.metric) for condition in conditions])[led]
+            threshold[mine] = np.array([condition.threshold for condition in conditions])[led]
+            value[mine], n[mine] = rows[led, 7], rows[led, 8].astype(np.int32)
+            start[mine] = rows[led, 2].astype(np.int64) - windows[r]
     return {
         "metric": words(metric, tuple(names)),
         "value": pl.Series(value).fill_nan(None),
@@ -186,8 +212,35 @@ def _signals(replay: Replay, route: NDArray[np.intp], away: NDArray[np.intp]) ->
     }
 
 
+def _taken_out(
+    replay: Replay, r: np.intp, requests: NDArray[np.intp]
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float64]]]:
+    """Yield requests of a route, and the changes that took their primary out of service; a breaker may be one intent's."""
+    rows = replay.changes
+    rows = rows[(rows[:, 0] == r) & (rows[:, 1] < len(replay.policy.routes[r].primaries)) & (rows[:, 4] == OPEN)]
+    breaker = replay.policy.routes[r].breaker
+    if breaker is None or breaker.scope != "intent":
+        yield requests, rows
+        return
+    intents = replay.log.intent[requests]
+    for intent in np.unique(intents):
+        yield requests[intents == intent], rows[rows[:, 10] == intent]
+
+
+_SCALES = {  # units of k and of n, and whether k alone is the value (see conditions.Condition.kind)
+    "cost": (1e9, 1, False), "signal": (1, 1_000_000, False), "consecutive": (1, 1, True), "requests": (1, 1, True),
+}  # fmt: skip
+_LIMITED = {"latency": "slow_rate", "ttft": "slow_ttft_rate"}
+
+
 def _share_name(condition: Condition) -> str:
-    return "error_rate" if condition.kind == "error" else f"slow_rate({condition.limit_ms}ms)"
+    """Return what the counters of a condition are called: of a quantile, the share over its limit."""
+    name = _LIMITED.get(condition.kind)
+    return f"{name}({condition.limit_ms}ms)" if name else condition.metric
+
+
+def _limit(condition: Condition) -> float:
+    return condition.share if condition.kind in _LIMITED else condition.threshold
 
 
 def _window_us(breaker: Breaker | None) -> int:
@@ -198,13 +251,6 @@ def _name(names: list[str], name: str) -> int:
     if name not in names:
         names.append(name)
     return names.index(name)
-
-
-def out_of_service(replay: Replay, route: int, entry: int = 0) -> NDArray[np.float64]:
-    """Return the changes that took an entry of a route's chain out of service, in order of time."""
-    c = replay.changes
-    found: NDArray[np.float64] = c[(c[:, 0] == route) & (c[:, 1] == entry) & (c[:, 4] == OPEN)]
-    return found
 
 
 def transitions(replay: Replay) -> pl.DataFrame:
@@ -219,6 +265,7 @@ def transitions(replay: Replay) -> pl.DataFrame:
             "policy": [replay.name] * len(rows),
             "route": [route.name for route in routes],
             "breaker": [route.chain[int(row[1])].model for route, row in zip(routes, rows, strict=True)],
+            "intent": [replay.log.intents[int(row[10])] if row[10] >= 0 else None for row in rows],
             "from": [STATES[int(row[3])] for row in rows],
             "to": [STATES[int(row[4])] for row in rows],
             "why": [_why(row) for row in rows],
@@ -229,6 +276,29 @@ def transitions(replay: Replay) -> pl.DataFrame:
             "state_exact": rows[:, 9] == 1,
         },
         schema_overrides=_TRANSITIONS,
+    )
+
+
+def alert_changes(replay: Replay) -> pl.DataFrame:
+    """Return one row each time an alert began or ceased to fire: at, alert, firing, metric, value, n, threshold, state_exact."""
+    from incident_kit.runs import alerted
+
+    alerts = replay.policy.alerts
+    rows = alerted(replay) if alerts else np.zeros(0, machine.ALERT_CHANGE)
+    leaves = [alerts[row["alert"]].when.leaves[row["leaf"]] for row in rows]
+    return pl.DataFrame(
+        {
+            "at": instants(rows["at"]),
+            "policy": [replay.name] * len(rows),
+            "alert": [alerts[row["alert"]].name for row in rows],
+            "firing": rows["firing"] == 1,
+            "metric": [leaf.metric for leaf in leaves],
+            "value": pl.Series(rows["value"]).fill_nan(None),
+            "n": rows["n"].astype(np.int32),
+            "threshold": [leaf.threshold for leaf in leaves],
+            "state_exact": rows["exact"] == 1,
+        },
+        schema_overrides={"policy": pl.String, "alert": pl.String, "metric": pl.String, "threshold": pl.Float64},
     )
 
 
@@ -251,25 +321,27 @@ def states(replay: Replay) -> pl.DataFrame:
         for e, entry in enumerate(route.chain):
             if entry.breaker is None:
                 continue
-            mine = (replay.changes[:, 0] == r) & (replay.changes[:, 1] == e)
-            rows = changed.filter(pl.Series(mine)).rows(named=True)
-            at = [begin, *replay.changes[mine, 2].astype(np.int64)]
-            first = {"to": STATES[CLOSED], "why": "", "metric": None, "value": None, "n": None, "threshold": None}
-            for row, start, end in zip([first, *rows], at, [*at[1:], finish], strict=True):
-                if start <= finish:
-                    spans.append(
-                        (
-                            replay.name,
-                            route.name,
-                            entry.model,
-                            row["to"],
-                            start,
-                            min(end, finish),
-                            *map(row.get, _SHOWN),
-                        ),
-                    )
+            for name, mine in _instances(replay, r, e):
+                rows = changed.filter(pl.Series(mine)).rows(named=True)
+                at = [begin, *replay.changes[mine, 2].astype(np.int64)]
+                first = {"to": STATES[CLOSED], "why": "", "metric": None, "value": None, "n": None, "threshold": None}
+                for row, start, end in zip([first, *rows], at, [*at[1:], finish], strict=True):
+                    if start <= finish:
+                        shown = map(row.get, _SHOWN)
+                        spans.append((replay.name, name, entry.model, row["to"], start, min(end, finish), *shown))
     frame = pl.DataFrame(spans, schema=_STATES | {"start": pl.Int64, "end": pl.Int64}, orient="row")
     return frame.with_columns(pl.col("start", "end").cast(_INSTANT))
+
+
+def _instances(replay: Replay, r: int, e: int) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Yield every breaker of an entry, by name, with its changes: one, or one an intent where its scope is the intent."""
+    rows, name = replay.changes, replay.policy.routes[r].name
+    mine = (rows[:, 0] == r) & (rows[:, 1] == e)
+    if guard(replay, r, e).scope != "intent":
+        yield name, mine
+        return
+    for intent in np.unique(replay.log.intent[replay.route == r]):
+        yield f"{name}: {replay.log.intents[intent] if intent >= 0 else 'no intent'}", mine & (rows[:, 10] == intent)
 
 
 def samples(replay: Replay) -> pl.DataFrame:

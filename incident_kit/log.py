@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from incident_kit.store import Store
+
+if TYPE_CHECKING:
+    from incident_kit.details import Details
 
 UNKNOWN = -1  # NULL in a coded or counted array; also "no outcome"
 
@@ -80,6 +83,13 @@ class Log:
 
         rows, starts = donors.by_intent(self.intent, len(self.intents))
         return _fixed(rows), _fixed(starts)
+
+    @cached_property
+    def details(self) -> Details:
+        """What only parts of the policy language ask of a log: attributes at arrival, tool results, reviews, the help desk."""
+        from incident_kit.details import read as read_details
+
+        return read_details(self)
 
     @cached_property
     def call_facts(self) -> pl.DataFrame:

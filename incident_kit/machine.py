@@ -55,7 +55,7 @@ ROUTE = np.dtype(
 ENTRY = np.dtype([("kind", "i8"), ("target", "i8"), ("hold_us", "i8"), ("conditional", "i8")], align=True)
 SWITCH = np.dtype([("start", "i8"), ("end", "i8"), ("entry", "i8")], align=True)
 ROW = np.dtype(  # rows of one instant and item are one event
-    [("at", "i8"), ("leaf", "i8"), ("k", "i8"), ("n", "i8"), ("key", "i8"), ("item", "i8")], align=True
+    [("at", "i8"), ("leaf", "i8"), ("k", "i8"), ("n", "i8"), ("key", "i8"), ("item", "i8"), ("value", "i8")], align=True
 )
 FACT = np.dtype(  # of a logged call, beside its latency and error
     [
@@ -1058,7 +1058,7 @@ def run(w: Any) -> bool:
                 row += 1
                 j = w.judge_of_leaf[r.leaf]
                 if w.judges[j].is_alert == 1 or w.judges[j].state == CLOSED:
-                    enter(w, r.leaf, r.at, r.k, r.n, r.key, 0)
+                    enter(w, r.leaf, r.at, r.k, r.n, r.key, r.value)
             _evaluate_all(w, at, tick)
         elif what == _FACT:
             _arrive(w, np.int64(fact), at, tick)

@@ -13,6 +13,7 @@ from incident_kit.evidence import LABELS
 if TYPE_CHECKING:
     from incident_kit.replays import Replay
 
+NO_MODEL = ("template", "queue", "human", "reject")  # machine.TEMPLATE ...; a queue ends nothing
 FACTS = ("tool_calls", "tool_errors", "prompt_tokens", "completion_tokens", "cost_usd", "overridden")
 
 
@@ -20,36 +21,39 @@ def outcomes(replay: Replay) -> pl.DataFrame:
     """Return one row a request in order of arrival.
 
     Columns: at, intent, served, is_fallback, wait_ms, failed, tool_calls, tool_errors, prompt_tokens, completion_tokens,
-    cost_usd, overridden, evidence, tools_disabled. Where the policy serves a request as logged, all are as logged; elsewhere
-    they are those of the borrowed call, and NULL without one. A cost that the log does not give is tokens times the case's
-    price.
+    cost_usd, overridden, evidence, tools_disabled, no_model. Where the policy serves a request as logged, all are as logged;
+    elsewhere they are those of the borrowed call, and NULL without one. A request that ended without a model (``no_model``
+    says how: a template, a person, a refusal) has no wait for an answer, no tools and no override. A cost that the log does
+    not give is tokens times the case's price.
     """
     log, outcome = replay.log, replay.outcome
     logged = pl.DataFrame({"request_id": log.request_id}).join(
         log.store.query("replay_request_facts"), on="request_id", how="left", maintain_order="left"
     )
-    apart = outcome.evidence > 0
+    apart = ~replay.same_as_log
     frame = pl.DataFrame(
         {
             "at": instants(log.arrived_us),
             "intent": words(log.intent, log.intents),
             "served": words(outcome.target, replay.targets),
             "is_fallback": logged["is_fallback"],
-            "wait_ms": known(outcome.wait_ms).cast(pl.Int64),
+            "wait_ms": known(np.where(outcome.no_model > 0, -1, outcome.wait_ms)).cast(pl.Int64),
             "failed": pl.select(pl.when(pl.Series(outcome.error >= 0)).then(pl.Series(outcome.error > 0))).to_series(),
             **{name: logged[name] for name in FACTS},
             "evidence": words(outcome.evidence, LABELS),
             "tools_disabled": outcome.tools_disabled,
+            "no_model": words(outcome.no_model - 1, NO_MODEL),
         }
     )
     if not apart.any():
         return _priced(frame, replay)
     degraded = np.array([*(route.degraded_start for route in replay.policy.routes), False])[replay.route]
+    primaries = np.array([*(len(route.primaries) for route in replay.policy.routes), 1], np.int8)[replay.route]
     moved = pl.DataFrame(
         {
             "apart": apart,
             "without_tools": outcome.tools_disabled | (log.tools_offered == 0),
-            "on_fallback": (replay.records["entry"] > 0) | degraded,
+            "on_fallback": (replay.records["entry"] >= primaries) | degraded,
             "call": known(np.where(outcome.evidence == 1, outcome.call, -1)).cast(pl.UInt32),
         }
     )
@@ -57,7 +61,8 @@ def outcomes(replay: Replay) -> pl.DataFrame:
         log.call_facts.select(FACTS).with_row_index("call"), on="call", how="left", maintain_order="left"
     )
     # an answer given without tools makes no tool call whatever its donor did; one that failed makes none, and nobody edits it
-    gone = {"tool_calls": pl.col("without_tools") | pl.col("failed"), "overridden": pl.col("failed")}
+    nobody = pl.col("no_model").is_not_null()
+    gone = {"tool_calls": pl.col("without_tools") | pl.col("failed") | nobody, "overridden": pl.col("failed") | nobody}
     gone["tool_errors"] = gone["tool_calls"]
     whole = (
         frame.with_columns(moved["apart", "without_tools", "on_fallback"])
@@ -68,6 +73,7 @@ def outcomes(replay: Replay) -> pl.DataFrame:
         .with_columns(
             pl.when(pl.col("apart") & test).then(None).otherwise(name).alias(name) for name, test in gone.items()
         )
+        .with_columns(pl.when(nobody & pl.col("cost_usd").is_null()).then(0.0).otherwise("cost_usd").alias("cost_usd"))
         .drop("apart", "without_tools", "on_fallback")
     )
     return _priced(whole, replay)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -14,11 +12,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from incident_kit.conditions import Condition
 from incident_kit.errors import UnansweredQuestion
 from incident_kit.evidence import Estimator, nearest
 from incident_kit.log import UNKNOWN, Log
 from incident_kit.policy import Policy
-from incident_kit.routes import Route
+from incident_kit.signals import refuse_unloaded, signal_names
 
 if TYPE_CHECKING:
     from incident_kit.incident import Incident
@@ -26,7 +25,21 @@ if TYPE_CHECKING:
 UNROUTED = -1
 OBSERVED, NEAREST, NONE = range(3)  # positions in evidence.LABELS
 _KEPT = ("k", "n", "first", "entry", "attempts", "state", "exact", "probe", "estimated")
-QUESTION_OF = {"latency": "waits", "error": "errors"}
+QUESTION_OF = {
+    **dict.fromkeys(("latency", "mean", "ttft"), "waits"),
+    **dict.fromkeys(("error", "timeout", "429", "consecutive"), "errors"),
+    **dict.fromkeys(("escalation", "reopen"), "tickets"),
+    "tools": "tools",
+    "override": "overrides",
+    "sla": "sla",
+}
+_OF_TICKETS = "select exists (from ticket_events where type = '{}')"
+NEEDED = {  # what the verdict has no question for: does the log hold any, and how it is called
+    "ttft": ("select exists (from attempts where first_token_at is not null)", "times of first tokens"),
+    "cost": ("select exists (from attempts where cost_usd is not null)", "costs of calls"),
+    "escalation": (_OF_TICKETS.format("escalation"), "escalations of tickets"),
+    "reopen": (_OF_TICKETS.format("reopen"), "re-openings of tickets"),
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +47,8 @@ class Outcome:
     """What the policy's decisions led to, arrays ``[request]``; as logged where the request was served as logged.
 
     ``target`` answered (or was tried last), ``call`` is the position in ``log.calls`` of the call behind the outcome,
-    ``error`` 0 is ok and -1 unknown, ``evidence`` a position in ``evidence.LABELS``.
+    ``error`` 0 is ok and -1 unknown, ``evidence`` a position in ``evidence.LABELS``, ``no_model`` the kind of an end without
+    a model (machine.TEMPLATE, HUMAN, REJECT), 0 of any other.
     """
 
     target: NDArray[np.int16]
@@ -43,6 +57,7 @@ class Outcome:
     call: NDArray[np.int32]
     evidence: NDArray[np.int8]
     tools_disabled: NDArray[np.bool_]
+    no_model: NDArray[np.int8]
 
 
 @dataclass(frozen=True)
@@ -51,8 +66,10 @@ class Replay:
 
     ``route`` gives each request's position in ``policy.routes`` (-1: unrouted, left as logged), ``records`` those fields of
     the kernel's DECISION records that outlive it, by name, ``changes`` the changes of breakers' states as rows (route,
-    entry, at_us, from, to, why, condition, value, n, exact), sorted by time. ``targets`` is the vocabulary of
-    ``outcome.target`` and of ``first_target``.
+    entry, at_us, from, to, why, condition, value, n, exact, intent), sorted by time. ``targets`` is the vocabulary of
+    ``outcome.target`` and of ``first_target``; an end without a model stands there under its label. ``reason`` is why the
+    first entry was taken (machine.BY_CHAIN, BY_HAND, BY_CONVERSATION), ``alerted`` what the machine says of alerts; None
+    where the policy needed no machine.
     """
 
     policy: Policy
@@ -65,6 +82,10 @@ class Replay:
     first_target: NDArray[np.int16]
     outcome: Outcome
     same_as_log: NDArray[np.bool_]
+    reason: NDArray[np.int8]
+    alerted: NDArray[Any] | None = None
+    estimator: Estimator = nearest
+    potential: bool = False
 
     @property
     def name(self) -> str:
@@ -84,6 +105,13 @@ class Replay:
         from incident_kit.decisions import transitions
 
         return transitions(self)
+
+    @cached_property
+    def alert_changes(self) -> pl.DataFrame:
+        """One row each time an alert of the policy began or ceased to fire, over what the policy itself would have done."""
+        from incident_kit.decisions import alert_changes
+
+        return alert_changes(self)
 
     @cached_property
     def outcomes(self) -> pl.DataFrame:
@@ -184,12 +212,23 @@ def replay(incident: Incident, policy: Policy, *, estimator: Estimator = nearest
     return replay_log(incident.log, policy, estimator=estimator, incident=incident)
 
 
-def replay_log(log: Log, policy: Policy, *, estimator: Estimator = nearest, incident: Incident | None = None) -> Replay:
-    """Return ``policy`` replayed over a log; :func:`replay` is the same for an incident."""
-    from incident_kit import kernel
+def replay_log(
+    log: Log,
+    policy: Policy,
+    *,
+    estimator: Estimator = nearest,
+    incident: Incident | None = None,
+    potential: bool = False,
+) -> Replay:
+    """Return ``policy`` replayed over a log; :func:`replay` is the same for an incident.
+
+    ``potential``: the log holds what every target would have done to every request (a scenario's truth), so that nothing is
+    estimated, also of what is sent later than it arrived.
+    """
+    from incident_kit import kernel, runs
     from incident_kit.settlement import settle
 
-    targets = tuple(dict.fromkeys((*log.targets, *policy.targets)))
+    targets = tuple(dict.fromkeys((*log.targets, *runs.labels(policy))))
     code = {target: position for position, target in enumerate(targets)}
     route, sizes = _routes_of(policy, log)
     records = {name: np.zeros(len(log), kernel.DECISION[name]) for name in _KEPT}
@@ -203,83 +242,100 @@ def replay_log(log: Log, policy: Policy, *, estimator: Estimator = nearest, inci
         call=np.full(len(log), UNKNOWN, np.int32),
         evidence=np.zeros(len(log), np.int8),
         tools_disabled=np.zeros(len(log), np.bool_),
+        no_model=np.zeros(len(log), np.int8),
     )
     same = np.ones(len(log), np.bool_)
-    changes = []
+    changes = [np.empty((0, 11))]
+    reason = np.zeros(len(log), np.int8)
+    alerted = None
 
     of_tools = (log.tools_offered, log.without_tools)
     logged = (log.first_target, log.served, log.error, *of_tools, log.is_complete, log.calls.starts)
     entered = (
         first_target, same, result.tools_disabled, result.call, result.target, result.wait_ms, result.error, result.evidence
     )  # fmt: skip
-
-    def one(position: int) -> None:
-        chosen = policy.routes[position]
-        requests = np.flatnonzero(route == position)
-        own, table, donor = _run(log, chosen, requests, estimator)
-        chain = np.array([code[entry.model] for entry in chosen.chain], np.int16)
+    if runs.is_plain(policy):
+        found = runs.by_kernel(log, policy, route, sizes, estimator)
+    else:
+        of_machine, alerted = runs.by_machine(log, policy, route, estimator, potential=potential)
+        found = iter(of_machine)
+    for run in found:
+        chosen = policy.routes[run.route]
+        chain = np.array([code[entry.label] for entry in chosen.chain], np.int16)
         without_tools = chosen.on_fallback.tools == "disabled"
+        no_model = np.zeros(len(run.requests), np.int8) if run.no_model is None else run.no_model
         settle(
-            requests, own, donor, chain, chosen.degraded_start, without_tools, logged, tuple(records.values()), entered
-        )
-        changes.append(np.column_stack([np.full(len(table), position), table]))
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(one, np.argsort(-sizes, kind="stable").tolist()))  # the largest first
-    merged = np.concatenate([np.empty((0, 10)), *changes])
+            run.requests, run.own, run.call, no_model, chain, chosen.degraded_start, len(chosen.primaries), without_tools,
+            logged, tuple(records.values()), entered,
+        )  # fmt: skip
+        result.no_model[run.requests] = no_model
+        if run.reason is not None:
+            reason[run.requests] = run.reason
+        changes.append(np.column_stack([np.full(len(run.changes), run.route), run.changes]))
+    merged = np.concatenate(changes)
     merged = merged[np.lexsort((merged[:, 1], merged[:, 0], merged[:, 2]))]
-    return Replay(policy, log, incident, targets, route, records, merged, first_target, result, same)
-
-
-def _run(
-    log: Log, route: Route, requests: NDArray[Any], estimator: Estimator
-) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.int32]]:
-    """Return one route's decisions, changes and donors."""
-    from incident_kit import kernel
-    from incident_kit.plan import plan
-
-    p = plan(route, log.errors)
-    outcomes = estimator(log, requests, p.targets, attempts=p.attempts)
-    arrived = log.arrived_us[requests]
-    done_us, done_request = kernel.ends(arrived, outcomes.records[0, 0], int(p.retry["timeout_ms"][0]))
-    draw = _draws(log, requests) if (p.breakers["share"][p.breakers["guarded"] == 1] < 1).any() else np.empty(0)
-    own, table = kernel.run(
-        arrived, draw, done_us, done_request, outcomes.records, p.breakers, p.rules, p.trip, p.recover, p.retry,
-        p.failures, p.flags,
-    )  # fmt: skip
-    return own, table, outcomes.donor
-
-
-def _draws(log: Log, requests: NDArray[Any]) -> NDArray[np.float64]:
-    """Return a number in [0, 1) for each request, a hash of its id: the same in any order, on any machine."""
-    from hashlib import blake2b
-
-    ids = log.request_id.gather(requests)
-    words = (int.from_bytes(blake2b(one.encode(), digest_size=8).digest(), "big") for one in ids)
-    return np.fromiter((word / 2**64 for word in words), np.float64, len(requests))
+    return Replay(
+        policy,
+        log,
+        incident,
+        targets,
+        route,
+        records,
+        merged,
+        first_target,
+        result,
+        same,
+        reason=reason,
+        alerted=alerted,
+    )
 
 
 def _routes_of(policy: Policy, log: Log) -> tuple[NDArray[np.int8], NDArray[Any]]:
     """Return the route of each request, and how many requests each route has."""
+    if any(route.match for route in policy.routes):
+        from incident_kit.details import passes
+
+        found = np.full(len(log), UNROUTED, np.int8)
+        for i, route in reversed(list(enumerate(policy.routes))):  # the first match has the last word
+            takes = np.array([route.matches(intent) for intent in (*log.intents, None)])
+            found[takes[log.intent] & passes(log.details, dict(route.match))] = i
+        return found, np.bincount(found[found >= 0], minlength=len(policy.routes))
     position = {id(route): i for i, route in enumerate(policy.routes)}
     table = np.full(len(log.intents) + 1, UNROUTED, np.int8)
     for code, intent in enumerate((*log.intents, None)):
-        route = policy.route_of(intent)
-        if route is not None:
-            table[code] = position[id(route)]
+        route_of = policy.route_of(intent)
+        if route_of is not None:
+            table[code] = position[id(route_of)]
     _, runs = log.by_intent
     sizes = np.bincount(np.roll(table, 1) + 1, np.diff(runs), minlength=len(policy.routes) + 1)
     return table[log.intent], sizes[1:]  # -1, an unlabelled request, takes the last of the table
 
 
-def _refuse_unanswered(policy: Policy, incident: Incident) -> None:
-    answers = incident.answers
+def _asked(policy: Policy) -> Iterator[tuple[str, Condition]]:
+    """Yield the conditions that a policy asks without saying what the absence of data means, and where."""
     for route in policy.routes:
         for entry in route.chain:
-            for condition in entry.breaker.conditions if entry.breaker else ():
-                answer = answers.get(QUESTION_OF[condition.kind])
-                if answer is not None and answer.answer == "no":
-                    raise UnansweredQuestion(
-                        f"policy {policy.name}, route {route.name}: the condition {condition.text!r} on {entry.model} "
-                        f"cannot be judged on this log. {answer.question.capitalize()}: {answer.why}"
-                    )
+            if entry.breaker and entry.breaker.no_data == "hold":
+                yield from ((f"route {route.name}, {entry.label}", leaf) for leaf in entry.breaker.conditions)
+    for alert in policy.alerts:
+        if alert.no_data == "hold":
+            yield from ((f"alert {alert.name}", leaf) for leaf in alert.when.leaves)
+
+
+def _refuse_unanswered(policy: Policy, incident: Incident) -> None:
+    """Refuse a policy that asks what the loaded logs cannot feed, unless its ``no_data`` says what that means."""
+    refuse_unloaded(policy, signal_names(incident.store))
+    answers = incident.answers
+    for where, condition in _asked(policy):
+        question = QUESTION_OF.get(condition.kind)
+        answer = answers.get(question) if question else None
+        if answer is not None and answer.answer == "no":
+            raise UnansweredQuestion(
+                f"policy {policy.name}, {where}: the condition {condition.text!r} cannot be judged on this log. "
+                f"{answer.question.capitalize()}: {answer.why}"
+            )
+        if condition.kind in NEEDED and not incident.store.rows(NEEDED[condition.kind][0])[0][0]:
+            raise UnansweredQuestion(
+                f"policy {policy.name}, {where}: the condition {condition.text!r} cannot be judged on this log, which holds no "
+                f"{NEEDED[condition.kind][1]}. Load them, or say with no_data: what their absence means"
+            )

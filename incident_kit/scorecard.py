@@ -78,6 +78,7 @@ class Board:
 
     def _aggregations(self) -> list[pl.Expr]:
         found = [pl.len().alias("n"), *shares(LABELS), pl.col("tools_disabled").mean().alias("without_tools")]
+        found.append(pl.col("no_model").is_not_null().mean().alias("share_no_model"))
         for one in self.metrics:
             ends = (("", one.value), ("/low", one.low), ("/high", one.high))
             found += [end.alias(one.name + side) for side, end in ends if end is not None]
@@ -105,7 +106,8 @@ class Board:
             "estimate": group[one.name] if is_told else None,
             "bound_low": group.get(f"{one.name}/low") if is_answered else None,
             "bound_high": group.get(f"{one.name}/high") if is_answered else None,
-            **{f"share_{label}": group[f"share_{label}"] for label in LABELS}, "share_no_model": 0.0, "flags": flags,
+            **{f"share_{label}": group[f"share_{label}"] for label in LABELS}, "share_no_model": group["share_no_model"],
+            "flags": flags,
         }  # fmt: skip
 
     @property

@@ -9,15 +9,18 @@ from __future__ import annotations
 from typing import Any
 
 import numba as nb
+import numpy as np
 
 
 @nb.njit(cache=True, nogil=True)
 def settle(
     requests: Any,
     own: Any,
-    donor: Any,
+    behind: Any,
+    no_model: Any,
     chain: Any,
     degraded_start: bool,
+    primaries: int,
     without_tools: bool,
     logged: Any,
     kept: Any,
@@ -27,12 +30,13 @@ def settle(
 
     Parameters
     ----------
-    requests, own, donor
-        The positions of the route's requests, their records, and whose call each outcome ``[entry, attempt, request]`` was.
+    requests, own, behind, no_model
+        The positions of the route's requests, their records, the call behind each outcome, and the kind of an end without
+        a model (0: with one).
     chain
         The code of each entry's target.
-    degraded_start, without_tools
-        Whether the route begins on its backup, and whether it takes tools away there.
+    degraded_start, primaries, without_tools
+        Whether the route begins on its backup, how many entries count as primary, and whether the others take tools away.
     logged
         first_target, served, error, tools_offered, without_tools, is_complete of the log, and the starts of its calls.
     kept
@@ -48,13 +52,15 @@ def settle(
         k[r], n[r], first[r], entry[r], attempts[r] = d.k, d.n, d.first, d.entry, d.attempts
         state[r], exact[r], probe[r], estimated[r] = d.state, d.exact, d.probe, d.estimated
         first_target[r] = chain[d.first]
-        call[r] = donor[d.entry, d.number, column]
-        degraded = degraded_start or d.entry > 0
+        call[r] = behind[column]
+        degraded = degraded_start or d.entry >= primaries
         tools_disabled[r] = degraded and without_tools and tools_offered[r] != 0  # it offers some, or may
         # as logged (EVIDENCE.md sections 1 and 4): same first target, same server, and the attempts that the log knows, all
         # and no others, none cut shorter; where attempts may be missing from the log, equal ends are enough
         answered_alike = d.error > 0 if error_logged[r] > 0 else d.error == 0 and chain[d.entry] == served[r]
-        called_alike = (d.estimated == 0 and d.attempts == starts[r + 1] - starts[r]) or not is_complete[r]
+        # a log without attempts of a request (one that ended without a model, say) counts it as one
+        attempts_made = max(np.int64(d.attempts), 1)
+        called_alike = (d.estimated == 0 and attempts_made == starts[r + 1] - starts[r]) or not is_complete[r]
         if (
             chain[d.first] == first_logged[r]
             and answered_alike
@@ -67,4 +73,14 @@ def settle(
         target[r] = chain[d.entry]
         wait_ms[r] = d.wait_us // 1000 if d.wait_us >= 0 else -1
         error[r] = d.error
-        evidence[r] = 1 if d.error >= 0 else 2
+        is_known = no_model[column] > 0 and d.estimated == 0  # what ends without a model does so for sure
+        evidence[r] = 0 if is_known else 1 if d.error >= 0 else 2
+
+
+@nb.njit(cache=True, nogil=True)
+def behind(own: Any, donor: Any) -> Any:
+    """Return the call behind each outcome: whose outcome ``[entry, attempt, request]`` the last attempt met."""
+    found = np.empty(len(own), np.int32)
+    for column in range(len(own)):
+        found[column] = donor[own[column].entry, own[column].number, column]
+    return found

@@ -437,7 +437,7 @@ def _exogenous(
     breakers: Sequence[tuple[int, int, int]],
 ) -> NDArray[Any]:
     """Return the rows that no decision changes, in order: the help desk's, signals, and unrouted requests in alerts."""
-    found: list[tuple[int, int, int, int, int, int, int]] = []  # at, class, position, leaf, k, n, key
+    found: list[tuple[int, ...]] = []  # at, class, position, leaf, k, n, key, value
     for j, judge in enumerate(laid.judges):
         leaves = range(judge["trip"], judge["trip"] + judge["trips"])
         if j < len(breakers):
@@ -457,7 +457,7 @@ def _exogenous(
             free = np.flatnonzero(members & (route < 0))
             for leaf in leaves:
                 rows = rows_of_alert(log, details, free, laid.leaves[leaf], alert.errors)
-                found += [(at, rank, position, leaf, k, n, -1) for at, rank, position, k, n in rows]
+                found += [(at, rank, position, leaf, k, n, -1, value) for at, rank, position, k, n, value in rows]
         for leaf in leaves:
             kind = laid.leaves[leaf]["kind"]
             if kind in _DESK:
@@ -467,7 +467,8 @@ def _exogenous(
                 found += _signal_rows(details, leaf, condition.name, intents, target)
     found.sort()
     return np.array(
-        [(at, leaf, k, n, key, _item(rank, position)) for at, rank, position, leaf, k, n, key in found], machine.ROW
+        [(at, leaf, k, n, key, _item(rank, position), value) for at, rank, position, leaf, k, n, key, value in found],
+        machine.ROW,
     )
 
 
@@ -487,15 +488,16 @@ def _desk_rows(log: Log, details: Details, members: NDArray[Any], leaf: int, wha
     touching = np.flatnonzero(members & (details.ticket >= 0))
     arrived, tickets = log.arrived_us[touching], details.ticket[touching]
     rows = [
-        (int(at), 0, int(i), leaf, 0, 0, int(ticket)) for at, i, ticket in zip(arrived, touching, tickets, strict=True)
+        (int(at), 0, int(i), leaf, 0, 0, int(ticket), 0)
+        for at, i, ticket in zip(arrived, touching, tickets, strict=True)
     ]
     first: dict[int, int] = {}
     for at, ticket in zip(arrived.tolist(), tickets.tolist(), strict=True):
         first.setdefault(ticket, at)
     for i, (ticket, at, kind) in enumerate(details.desk.select("ticket", "at_us", "what").iter_rows()):
         if kind == what and first.get(ticket, _LONGEST) <= at:
-            rows.append((at, 1, i, leaf, 1, 0, -1))
-    return rows  # type: ignore[return-value]
+            rows.append((at, 1, i, leaf, 1, 0, -1, 0))
+    return rows
 
 
 def _signal_rows(
@@ -503,7 +505,7 @@ def _signal_rows(
 ) -> list[tuple[int, ...]]:
     rows = details.signals.with_row_index().filter(name=name).iter_rows(named=True)
     return [
-        (row["known_us"], 2, row["index"], leaf, round(row["numerator"] * 1e6), round(row["denominator"] * 1e6), -1)
+        (row["known_us"], 2, row["index"], leaf, round(row["numerator"] * 1e6), round(row["denominator"] * 1e6), -1, 0)
         for row in rows
         if (row["intent"] is None or row["intent"] in intents)
         and (row["target"] is None or target is None or row["target"] == target)

@@ -183,19 +183,19 @@ def test_unknown_is_minus_one(store: Store) -> None:
         assert getattr(log, name).tolist() == [-1], name
     assert log.is_complete.tolist() == [True]
     assert log.intents == log.targets == ()
-    assert log.errors == ("ok", "timeout")
+    assert log.errors == ("ok", "rejected", "timeout")
 
 
 def test_known_values_by_hand(store: Store) -> None:
     log = read(fill(store, REQUESTS))
     assert log.intents == ("chat", "mail")
     assert log.targets == ("big", "small")
-    assert log.errors == ("ok", "500", "timeout")
+    assert log.errors == ("ok", "500", "rejected", "timeout")
     assert log.intent.tolist() == [0, -1, 0, 1, 0]
     assert log.first_target.tolist() == [0, 0, 0, 1, 0]
     assert log.served.tolist() == [0, 0, 1, 1, -1]
     assert log.wait_ms.tolist() == [100, 70, 640, 40, 60]
-    assert log.error.tolist() == [0, 0, 0, 0, 2]
+    assert log.error.tolist() == [0, 0, 0, 0, 3]
     assert log.tools_offered.tolist() == [-1, -1, 0, 2, -1]
     assert log.is_complete.tolist() == [True, True, True, False, True]
 
@@ -205,8 +205,8 @@ def test_an_error_without_a_class_is_unknown_not_ok(store: Store) -> None:
     for name in ("requests", "attempts"):
         tables[name] = tables[name].with_columns(error_class=pl.lit(None, pl.String))
     log = read(fill(store, tables))
-    assert log.errors == ("ok", "timeout", "unknown")
-    assert log.error.tolist() == log.calls.error.tolist() == [2]
+    assert log.errors == ("ok", "rejected", "timeout", "unknown")
+    assert log.error.tolist() == log.calls.error.tolist() == [3]
 
 
 def test_by_intent(store: Store) -> None:

@@ -267,13 +267,13 @@ def spend_logs() -> Incident:
     ],
 )
 def test_a_condition_that_the_log_cannot_feed_is_refused(spend_logs: Incident, breaker: dict[str, Any]) -> None:
-    with pytest.raises(UnansweredQuestion, match=r"route chat.*'error_rate [<>] 0.[12]' on big.*Errors:"):
+    with pytest.raises(UnansweredQuestion, match=r"route chat, big: the condition 'error_rate [<>] 0.[12]'.*Errors:"):
         replay(spend_logs, route(fallback="small", breaker=breaker))
 
 
 def test_also_where_a_fallback_has_it(spend_logs: Incident) -> None:
     entry = {"model": "small", "breaker": {"when": "error_rate > 0.2"}}
-    with pytest.raises(UnansweredQuestion, match="on small"):
+    with pytest.raises(UnansweredQuestion, match="chat, small"):
         replay(spend_logs, route(fallback=[entry, "third"]))
 
 
