@@ -62,6 +62,11 @@ def text(policy: Policy, books: Books) -> str:
     groups, aliases = _groups(policy, books)
     for group in groups.values():
         _chain(group, books)
+    groups = {
+        name: group
+        for name, group in groups.items()
+        if group.route or any(other.reaches(name) for other in groups.values())
+    }
     _walked(groups, books)
     cooldowns = Cooldowns(books)
     for group in groups.values():
