@@ -124,7 +124,8 @@ def count(condition: Condition, seen: Sequence[Seen]) -> Number:
     }
     if condition.kind in DESK:
         return sum(one.what == condition.kind for one in seen)
-    return sum(amount.get(condition.kind, lambda one: one.part)(one) for one in seen)
+    of = amount.get(condition.kind)
+    return sum(of(one) if of else one.part for one in seen)
 
 
 def is_counted(condition: Condition, ms: Number) -> bool:
