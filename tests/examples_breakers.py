@@ -67,6 +67,13 @@ WINDOWS = [
         ["500 big OPEN 1/1"],
     ),
     Example(
+        "S10: an attempt cut by the deadline is a timeout at the deadline",
+        policy(route(deadline_ms=500, breaker=breaker(when="timeout_rate >= 0.5", min_requests=1))),
+        world(ask("a", 0, big=900, small=50), ask("b", 500, small=50)),
+        {"a": "big 500 timeout", "b": "small 50"},
+        ["500 big OPEN 1/1"],
+    ),
+    Example(
         "S11: of 20 answers one may be slow, of 21 not two",
         guarded(when="p95_ms > 200", min_requests=20),
         world(*(ask(f"f{i:02}", 10 * i, big=300 if i == 0 else 50) for i in range(20)), ask("s", 1000, big=300)),
@@ -150,6 +157,27 @@ LOGIC = [
         world(*SLOW, ask("c", 500, big=100), ask("d", 1000, small=50)),
         {"c": "big 100", "d": "small 50"},
         ["1000 big OPEN 2/3"],
+    ),
+    # rows done at 1000 ms are in the window [1000, 2000) that the sweep sees; that of 900 ms is not
+    Example(
+        "S9, S13: a sweep sees the tumbling window that its instant is in",
+        guarded(window="1s tumbling", every="1s"),
+        world(ask("a", 600, big=300), ask("b", 700, big=300), ask("c", 1500, big=100), ask("d", 2500, big=100)),
+        {"c": "big 100", "d": "big 100"},
+    ),
+    Example(
+        "S13: a sweep comes after completions and before retries",
+        policy(
+            route(
+                retry={"attempts": 1, "retry_on": ["5xx"], "backoff_ms": 100},
+                breaker=breaker(every="1s", when="error_rate >= 0.5", min_requests=1),
+            )
+        ),
+        world(
+            ask("a", 800, big=[(100, "500"), (100, "500")], small=50), ask("b", 900, big=100), ask("c", 1000, small=50)
+        ),
+        {"a": "big>small x3 350", "b": "big 100", "c": "small 50"},
+        ["1000 big OPEN 1/2"],
     ),
     Example(
         "S13: for 500ms",
@@ -278,6 +306,15 @@ STATES = [
         world(*SLOW, ask("p", 1400, big=900)),
         {"p": "big 900 probe"},
         [TRIPPED, HALF_OPEN, "1900 big OPEN 1/1"],
+    ),
+    Example(
+        "S16: what an overdue probe says later does not count",
+        guarded(half_open={"requests": 2, "max_wait": "500ms"}),
+        world(
+            *SLOW, ask("p", 1400, big=700), ask("q", 2100, big=100), ask("r", 2200, big=100), ask("c", 2200, big=100)
+        ),
+        {"p": "big 700 probe", "q": "big 100 probe", "c": "small ?", "r": "small ?"},
+        [TRIPPED, HALF_OPEN, "2200 big OPEN 1/2"],
     ),
     Example(
         "S16: max_duration judges what is in",
@@ -526,6 +563,24 @@ ALERTS = [
             ask("z", 2500, big=100),
         ),
         alerts=["1000 q firing", "2000 q cleared"],
+    ),
+    Example(
+        "S19, S20: alerts are swept before breakers",
+        policy(
+            route(breaker=breaker(when={"alert": "q"}, every="1s", half_open={"requests": 0})),
+            route(intent="mail", fallback=None),
+            alerts=[alert(intent="mail")],
+        ),
+        world(
+            ask("m1", 0, "mail", big=(100, "500")),
+            ask("m2", 100, "mail", big=(100, "500")),
+            ask("c", 1000, small=50),
+            ask("d", 2000, small=50),
+            ask("e", 2001, small=50),
+        ),
+        {"c": "small 50", "d": "small 50", "e": "small 50"},
+        ["1000 big OPEN 0/0", "2000 big CLOSED 0/0", "2000 big OPEN 0/0", "3000 big CLOSED 0/0"],
+        ["1000 q firing"],
     ),
     # the alert goes on; nothing evaluates the breaker again, because the alert does not change
     Example(

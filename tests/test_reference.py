@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from examples import Example, answer, ask, check, guarded, policy, route, world
 from examples_breakers import BREAKERS
 from examples_requests import REQUESTS
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from policies import policies
 from reference import Interpreter, primary_rank, share_draw
 from worlds import World, shifted, worlds
@@ -131,6 +133,30 @@ def test_every_request_ends_and_every_breaker_moves_as_it_may(rules: Policy, wor
         }  # fmt: skip
         states[place] = change.now
     assert [change.at for change in found.changes] == sorted(change.at for change in found.changes)
+
+
+@few
+@given(policies(), worlds(), st.data())
+def test_nothing_later_changes_what_was_decided(rules: Policy, world: World, data: st.DataObject) -> None:
+    """Property 1: what comes after an arrival may be dropped."""
+    count = data.draw(st.integers(1, len(world.requests)))
+    until = world.requests[count - 1].arrived_us
+    earlier = replace(
+        world,
+        requests=[one for one in world.requests if one.arrived_us <= until],
+        desk=[row for row in world.desk if row.at_us <= until],
+        signals=[row for row in world.signals if row.at_us <= until],
+    )
+    whole, part = interpreter(rules, world), interpreter(rules, earlier)
+    for one, other in zip(whole.requests, part.requests, strict=False):
+        assert (one.first, one.state, one.exact, one.probe, one.k, one.n) == (
+            other.first, other.state, other.exact, other.probe, other.k, other.n,
+        )  # fmt: skip
+    known = {None, *(one.intent for one in earlier.requests)}  # an intent's own breaker is there once the intent is
+    changes = [[row for row in one.changes if row.at <= until and row.intent in known] for one in (whole, part)]
+    assert changes[0] == changes[1]
+    fired = [[change for change in one.alert_changes if change.at <= until] for one in (whole, part)]
+    assert fired[0] == fired[1]
 
 
 @few
