@@ -181,6 +181,8 @@ def test_failures_with_a_chain_of_their_own_take_it() -> None:
     usual = Request("r2", 1000, [bad("a", "content_policy"), ok("c", target="small")])
     assert [way[0] for way in ways(emulate(incident_of(long, usual), chains))] == ["long", "small"]
     assert read_settings(chains).chain("context_window", ("small",)) == ()
+    # a fallback without a chain of its own goes on along its request's
+    assert read_settings(chains).chain("", ("small", "big")) == ("small",)
 
 
 def test_fallbacks_of_fallbacks_and_of_everybody() -> None:
@@ -371,6 +373,30 @@ def test_a_lone_deployment_is_tried_again_after_a_pause(asked_us: int | None, at
     walk = Walk(machine, Logged(0, "r", 0, 0, "small", "small", None, None, ()), lend)
     _run([walk])
     assert sent == at_s
+
+
+def test_a_retry_is_judged_when_it_is_sent() -> None:
+    """The log says when: by then a deployment that rested at the failure may be back."""
+    trio = config({"big": ["a", "b", "c"]})
+    off = incident_of(
+        Request("r1", 0, [bad("b", "429", asked_s=1), ok("a")]),
+        Request("r2", 900, [bad("a"), At("big", 50, deployment="b", after_ms=400)]),
+    )
+    assert ways(emulate(off, trio))[1] == ("big", 2, None, True)
+
+
+def test_at_the_same_instant_what_is_done_comes_first() -> None:
+    off = incident_of(Request("r1", 0, [bad("a", "429", ms=1000), ok("b")]), Request("r2", 1000, [ok("a")]))
+    assert ways(emulate(off, PAIR))[1] == ("big", 1, DIFFERENCES[3], False)
+    off = incident_of(Request("r1", 0, [bad("a", "429", ms=1001), ok("b")]), Request("r2", 1000, [ok("a")]))
+    assert ways(emulate(off, PAIR))[1] == ("big", 1, None, True)
+
+
+def test_without_a_deployment_left_there_is_no_retry_and_the_failure_is_told() -> None:
+    alone = config({"big": ["a", "b"]})
+    off = incident_of(Request("r1", 0, [bad("b", "429", asked_s=60), ok("a")]), Request("r2", 1000, [bad("a", "429")]))
+    found = emulate(off, alone)
+    assert found.decisions.select("calls", "error_class", "same_as_log").rows()[1] == (1, "429", True)
 
 
 def test_log_rows_keep_the_requests_order() -> None:

@@ -27,7 +27,7 @@ from incident_kit.evidence import LABELS
 from incident_kit.gateways.litellm_log import lender, read_logged
 from incident_kit.gateways.litellm_router import READ, Cooldown, Router, Thresholds
 from incident_kit.gateways.litellm_settings import Settings, is_litellm_config, read_settings
-from incident_kit.gateways.litellm_walk import Logged, Walk
+from incident_kit.gateways.litellm_walk import SEND, Logged, Walk
 from incident_kit.gateways.litellm_words import DIFFERENCES, OTHER_END, UNSEEN_REFUSAL, cooldown_words, request_words
 
 if TYPE_CHECKING:
@@ -286,7 +286,7 @@ def in_force(incident: Incident, path: str | Path, *, version: str = READ[0]) ->
 def _run(walks: list[Walk]) -> None:
     """Let every request walk, in the order of what happens; at the same instant by arrival."""
     ways = [walk.steps() for walk in walks]
-    queue = [(walk.logged.arrived_us, 1, i) for i, walk in enumerate(walks)]
+    queue = [(walk.logged.arrived_us, SEND, i) for i, walk in enumerate(walks)]
     heapq.heapify(queue)
     while queue:
         _, _, i = heapq.heappop(queue)

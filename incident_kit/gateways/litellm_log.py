@@ -31,12 +31,12 @@ def read_logged(incident: Incident, settings: Settings, *, retry_after_s: float 
     asked_us = None if retry_after_s is None else round(retry_after_s * SECOND)
     rows: dict[str, list[Row]] = {}
     workers: dict[str, str] = {}
-    for request, kind, target, deployment, worker, sent, done, error, retry_after, spans in incident.store.query(
+    for request, kind, target, deployment, worker, sent, done, error, retry_after in incident.store.query(
         "emulation_attempts"
     ).iter_rows():
         wait = asked_us if retry_after is None and error == "429" and kind == "call" else retry_after
         group = None if target is None else settings.group_of(target)
-        rows.setdefault(request, []).append(Row(kind, group, deployment, sent, done, error, wait, spans))
+        rows.setdefault(request, []).append(Row(kind, group, deployment, sent, done, error, wait))
         if worker is not None:
             workers.setdefault(request, worker)
     requests = pl.DataFrame({"request_id": log.request_id, "arrived_us": log.arrived_us}).join(

@@ -22,7 +22,7 @@ Steps: TypeAlias = Generator[tuple[int, int], None, Failure | None]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One logged attempt; ``error`` is None where it answered. ``spans_request``: its clock began with the request."""
+    """One logged attempt; ``error`` is None where it answered. A stream's clock may begin with its request."""
 
     kind: str
     group: str | None
@@ -31,7 +31,6 @@ class Row:
     done_us: int
     error: str | None = None
     retry_after_us: int | None = None
-    spans_request: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +128,7 @@ class Walk:
 
     def _attempt(self, group: str, *, skipped: frozenset[str]) -> Steps:
         row = self._row()
-        if row and row.group == group and row.kind != "refusal" and not row.spans_request:
+        if row and row.group == group and row.kind != "refusal":
             self.now_us = max(self.now_us, row.sent_us)
         yield self.now_us, SEND
         up = self.router.available(group, worker=self.logged.worker, at_us=self.now_us)
@@ -176,7 +175,7 @@ class Walk:
         elif self.parted == SAME and (row is not None or self.logged.error is not None):
             # the log went on to another group, or the request failed: so this attempt failed, unlogged
             self.unlogged += 1
-            until = self.logged.done_us if row is None else self.now_us if row.spans_request else row.sent_us
+            until = self.logged.done_us if row is None else row.sent_us
             error = self.logged.error or self.logged.rows[self._next - 1].error or "unknown"
             return likeliest, Row("call", group, likeliest.id, self.now_us, until, error), True
         elif self.parted == SAME:
