@@ -43,6 +43,13 @@ class Source(_Strict):
     zone: str | None = None
 
 
+class Gateway(_Strict):
+    """The gateway's own configuration that was in force, below the folder, and the gateway's version."""
+
+    config: str
+    version: str | None = None
+
+
 class Annotation(_Strict):
     """One entry of ``phases``: a phase with an end, or an event."""
 
@@ -86,6 +93,7 @@ class Case(_Strict):
     sources: tuple[Source, ...] = ()
     phases: tuple[Annotation, ...] = ()
     in_force: str | None = None
+    gateway: Gateway | None = None
     policies: tuple[str, ...] = ()
     prices: dict[str, Price] = {}
 
@@ -169,7 +177,15 @@ def open_case(
         incident.annotate(one.kind, one.at, one.until, text=one.text, link=one.link)
     incident.prices = {target: (price.input, price.output) for target, price in case.prices.items()}
     incident.policies, incident.in_force = policies, in_force
+    if case.gateway is not None:
+        incident.gateway = (_there(root / case.gateway.config), case.gateway.version)
     return incident
+
+
+def _there(path: Path) -> Path:
+    if not path.is_file():
+        raise InvalidCase(f"gateway.config: there is no file {path}")
+    return path
 
 
 def _load(incident: Incident, case: Case, root: Path, progress: Callable[[str], None] | None) -> None:

@@ -31,7 +31,7 @@ DURING = Annotated[str | None, typer.Option(help="Score a phase only, such as im
 
 
 @contextmanager
-def _working() -> Iterator[Any]:
+def working() -> Iterator[Any]:
     """Show what is being done, on the terminal's error stream, and end it cleanly when interrupted."""
     from incident_kit.terminal import shown
 
@@ -45,14 +45,16 @@ def _working() -> Iterator[Any]:
         raise
 
 
-def _open(case: Path, step: Any) -> Incident:
+def opened(case: Path, step: Any) -> Incident:
+    """Return a case, loaded, and say that it is being loaded."""
     from incident_kit.case import open_case
 
     step(f"loading {case}")
     return open_case(case, progress=step)
 
 
-def _policies(incident: Incident, files: list[Path] | None) -> list[Policy]:
+def chosen(incident: Incident, files: list[Path] | None) -> list[Policy]:
+    """Return the policies in files, or those of the case."""
     from incident_kit.policy import Policy
 
     chosen = [Policy.load(file) for file in files] if files else list(incident.policies)
@@ -63,13 +65,13 @@ def _policies(incident: Incident, files: list[Path] | None) -> list[Policy]:
     return chosen
 
 
-def _compare(incident: Incident, policies: list[Policy], during: str | None, step: Any) -> Board:
+def compared(incident: Incident, policies: list[Policy], during: str | None, step: Any) -> Board:
     """Replay the given policies beside the log and the two ends of the scale: nobody switches, everybody has."""
     from incident_kit.baselines import always_fallback, always_primary
     from incident_kit.scorecard import compare
 
-    first = policies[0]
-    every = [*policies, always_primary(first), always_fallback(first)]
+    whole = incident.in_force or policies[0]  # the ends of the scale are those of what serves all traffic
+    every = [*policies, always_primary(whole), always_fallback(whole)]
     if incident.in_force is not None:
         every.append(incident.in_force)
     names = ", ".join(dict.fromkeys(policy.name for policy in every))
@@ -77,7 +79,7 @@ def _compare(incident: Incident, policies: list[Policy], during: str | None, ste
     return compare(incident, every, during=during)
 
 
-def _writable(path: Path | None, *suffixes: str) -> None:
+def writable(path: Path | None, *suffixes: str) -> None:
     """Refuse a file that cannot be written before any work is done."""
     if path is None:
         return
@@ -113,13 +115,13 @@ def load(
     from incident_kit.incident import Incident
 
     if len(paths) == 1 and (paths[0] / FILE).is_file():
-        with _working() as step:
-            incident = _open(paths[0], step)
+        with working() as step:
+            incident = opened(paths[0], step)
         for report in incident.reports:
             out.print(terminal.load_report(report), soft_wrap=True)
     else:
         incident = Incident.open(into) if into is not None and into.exists() else Incident.create(into)
-        with _working() as step:
+        with working() as step:
             report = incident.load(list(paths), source=source, zone=zone, progress=step)
         out.print(terminal.load_report(report), soft_wrap=True)
     out.print(terminal.overview(incident))
@@ -146,9 +148,9 @@ def timeline(
     """Show what happened over time, and write the chart."""
     from incident_kit import charts, terminal
 
-    _writable(chart, ".svg", ".png")
-    with _working() as step:
-        incident = _open(case, step)
+    writable(chart, ".svg", ".png")
+    with working() as step:
+        incident = opened(case, step)
         series = incident.series()
     out.print(terminal.overview(incident))
     out.print(terminal.timeline(series, incident.answers))
@@ -169,11 +171,11 @@ def replay(
     """Replay policies over a case: the scorecard, every switch, and how far to believe it."""
     from incident_kit import terminal
 
-    _writable(decisions, ".parquet", ".csv")
-    with _working() as step:
-        incident = _open(case, step)
-        policies = _policies(incident, policy)
-        board = _compare(incident, policies, during, step)
+    writable(decisions, ".parquet", ".csv")
+    with working() as step:
+        incident = opened(case, step)
+        policies = chosen(incident, policy)
+        board = compared(incident, policies, during, step)
     out.print(terminal.scorecard(board, by=by))
     for one in policies:
         out.print(terminal.switches(board.replays[one.name]))
@@ -188,10 +190,15 @@ def _believe(incident: Incident, board: Board) -> None:
     for name, one in board.replays.items():
         if name != "as logged":
             terminal.said(out, terminal.standing(one))
-    if incident.in_force is None:
-        terminal.said(out, "No policy in force is named (in_force: in incident.yaml), so fidelity is not known.")
-    else:
+    if incident.gateway is not None:
+        from incident_kit.gateways.emulation import READ, emulate
+
+        config, version = incident.gateway
+        terminal.said(out, str(emulate(incident, config, version=version or READ[0])))
+    if incident.in_force is not None:
         terminal.said(out, terminal.fidelity(board.replays[incident.in_force.name]))
+    elif incident.gateway is None:
+        terminal.said(out, "No policy in force is named (in_force: in incident.yaml), so fidelity is not known.")
     out.print("\nBefore you believe it (of the whole log, not of a phase):")
     for caveat in board.caveats:
         terminal.said(out, f"- {caveat}")
@@ -214,19 +221,37 @@ def _write_decisions(board: Board, policies: list[Policy], path: Path) -> None:
 
 @app.command()
 def explain(
-    request_id: Annotated[str, typer.Argument(help="The request's id.")],
+    request_id: Annotated[str | None, typer.Argument(help="The request's id.")] = None,
     case: CASE = Path(),
     policy: POLICIES = None,
+    switch: Annotated[
+        str | None, typer.Option(help="A switch instead: its number, or about when (2026-10-05T14:03Z).")
+    ] = None,
+    route: Annotated[str | None, typer.Option(help="Number only the switches of this route.")] = None,
 ) -> None:
-    """Say why one request went where, under each policy."""
+    """Say why one request went where, or why one switch happened, under each policy."""
     from incident_kit import terminal
     from incident_kit.replays import replay as replay_policy
+    from incident_kit.switches import explain_switch
 
-    with _working() as step:
-        incident = _open(case, step)
-        said = [replay_policy(incident, one).explain(request_id) for one in _policies(incident, policy)]
+    if switch is not None and request_id is not None:  # `explain --switch 3 CASE`
+        request_id, case = None, Path(request_id)
+    if request_id is None and switch is None:
+        raise InvalidCase("name a request, or a switch: incident-kit explain REQUEST CASE, or explain --switch 3 CASE")
+    with working() as step:
+        incident = opened(case, step)
+        replays = [replay_policy(incident, one) for one in chosen(incident, policy)]
+        said = [
+            one.explain(request_id) if request_id is not None else explain_switch(one, _number(switch), route=route)
+            for one in replays
+        ]
     for sentence in said:
         terminal.said(out, sentence + "\n")
+
+
+def _number(switch: str | None) -> int | str:
+    text = switch or ""
+    return int(text) if text.isdigit() else text
 
 
 @app.command()
@@ -240,10 +265,10 @@ def brief(
     from incident_kit import terminal
     from incident_kit.briefpage import brief as write_brief
 
-    _writable(page)
-    with _working() as step:
-        incident = _open(case, step)
-        board = _compare(incident, _policies(incident, policy), during, step)
+    writable(page)
+    with working() as step:
+        incident = opened(case, step)
+        board = compared(incident, chosen(incident, policy), during, step)
         step("drawing the brief")
         written = write_brief(incident, board, page)
     terminal.said(out, f"wrote {written.resolve()} ({written.stat().st_size / 1e6:.1f} MB)")
@@ -251,24 +276,23 @@ def brief(
 
 @app.command()
 def demo(page: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("brief.html")) -> None:
-    """Load the bundled incident, replay its policies, print the scorecard, write brief.html."""
+    """Tell the bundled story: blind failover in a simulated outage, and what other policies would have done; write brief.html."""
     import polars as pl
 
     from incident_kit import terminal
     from incident_kit.briefpage import brief as write_brief
     from incident_kit.case import open_case
-    from incident_kit.samples import sample
+    from incident_kit.samples import OUTAGE, sample
 
-    _writable(page)
-    with _working() as step:
+    writable(page)
+    with working() as step:
         step("loading the bundled incident")
-        incident = open_case(sample(), in_memory=True, progress=step)
+        incident = open_case(sample(OUTAGE), in_memory=True, progress=step)
         policies = list(incident.policies)
-        during = "impact"
-        board = _compare(incident, policies, during, step)
+        board = compared(incident, policies, "impact", step)
         step("drawing the brief")
         written = write_brief(incident, board, page)
-    terminal.said(out, incident.title, "bold")
+    terminal.said(out, f"{incident.title} (simulated)", "bold")
     out.print(terminal.overview(incident))
     terminal.said(out, "\nDuring the impact, as logged and under other policies:\n", "bold")
     out.print(terminal.scorecard(board))
@@ -281,8 +305,23 @@ def demo(page: Annotated[Path, typer.Option("--out", help="The page to write.")]
     terminal.said(out, f"\nThe page for leadership: {written.resolve()}", "bold")
 
 
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version, and end.", is_eager=True)] = False,  # noqa: FBT002 - a flag
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        out.print(f"incident-kit {installed('incident-kit')}", highlight=False)
+        raise typer.Exit
+
+
 def main() -> None:
     """Run the command line; every error of the kit is one sentence on the error stream and exit code 2."""
+    from incident_kit import cli_policies, cli_scenarios
+
+    cli_policies.add_to(app)
+    cli_scenarios.add_to(app)
     try:
         app()
     except (IncidentKitError, OSError) as error:

@@ -29,7 +29,8 @@ class Incident:
 
     ``zone`` is the reader's (an IANA name); ``slow_ms`` is the wait that counts as slow in sentences; ``in_force`` is the
     policy that made the log, where it is known, ``policies`` are what to compare it with, and ``prices`` US dollars for a
-    million tokens in and out, by target: what a case's ``incident.yaml`` says.
+    million tokens in and out, by target; ``gateway`` the gateway's own configuration that was in force, and its version: what
+    a case's ``incident.yaml`` says.
     """
 
     def __init__(self, store: Store) -> None:
@@ -39,6 +40,7 @@ class Incident:
         self.slow_ms = SLOW_MS
         self.is_simulated = False
         self.in_force: Policy | None = None
+        self.gateway: tuple[Path, str | None] | None = None
         self.policies: tuple[Policy, ...] = ()
         self.prices: Mapping[str, tuple[float, float]] = {}
         self.reports: tuple[LoadReport, ...] = ()

@@ -36,7 +36,7 @@ def outcomes(replay: Replay) -> pl.DataFrame:
             "at": instants(log.arrived_us),
             "intent": words(log.intent, log.intents),
             "served": words(outcome.target, replay.targets),
-            "is_fallback": logged["is_fallback"],
+            "is_fallback": _is_fallback(replay, logged["is_fallback"]),
             "wait_ms": known(np.where(outcome.no_model > 0, -1, outcome.wait_ms)).cast(pl.Int64),
             "failed": pl.select(pl.when(pl.Series(outcome.error >= 0)).then(pl.Series(outcome.error > 0))).to_series(),
             **{name: logged[name] for name in FACTS},
@@ -47,13 +47,10 @@ def outcomes(replay: Replay) -> pl.DataFrame:
     )
     if not apart.any():
         return _priced(frame, replay)
-    degraded = np.array([*(route.degraded_start for route in replay.policy.routes), False])[replay.route]
-    primaries = np.array([*(len(route.primaries) for route in replay.policy.routes), 1], np.int8)[replay.route]
     moved = pl.DataFrame(
         {
             "apart": apart,
             "without_tools": outcome.tools_disabled | (log.tools_offered == 0),
-            "on_fallback": (replay.records["entry"] >= primaries) | degraded,
             "call": known(np.where(outcome.evidence == 1, outcome.call, -1)).cast(pl.UInt32),
         }
     )
@@ -65,18 +62,42 @@ def outcomes(replay: Replay) -> pl.DataFrame:
     gone = {"tool_calls": pl.col("without_tools") | pl.col("failed") | nobody, "overridden": pl.col("failed") | nobody}
     gone["tool_errors"] = gone["tool_calls"]
     whole = (
-        frame.with_columns(moved["apart", "without_tools", "on_fallback"])
+        frame.with_columns(moved["apart", "without_tools"])
         .with_columns(
-            pl.when("apart").then("on_fallback").otherwise("is_fallback").alias("is_fallback"),
             *(pl.when("apart").then(borrowed[name]).otherwise(pl.col(name)).alias(name) for name in FACTS),
         )
         .with_columns(
             pl.when(pl.col("apart") & test).then(None).otherwise(name).alias(name) for name, test in gone.items()
         )
         .with_columns(pl.when(nobody & pl.col("cost_usd").is_null()).then(0.0).otherwise("cost_usd").alias("cost_usd"))
-        .drop("apart", "without_tools", "on_fallback")
+        .drop("apart", "without_tools")
     )
     return _priced(whole, replay)
+
+
+def _is_fallback(replay: Replay, logged: pl.Series) -> pl.Series:
+    """Return whether something else than the primary answered: the primary of the policy's own route.
+
+    A request without a route is judged by the policy in force, where one is known; else the log's own word stands, which
+    knows a gateway's fallbacks but not those of a router in front of it.
+    """
+    log, routes = replay.log, replay.policy.routes
+    code = {target: i for i, target in enumerate(replay.targets)}
+    is_primary = np.zeros((len(routes) + 1, len(replay.targets)), np.bool_)
+    for r, route in enumerate(routes):
+        is_primary[r, [code[model] for model in (() if route.degraded_start else route.primaries)]] = True
+    found = pl.Series(~is_primary[replay.route, replay.outcome.target])
+    if (replay.route >= 0).all():
+        return found
+    in_force = replay.incident.in_force if replay.incident else None
+    if in_force is not None:
+        usual = [(route.primaries if (route := in_force.route_of(intent)) else ()) for intent in (*log.intents, None)]
+        known = np.array([bool(one) for one in usual])[log.intent]
+        by_force = np.array([[target not in one for target in replay.targets] for one in usual])[
+            log.intent, replay.outcome.target
+        ]
+        logged = pl.select(pl.when(pl.Series(known)).then(pl.Series(by_force)).otherwise(logged)).to_series()
+    return pl.select(pl.when(pl.Series(replay.route >= 0)).then(found).otherwise(logged)).to_series()
 
 
 def _priced(frame: pl.DataFrame, replay: Replay) -> pl.DataFrame:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from incident_kit.errors import NoSuchItem, did_you_mean
 
-CAPTURE = "litellm_capture"
+CAPTURE, OUTAGE = "litellm_capture", "outage"  # a real gateway's log; a simulated support incident
 
 
 def _root(name: str, fallback: str) -> Path:

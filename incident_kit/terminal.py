@@ -202,3 +202,11 @@ def fidelity(replay: Replay) -> str:
         told = f"{label(one['served'])} here, {label(one['logged_served'])} in the log"
         lines.append(f"  the first: request {label(one['request_id'])} at {one['at']:%H:%M:%S} UTC, {told}")
     return "\n".join(lines)
+
+
+def frame(rows: pl.DataFrame) -> Table:
+    """Return any frame as a table; what is NULL is left empty."""
+    table = Table(*rows.columns, box=None)
+    for row in rows.iter_rows():
+        table.add_row(*(Text(shown("" if value is None else str(value))) for value in row))
+    return table

@@ -45,7 +45,7 @@ def test_always_primary_by_hand(tiny: Incident) -> None:
     assert found.decisions["donor_request_id"].to_list() == [None] * 5 + ["r5", None, None]
     assert frame["wait_ms"].to_list() == [400, 600, 3000, 500, 700, 700, 450, 350]
     assert frame["evidence"].to_list() == ["observed"] * 5 + ["nearest"] + ["observed"] * 2
-    assert frame["is_fallback"].to_list() == [False] * 7 + [None]
+    assert frame["is_fallback"].to_list() == [False] * 8
     assert value(frame, "mean_ms") == 6700 / 8
     assert frame.select(metric("mean_ms").low, high=metric("mean_ms").high).row(0) == (6000 / 8, 66_000 / 8)
     assert value(frame, "tool_success_rate") == 4 / 5

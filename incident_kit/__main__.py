@@ -1,0 +1,5 @@
+"""`python -m incident_kit`: the command line."""
+
+from incident_kit.cli import main
+
+main()

@@ -1,0 +1,134 @@
+"""The verbs about policies: draft one, describe it, see whether its windows fill, when its alerts fire, check it, exchange it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from incident_kit import cli
+
+POLICY = Annotated[Path, typer.Argument(help="A policy file.", show_default=False)]
+OUT = Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file instead of the terminal.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verbs to a command line."""
+    for verb in (draft, describe, budget, alerts, check, convert, export):
+        app.command()(verb)
+
+
+def draft(case: cli.CASE = Path(), path: OUT = None) -> None:
+    """Draft a first policy from a case's log; each line is commented with its evidence."""
+    from incident_kit import terminal
+    from incident_kit.drafting import draft as draft_policy
+
+    cli.writable(path)
+    with cli.working() as step:
+        incident = cli.opened(case, step)
+        step("drafting a policy")
+        text = draft_policy(incident)
+    if path is None:
+        sys.stdout.write(terminal.shown(text))
+    else:
+        path.write_text(text, encoding="utf-8", newline="\n")
+        terminal.said(cli.out, f"wrote {path}")
+
+
+def describe(policy: POLICY) -> None:
+    """Say a policy in plain sentences, one a route, and as a table."""
+    from incident_kit import terminal
+    from incident_kit.policy import Policy
+    from incident_kit.policywords import describe as describe_policy
+    from incident_kit.policywords import describe_table
+
+    one = Policy.load(policy)
+    terminal.said(cli.out, describe_policy(one) + "\n")
+    cli.out.print(terminal.frame(describe_table(one)))
+    for warning in one.warnings:
+        terminal.said(cli.out, f"warning: {warning}")
+
+
+def budget(case: cli.CASE = Path(), policy: cli.POLICIES = None) -> None:
+    """Say for how much of the time each window of a policy would hold enough samples to act."""
+    from incident_kit import terminal
+    from incident_kit.budget import sample_budget
+
+    with cli.working() as step:
+        incident = cli.opened(case, step)
+        found = [(one, sample_budget(incident, one)) for one in cli.chosen(incident, policy)]
+    for one, frame in found:
+        terminal.said(cli.out, one.name, "bold")
+        for sentence in frame["sentence"]:
+            terminal.said(cli.out, f"- {sentence}")
+
+
+def alerts(case: cli.CASE = Path(), policy: cli.POLICIES = None) -> None:
+    """Say when each alert would have fired and cleared, and how long before people noticed."""
+    from incident_kit import terminal
+    from incident_kit.alerts import alerts as alerts_of
+
+    with cli.working() as step:
+        incident = cli.opened(case, step)
+        found = [(one, alerts_of(incident, one)) for one in cli.chosen(incident, policy)]
+    for one, told in found:
+        terminal.said(cli.out, one.name, "bold")
+        terminal.said(cli.out, str(told))
+
+
+def check(
+    policy: POLICY,
+    against: Annotated[Path, typer.Option(help="The case to check it on.")] = Path(),
+    limits: Annotated[
+        Path | None, typer.Option(help="A file of limits. Default: no worse than the policy in force.")
+    ] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the report for a pull request here.")] = None,
+) -> None:
+    """Check a policy against an incident and its healthy hours: exit code 0 it holds, 1 it does not, 2 that cannot be told."""
+    from incident_kit import terminal
+    from incident_kit.checking import check as check_policy
+    from incident_kit.policy import Policy
+
+    cli.writable(markdown)
+    with cli.working() as step:
+        incident = cli.opened(against, step)
+        step("replaying")
+        result = check_policy(incident, Policy.load(policy), limits=limits)
+    terminal.said(cli.out, str(result))
+    if markdown is not None:
+        markdown.write_text(result.markdown(), encoding="utf-8", newline="\n")
+    raise typer.Exit(result.exit_code)
+
+
+def convert(
+    configuration: Annotated[Path, typer.Argument(help="LiteLLM, Portkey, Envoy or resilience4j configuration.")],
+    source: Annotated[str | None, typer.Option("--from", help="Whose it is, where detection is not wanted.")] = None,
+    fallback: Annotated[
+        list[str] | None, typer.Option(help="What to fall back to, where the configuration has none.")
+    ] = None,
+    path: OUT = None,
+) -> None:
+    """Read another product's configuration as a policy, and say what is exact, what differs and what is lost."""
+    from incident_kit.gateways.command import convert_command
+
+    _told(*convert_command(configuration, source=source, fallback=fallback or (), out=path))
+
+
+def export(
+    policy: POLICY,
+    to: Annotated[str, typer.Option(help="litellm or prometheus.")],
+    path: OUT = None,
+) -> None:
+    """Write a policy as LiteLLM's config.yaml, or its alerts as Prometheus rules, and say what is lost."""
+    from incident_kit.gateways.command import export_command
+
+    _told(*export_command(policy, to=to, out=path))
+
+
+def _told(text: str, report: str) -> None:
+    from incident_kit import terminal
+
+    sys.stdout.write(terminal.shown(text).rstrip("\n") + "\n")
+    terminal.said(cli.err, report)
