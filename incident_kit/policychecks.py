@@ -15,6 +15,8 @@ from incident_kit.routes import Alert, Breaker, Entry, Route, takes
 from incident_kit.vocabulary import FEEDBACK
 
 WILD = re.compile(r"[*?]")
+LONGEST_CHAIN = 32
+MOST_SWITCHES = 100
 OF_CLASSES = frozenset({"error", "consecutive"})
 
 
@@ -29,6 +31,9 @@ class Checks:
         """Note what contradicts itself in a route, and warn of what has no effect."""
         chain, first = route.chain, len(route.primaries)
         labels = [entry.label for entry in chain]
+        if len(labels) > LONGEST_CHAIN:
+            self.problems.add(item, f"{path}: a chain of {len(labels)} entries; {LONGEST_CHAIN} are the most")
+            return
         if twice := next((label for i, label in enumerate(labels) if label in labels[:i]), None):
             where = item.value.get("fallback", item.value["primary"])
             self.problems.add(where, f"{path}.fallback: {twice!r} stands twice in the chain")
@@ -74,6 +79,9 @@ class Checks:
     def switches(self, route: Route, labels: Sequence[str], item: Item, path: str) -> None:
         """Check that a switch by hand leads somewhere, ends after it begins, and overlaps no other."""
         items = item.value["switch"].value if route.switches else []
+        if len(items) > MOST_SWITCHES:
+            self.problems.add(item, f"{path}.switch: {len(items)} switches by hand; {MOST_SWITCHES} are the most")
+            return
         for i, (switch, where) in enumerate(zip(route.switches, items, strict=True)):
             at = f"{path}.switch[{i}]"
             if switch.to not in labels:
@@ -86,6 +94,7 @@ class Checks:
                 begins = other.end is None or switch.start < other.end
                 if begins and (switch.end is None or other.start < switch.end):
                     self.problems.add(where, f"{at} overlaps switch[{j}]: an arrival has one start")
+                    break
 
     def breaker(self, breaker: Breaker, route: Route, section: Item, path: str) -> None:
         """Note conditions that can never be told from a timeout, that count nothing, or that nothing would end."""

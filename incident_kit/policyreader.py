@@ -49,7 +49,7 @@ class Reader:
         defaults = self.defaults(root.value.get("defaults", Item({})))
         routes = root.value.get("routes")
         if routes is None:
-            self.problems.add(Item(None), "has no `routes:`: a policy is a list of them")
+            self.problems.add(root, "has no `routes:`: a policy is a list of them")
         elif not isinstance(routes.value, list):
             self.problems.add(routes, "routes: must be a list, each route beginning with `- intent: ...`")
         elif not routes.value:

@@ -9,8 +9,10 @@ from typing import Any
 
 from incident_kit.errors import InvalidPolicy
 
-LONGEST_TEXT = 1_000_000
+LONGEST_TEXT = 400_000
+MOST_MARKS = 16_000  # what a reader of YAML stops at: its time goes with them, not with the length of the text
 DEEPEST = 24
+DEEPEST_BRACKETS = 64
 SCALARS = frozenset({"str", "int", "float", "bool", "null", "timestamp"})
 BOOLEAN_WORDS = frozenset({"y", "n", "yes", "no", "on", "off"})
 ROUTE_KEY = re.compile(
@@ -42,10 +44,12 @@ class Problems:
 
     source: str
     found: list[tuple[int, str]] = field(default_factory=list)
+    seen: set[tuple[int, str]] = field(default_factory=set)
 
     def add(self, item: Item, message: object) -> None:
-        """Note one problem at the line of an item."""
-        if (problem := (item.line, str(message))) not in self.found:
+        """Note one problem at the line of an item, once."""
+        if (problem := (item.line, str(message))) not in self.seen:
+            self.seen.add(problem)
             self.found.append(problem)
 
     def check(self) -> None:
@@ -57,12 +61,12 @@ class Problems:
             There was something.
         """
         found = sorted(self.found, key=lambda one: one[0])
-        lines = [_printable(f"line {line}: {text}" if line else text) for line, text in found]
-        if len(lines) == 1:
+        lines = [_printable(f"line {line}: {text}" if line else text) for line, text in found[:20]]
+        if len(found) == 1:
             raise InvalidPolicy(f"{self.source}, {lines[0]}" if self.found[0][0] else f"{self.source}: {lines[0]}")
-        if lines:
-            shown = lines[:20] + [f"... and {len(lines) - 20} more"] * (len(lines) > 20)
-            raise InvalidPolicy("\n  ".join([f"{self.source} has {len(lines)} problems:", *shown]))
+        if found:
+            more = [f"... and {len(found) - 20} more"] * (len(found) > 20)
+            raise InvalidPolicy("\n  ".join([f"{self.source} has {len(found)} problems:", *lines, *more]))
 
 
 def item_of(value: Any) -> Item:
@@ -90,12 +94,14 @@ def read_tree(text: str, *, source: str = "the policy") -> Item:
         raise InvalidPolicy(
             f"{source} is not a policy: it has {len(text):,} characters, and the limit is {LONGEST_TEXT:,}"
         )
+    if sum(map(text.count, ",:-[]{}&*!?|>\"'\t")) > MOST_MARKS:
+        raise InvalidPolicy(f"{source} is not a policy: it has more values than the {MOST_MARKS:,} that a file may have")
     if first := next((i for i, line in enumerate(text.splitlines(), 1) if line.startswith("%")), None):
         raise InvalidPolicy(
             f"{source}, line {first}: a YAML directive (%...) has no place in a policy: remove the line"
         )
-    if re.search(r"(?:[\[{]\s*){64}", text):  # ruamel.yaml takes seconds to give up on these
-        raise InvalidPolicy(f"{source} is nested too deeply to be a policy")
+    if line := _too_deep(text):  # ruamel.yaml takes seconds to give up on these
+        raise InvalidPolicy(f"{source}, line {line}: nested too deeply to be a policy")
     try:
         root = YAML(typ="rt").compose(text)
     except MarkedYAMLError as error:
@@ -105,13 +111,17 @@ def read_tree(text: str, *, source: str = "the policy") -> Item:
         lost = _lost_indentation(text)
         problems.found.append(lost or (line, f"not YAML: {message}{hint}"))
     except RecursionError:
-        raise InvalidPolicy(f"{source} is nested too deeply to be a policy") from None
+        openings = [len(line) - len(line.lstrip(" -?:")) for line in text.splitlines()]
+        line = openings.index(max(openings)) + 1
+        raise InvalidPolicy(f"{source}, line {line}: nested too deeply to be a policy") from None
     except (YAMLError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, AssertionError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InvalidPolicy(f"{source} is not YAML: {_printable(reason)}") from None
+        at = getattr(error, "position", len(text))
+        line = text.count("\n", 0, at if isinstance(at, int) else None) + 1
+        raise InvalidPolicy(f"{source}, line {line}: not YAML: {_printable(reason)}") from None
     problems.check()
     if root is None:
-        raise InvalidPolicy(f"{source} is empty: a policy has at least `routes:` with one route")
+        raise InvalidPolicy(f"{source}, line 1: is empty: a policy has at least `routes:` with one route")
     keys = [key.value for key, _ in root.value] if type(root).__name__ == "MappingNode" else []
     if any(isinstance(key, str) and ROUTE_KEY.match(f"{key}:") for key in keys) and (lost := _lost_indentation(text)):
         problems.found.append(lost)
@@ -119,8 +129,18 @@ def read_tree(text: str, *, source: str = "the policy") -> Item:
     tree = _Walk(problems).item(root, root.start_mark.line + 1, 0)
     problems.check()
     if not isinstance(tree.value, dict):
-        raise InvalidPolicy(f"{source} is not a policy: it holds no `routes:`")
+        raise InvalidPolicy(f"{source}, line {tree.line}: not a policy: it holds no `routes:`")
     return tree
+
+
+def _too_deep(text: str) -> int:
+    """Return the line on which brackets stand too deep in one another (0: none); quotes are not told apart."""
+    depth = 0
+    for bracket in re.finditer(r"[\[\]{}]", text):
+        depth = depth + 1 if bracket[0] in "[{" else max(depth - 1, 0)
+        if depth > DEEPEST_BRACKETS:
+            return text.count("\n", 0, bracket.start()) + 1
+    return 0
 
 
 def _lost_indentation(text: str) -> tuple[int, str] | None:
