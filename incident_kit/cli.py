@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from incident_kit.errors import IncidentKitError, InvalidCase, UnwritableFile
+from incident_kit import cli_policies, cli_scenarios
+from incident_kit.errors import IncidentKitError, InvalidCase
+from incident_kit.verbs import CASE, DURING, POLICIES, chosen, compared, err, opened, out, working, writable
 
 if TYPE_CHECKING:
     from incident_kit.incident import Incident
@@ -20,75 +18,8 @@ if TYPE_CHECKING:
     from incident_kit.scorecard import Board
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
-out, err = Console(), Console(stderr=True)
-
-CASE = Annotated[Path, typer.Argument(help="A case: a folder with incident.yaml.", show_default=False)]
-POLICIES = Annotated[
-    list[Path] | None,
-    typer.Option("--policy", "-p", help="A policy file; may be repeated. Default: those of incident.yaml."),
-]
-DURING = Annotated[str | None, typer.Option(help="Score a phase only, such as impact.")]
-
-
-@contextmanager
-def working() -> Iterator[Any]:
-    """Show what is being done, on the terminal's error stream, and end it cleanly when interrupted."""
-    from incident_kit.terminal import shown
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    try:
-        with Progress(*columns, console=err, transient=True) as progress:
-            task = progress.add_task("starting", total=None)
-            yield lambda text: progress.update(task, description=shown(text))
-    except KeyboardInterrupt:
-        err.print("incident-kit: interrupted; nothing half-done was kept")
-        raise
-
-
-def opened(case: Path, step: Any) -> Incident:
-    """Return a case, loaded, and say that it is being loaded."""
-    from incident_kit.case import open_case
-
-    step(f"loading {case}")
-    return open_case(case, progress=step)
-
-
-def chosen(incident: Incident, files: list[Path] | None) -> list[Policy]:
-    """Return the policies in files, or those of the case."""
-    from incident_kit.policy import Policy
-
-    chosen = [Policy.load(file) for file in files] if files else list(incident.policies)
-    if not chosen:
-        raise InvalidCase(
-            "no policy to replay: name one with --policy FILE, or list it under policies: in incident.yaml"
-        )
-    return chosen
-
-
-def compared(incident: Incident, policies: list[Policy], during: str | None, step: Any) -> Board:
-    """Replay the given policies beside the log and the two ends of the scale: nobody switches, everybody has."""
-    from incident_kit.baselines import always_fallback, always_primary
-    from incident_kit.scorecard import compare
-
-    whole = incident.in_force or policies[0]  # the ends of the scale are those of what serves all traffic
-    every = [*policies, always_primary(whole), always_fallback(whole)]
-    if incident.in_force is not None:
-        every.append(incident.in_force)
-    names = ", ".join(dict.fromkeys(policy.name for policy in every))
-    step(f"replaying {names} (the first replay compiles the kernel: some seconds, once)")
-    return compare(incident, every, during=during)
-
-
-def writable(path: Path | None, *suffixes: str) -> None:
-    """Refuse a file that cannot be written before any work is done."""
-    if path is None:
-        return
-    if suffixes and path.suffix not in suffixes:
-        raise UnwritableFile(f"{path.name!r} cannot be written: its name ends in {' or '.join(suffixes)}")
-    if not path.parent.is_dir():
-        raise UnwritableFile(f"{path} cannot be written: there is no folder {path.parent}")
-    if path.is_dir():
-        raise UnwritableFile(f"{path} is a directory; name a file in it")
+cli_policies.add_to(app)
+cli_scenarios.add_to(app)
 
 
 @app.command()
@@ -318,10 +249,6 @@ def _version(
 
 def main() -> None:
     """Run the command line; every error of the kit is one sentence on the error stream and exit code 2."""
-    from incident_kit import cli_policies, cli_scenarios
-
-    cli_policies.add_to(app)
-    cli_scenarios.add_to(app)
     try:
         app()
     except (IncidentKitError, OSError) as error:

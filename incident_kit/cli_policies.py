@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from incident_kit import cli
+from incident_kit import verbs
 
 POLICY = Annotated[Path, typer.Argument(help="A policy file.", show_default=False)]
 OUT = Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file instead of the terminal.")]
@@ -20,21 +20,21 @@ def add_to(app: typer.Typer) -> None:
         app.command()(verb)
 
 
-def draft(case: cli.CASE = Path(), path: OUT = None) -> None:
+def draft(case: verbs.CASE = Path(), path: OUT = None) -> None:
     """Draft a first policy from a case's log; each line is commented with its evidence."""
     from incident_kit import terminal
     from incident_kit.drafting import draft as draft_policy
 
-    cli.writable(path)
-    with cli.working() as step:
-        incident = cli.opened(case, step)
+    verbs.writable(path)
+    with verbs.working() as step:
+        incident = verbs.opened(case, step)
         step("drafting a policy")
         text = draft_policy(incident)
     if path is None:
         sys.stdout.write(terminal.shown(text))
     else:
         path.write_text(text, encoding="utf-8", newline="\n")
-        terminal.said(cli.out, f"wrote {path}")
+        terminal.said(verbs.out, f"wrote {path}")
 
 
 def describe(policy: POLICY) -> None:
@@ -45,37 +45,37 @@ def describe(policy: POLICY) -> None:
     from incident_kit.policywords import describe_table
 
     one = Policy.load(policy)
-    terminal.said(cli.out, describe_policy(one) + "\n")
-    cli.out.print(terminal.frame(describe_table(one)))
+    terminal.said(verbs.out, describe_policy(one) + "\n")
+    verbs.out.print(terminal.frame(describe_table(one)))
     for warning in one.warnings:
-        terminal.said(cli.out, f"warning: {warning}")
+        terminal.said(verbs.out, f"warning: {warning}")
 
 
-def budget(case: cli.CASE = Path(), policy: cli.POLICIES = None) -> None:
+def budget(case: verbs.CASE = Path(), policy: verbs.POLICIES = None) -> None:
     """Say for how much of the time each window of a policy would hold enough samples to act."""
     from incident_kit import terminal
     from incident_kit.budget import sample_budget
 
-    with cli.working() as step:
-        incident = cli.opened(case, step)
-        found = [(one, sample_budget(incident, one)) for one in cli.chosen(incident, policy)]
+    with verbs.working() as step:
+        incident = verbs.opened(case, step)
+        found = [(one, sample_budget(incident, one)) for one in verbs.chosen(incident, policy)]
     for one, frame in found:
-        terminal.said(cli.out, one.name, "bold")
+        terminal.said(verbs.out, one.name, "bold")
         for sentence in frame["sentence"]:
-            terminal.said(cli.out, f"- {sentence}")
+            terminal.said(verbs.out, f"- {sentence}")
 
 
-def alerts(case: cli.CASE = Path(), policy: cli.POLICIES = None) -> None:
+def alerts(case: verbs.CASE = Path(), policy: verbs.POLICIES = None) -> None:
     """Say when each alert would have fired and cleared, and how long before people noticed."""
     from incident_kit import terminal
     from incident_kit.alerts import alerts as alerts_of
 
-    with cli.working() as step:
-        incident = cli.opened(case, step)
-        found = [(one, alerts_of(incident, one)) for one in cli.chosen(incident, policy)]
+    with verbs.working() as step:
+        incident = verbs.opened(case, step)
+        found = [(one, alerts_of(incident, one)) for one in verbs.chosen(incident, policy)]
     for one, told in found:
-        terminal.said(cli.out, one.name, "bold")
-        terminal.said(cli.out, str(told))
+        terminal.said(verbs.out, one.name, "bold")
+        terminal.said(verbs.out, str(told))
 
 
 def check(
@@ -91,12 +91,12 @@ def check(
     from incident_kit.checking import check as check_policy
     from incident_kit.policy import Policy
 
-    cli.writable(markdown)
-    with cli.working() as step:
-        incident = cli.opened(against, step)
+    verbs.writable(markdown)
+    with verbs.working() as step:
+        incident = verbs.opened(against, step)
         step("replaying")
         result = check_policy(incident, Policy.load(policy), limits=limits)
-    terminal.said(cli.out, str(result))
+    terminal.said(verbs.out, str(result))
     if markdown is not None:
         markdown.write_text(result.markdown(), encoding="utf-8", newline="\n")
     raise typer.Exit(result.exit_code)
@@ -131,4 +131,4 @@ def _told(text: str, report: str) -> None:
     from incident_kit import terminal
 
     sys.stdout.write(terminal.shown(text).rstrip("\n") + "\n")
-    terminal.said(cli.err, report)
+    terminal.said(verbs.err, report)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from incident_kit import cli
+from incident_kit import verbs
 
 
 def add_to(app: typer.Typer) -> None:
@@ -28,11 +28,11 @@ def simulate(
     from incident_kit import terminal
     from incident_kit.simulation import simulate as simulate_scenario
 
-    with cli.working() as step:
+    with verbs.working() as step:
         made = simulate_scenario(
             scenario, folder, policy=policy, formats=formats or ("litellm_standard",), progress=step
         )
-    terminal.said(cli.out, f"Made {made}, a simulated case. Next: incident-kit replay {made}")
+    terminal.said(verbs.out, f"Made {made}, a simulated case. Next: incident-kit replay {made}")
 
 
 def rehearse(
@@ -40,7 +40,7 @@ def rehearse(
     degradations: Annotated[
         Path, typer.Argument(help="A YAML file with `degradations:`, as in a scenario.", show_default=False)
     ],
-    policy: cli.POLICIES = None,
+    policy: verbs.POLICIES = None,
     seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
     keep: Annotated[Path | None, typer.Option("--into", help="Keep the tables in this DuckDB file.")] = None,
 ) -> None:
@@ -49,13 +49,13 @@ def rehearse(
     from incident_kit.rehearsal import read_degradations
     from incident_kit.rehearsal import rehearse as rehearse_on
 
-    with cli.working() as step:
-        incident = cli.opened(case, step)
+    with verbs.working() as step:
+        incident = verbs.opened(case, step)
         step("imposing the degradations")
         other = rehearse_on(incident, read_degradations(degradations), seed=seed, path=keep)
-        policies = cli.chosen(other, policy)
-        board = cli.compared(other, policies, "impact", step)
-    terminal.said(cli.out, other.title, "bold")
-    cli.out.print(terminal.scorecard(board))
+        policies = verbs.chosen(other, policy)
+        board = verbs.compared(other, policies, "impact", step)
+    terminal.said(verbs.out, other.title, "bold")
+    verbs.out.print(terminal.scorecard(board))
     for one in policies:
-        cli.out.print(terminal.switches(board.replays[one.name]))
+        verbs.out.print(terminal.switches(board.replays[one.name]))
