@@ -13,7 +13,8 @@ from ruamel.yaml import YAML
 
 from incident_kit import terminal
 from incident_kit.errors import NoSuchItem
-from incident_kit.gateways.emulation import Emulation, emulate, in_force
+from incident_kit.gateways.emulation import emulate, in_force
+from incident_kit.gateways.litellm_emulated import Emulation
 from incident_kit.gateways.litellm_router import Thresholds
 from incident_kit.incident import Incident
 from incident_kit.replays import Replay

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from incident_kit.errors import InvalidConfiguration
+from incident_kit.gateways.litellm_config import read_settings
 from incident_kit.gateways.litellm_router import (
     ALL_FAILED,
     FROM_DEPLOYMENT,
@@ -20,7 +21,7 @@ from incident_kit.gateways.litellm_router import (
     Router,
     Thresholds,
 )
-from incident_kit.gateways.litellm_settings import Deployment, read_settings
+from incident_kit.gateways.litellm_settings import Deployment
 
 S = 1_000_000
 

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from written import Call, Request, fill, frames, write
 
 from incident_kit.errors import InvalidConfiguration, UnansweredQuestion, UnreadableFile
-from incident_kit.gateways.emulation import Emulation, _run, emulate
+from incident_kit.gateways.emulation import _run, emulate
+from incident_kit.gateways.litellm_config import is_litellm_config, read_settings
+from incident_kit.gateways.litellm_emulated import Emulation
 from incident_kit.gateways.litellm_log import read_logged
 from incident_kit.gateways.litellm_router import SECOND, Router, Thresholds
-from incident_kit.gateways.litellm_settings import Deployment, is_litellm_config, read_settings
+from incident_kit.gateways.litellm_settings import Deployment
 from incident_kit.gateways.litellm_walk import NEAREST, OBSERVED, Logged, Row, Walk
 from incident_kit.gateways.litellm_words import DIFFERENCES
 from incident_kit.incident import Incident
