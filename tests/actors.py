@@ -153,6 +153,7 @@ class Request:
     has_outcome: bool = True
     is_no_model: bool = False
     turn: int = 0
+    has_arrived: bool = False
     is_held: bool = False
     was_held: bool = False
     queued: set[int] = field(default_factory=set)

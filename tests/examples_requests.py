@@ -166,11 +166,11 @@ DEGRADED = [
             ("reject", "reject", " rejected"),
         )
     ),
-    # at 1400 ms the cooldown ends: q1 takes the permit and meets what n, the last to arrive, meets; the others wait on
+    # at 1400 ms the cooldown ends: q1 takes the permit and meets what q2, the last to have arrived, meets; n comes after
     Example(
         "S7: a queue is released first in, first out, before new arrivals",
         queue("5s"),
-        world(*SLOW, ask("q1", 500, big=700), ask("q2", 600, big=700), ask("n", 1400, big=100), by_time=True),
+        world(*SLOW, ask("q1", 500, big=700), ask("q2", 600, big=100), ask("n", 1400, big=100), by_time=True),
         {"q1": "queue:5s>big 1000", "q2": "queue:5s>big 1000", "n": "queue:5s>big 200"},
         QUEUED,
     ),

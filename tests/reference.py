@@ -74,6 +74,7 @@ class Interpreter(Judging):
     # --- to a target ---
 
     def arrive(self, request: Request, at: int) -> None:
+        request.has_arrived = True
         if request.route is not None:
             by_hand = place = self.by_hand(request, at)
             if place is None:

@@ -125,7 +125,7 @@ class Setting:
         if not request.was_held:
             return own
         mine = (request.route, request.intent)
-        last = [one for one in self.requests if one.arrived <= at and (one.route, one.intent) == mine][-1]
+        last = [one for one in self.requests if one.has_arrived and (one.route, one.intent) == mine][-1]
         if own.is_observed and own.sent_us is not None and abs(own.sent_us - at) <= abs(last.arrived - at):
             return own
         then = self.world.outcome(last.position, target, request.number)
