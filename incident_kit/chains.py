@@ -73,6 +73,10 @@ class Seen:
             maintain_order="left",
         )["value"]  # fmt: skip
         meant |= (asked == log.targets[self.primary or 0]).fill_null(value=False).to_numpy()
+        if (
+            not self.others and not self.group.is_rest
+        ):  # all of this group are the primary's, wherever a failover in force sent them
+            meant[mine] = True
         moved = meant & (log.served >= 0) & (log.served != self.primary)
         own = Counter(log.served[mine[moved[mine]]].tolist())
         return (own, True) if own else (Counter(log.served[moved].tolist()), False)
@@ -91,7 +95,7 @@ class Seen:
         name = label(self.incident.log.targets[self.primary or 0])
         count = counts[self.fallback or 0]
         if is_own:
-            return f"answered {count:,} of the {counts.total():,} requests that were meant for {name} and not answered by it"
+            return f"answered {count:,} of the {counts.total():,} requests that {name} did not"
         return f"never seen for these requests; it answered {count:,} others in place of {name}"
 
     @property

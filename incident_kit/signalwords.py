@@ -17,9 +17,9 @@ _ENDS = {  # of so many things, this share did that
 }
 
 _EACH = {
-    "mean_ms": ("{n} calls took {value} on average", "ms"),
+    "mean_ms": ("{n} {things} took {value} on average", "ms"),
     "cost_per_request": ("{n} answers cost {value} each", "USD"),
-    "consecutive_errors": ("{value} calls in a row failed", ""),
+    "consecutive_errors": ("{value} {things} in a row failed", ""),
     "requests": ("{value} requests came", ""),
 }
 
@@ -37,10 +37,13 @@ def counted(name: str) -> str:
     return "failures" if name == "error_rate" else label(name).replace("_", " ")
 
 
-def cause(name: str | None, value: float | None, n: int | None, threshold: float | None) -> str:
+def cause(
+    name: str | None, value: float | None, n: int | None, threshold: float | None, *, things: str = "calls"
+) -> str:
     """Return a signal's value beside its limit, as a clause.
 
-    ``value`` is in the metric's own unit (milliseconds, a share, US dollars), ``n`` what it was taken from.
+    ``value`` is in the metric's own unit (milliseconds, a share, US dollars), ``n`` what it was taken from; ``things`` are what
+    waits and failures are of: a breaker judges calls, an alert requests.
 
     Examples
     --------
@@ -56,17 +59,20 @@ def cause(name: str | None, value: float | None, n: int | None, threshold: float
     count = f"{n:,}" if n is not None else "an unknown number of"
     if name in _ENDS:
         what, did = _ENDS[name]
+        what = things if what == "calls" else what
         return f"{number(value, '%')} of {count} {what} {did}, the limit is {number(threshold, '%')}"
     if name.startswith("slow_rate"):
-        return f"{number(value, '%')} of {count} calls were {counted(name)}, the limit is {number(threshold, '%')}"
+        return f"{number(value, '%')} of {count} {things} were {counted(name)}, the limit is {number(threshold, '%')}"
     if name in _EACH:
         said, unit = _EACH[name]
-        return f"{said.format(n=count, value=number(value, unit))}, the limit is {number(threshold, unit)}"
+        return (
+            f"{said.format(n=count, value=number(value, unit), things=things)}, the limit is {number(threshold, unit)}"
+        )
     if name.endswith("_ms"):  # a quantile; the nearest rank is one of the calls
         first = name.endswith("_ttft_ms")
         above = metric(name.replace("_ttft", "")).plain.replace("waited over", "took at least")
         until = " to the first word" if first else ""
-        return f"of {count} calls, {above} {number(value, 'ms')}{until}, the limit is {number(threshold, 'ms')}"
+        return f"of {count} {things}, {above} {number(value, 'ms')}{until}, the limit is {number(threshold, 'ms')}"
     seen = "unknown" if value is None else f"{value:.4g}"
     what = f"the signal {label(name.removeprefix('signal:'))}" if name.startswith("signal:") else label(name)
     return f"{what} was {seen}, the limit is {threshold or 0:.4g}"

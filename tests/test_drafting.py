@@ -97,7 +97,7 @@ def test_every_line_has_its_evidence(outage: Incident) -> None:
     text = draft(outage)
     for part in (
         "primary: big  # 100 % of 840 healthy requests went there first",
-        "fallback: small  # answered 120 of the 120 requests that were meant for big and not answered by it",
+        "fallback: small  # answered 120 of the 120 requests that big did not",
         "disable_tools_on_fallback: true  # there 50 % of 120 tool calls worked, on the primary 94 % of 960",
         "holds 20 requests 100 % of the time",
         "Limits are from the 2.3 hours outside the impact (declared).",

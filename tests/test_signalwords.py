@@ -36,6 +36,12 @@ def test_cause(name: str | None, value: float | None, n: int | None, threshold: 
     assert cause(name, value, n, threshold) == said
 
 
+def test_an_alert_judges_requests() -> None:
+    assert cause("p95_ms", 900, 12, 500, things="requests").startswith("of 12 requests, the slowest one in twenty")
+    assert cause("error_rate", 0.5, 4, 0.2, things="requests").startswith("50 % of 4 requests failed")
+    assert cause("tool_success_rate", 0.5, 4, 0.9, things="requests").startswith("50 % of 4 tool calls worked")
+
+
 def test_a_hostile_name_is_one_line() -> None:
     assert cause("signal:\x1b[2J\nx", 1, 1, 1).isprintable()
 
