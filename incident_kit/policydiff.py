@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from incident_kit.policywriter import WHOLE, alert_form, inline, leaves, route_form
+from incident_kit.policywriter import WHOLE, alert_form, inline, leaves, route_form, same
 
 if TYPE_CHECKING:
     from incident_kit.policy import Policy
@@ -97,7 +97,7 @@ def _alert_changes(name: str, before: dict[str, Any] | None, after: dict[str, An
 
 def _changed(at: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[Change]:
     for key in dict.fromkeys([*old, *new]):
-        if old.get(key) != new.get(key):
+        if not same(old.get(key), new.get(key)):
             yield Change(at, key, _text(old.get(key)), _text(new.get(key)))
 
 

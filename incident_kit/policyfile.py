@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from incident_kit.errors import InvalidPolicy
 from incident_kit.grammar import KEYS, SHORT_KEY
 from incident_kit.policyedit import split_path
-from incident_kit.policywriter import WHOLE, leaves, long_form, must_quote
+from incident_kit.policywriter import WHOLE, leaves, long_form, must_quote, same
 
 if TYPE_CHECKING:
     from incident_kit.policy import Policy
@@ -79,8 +79,8 @@ def _spliced(own: list[str], plain: list[str], new: list[str]) -> Iterator[str]:
         i = next(above, None)
         return line if i is None else " " * indent(own[i]) + line.lstrip(" ")
 
-    for same, a, b, c, d in difflib.SequenceMatcher(None, plain, new, autojunk=False).get_opcodes():
-        if same == "equal":
+    for how, a, b, c, d in difflib.SequenceMatcher(None, plain, new, autojunk=False).get_opcodes():
+        if how == "equal":
             yield from own[a:b]
             continue
         yield from (placed(line, a) for line in new[c:d])
@@ -110,9 +110,13 @@ def _edit(document: Any, before: Policy, policy: Policy) -> None:
 
 
 def _edit_leaves(node: Any, old: dict[str, Any], new: dict[str, Any], path: str, unsaid: set[str]) -> None:
+    if "breaker" in old and "breaker" not in new:
+        for key in [key for key in node if key == "breaker" or SHORT_KEY.fullmatch(str(key))]:
+            del node[key]
+        old = {key: value for key, value in old.items() if key != "breaker"}
     was, now = (dict(leaves(form, whole=WHOLE)) for form in (old, new))
     for key in dict.fromkeys([*was, *now]):
-        if was.get(key) != now.get(key) and (key in was or f"{path}.{key}" not in unsaid):
+        if not same(was.get(key), now.get(key)) and (key in was or f"{path}.{key}" not in unsaid):
             _change(node, key, was.get(key), now.get(key), new)
 
 
@@ -144,8 +148,6 @@ def _change(route: Any, key: str, was: Any, value: Any, form: dict[str, Any]) ->
             _set(node, step, {})
         node = node[step]
     _update(node, last, was, value)
-    if isinstance(node, dict) and not node and sections == ["breaker"]:
-        del route["breaker"]
 
 
 def _short(node: Any, value: Any) -> bool:
@@ -170,9 +172,9 @@ def _short(node: Any, value: Any) -> bool:
 def _update(node: Any, key: str | int, was: Any, value: Any) -> None:
     """Put one value in the place of another; of a mapping that stays one, only what changed in it."""
     there = node[key] if isinstance(key, int) else node.get(key)
-    if isinstance(there, dict) and isinstance(was, dict) and isinstance(value, dict) and set(was) == set(value):
+    if isinstance(there, dict) and isinstance(was, dict) and isinstance(value, dict) and list(was) == list(value):
         for inner in value:
-            if was[inner] != value[inner]:
+            if not same(was[inner], value[inner]):
                 _update(there, inner, was[inner], value[inner])
     elif isinstance(there, list) and isinstance(was, list) and isinstance(value, list) and len(there) == len(value):
         for i, (one, other) in enumerate(zip(was, value, strict=True)):

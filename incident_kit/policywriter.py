@@ -84,6 +84,11 @@ def leaves(tree: Any, path: str = "", *, whole: tuple[str, ...] = ()) -> Iterato
         yield path, tree
 
 
+def same(one: Any, other: Any) -> bool:
+    """Return whether two plain values are written alike, the order of keys included."""
+    return bool(one == other) and inline(one) == inline(other)
+
+
 def held(item: Item, path: str = "") -> Iterator[str]:
     """Yield the path of every key in a file's tree."""
     if isinstance(item.value, dict):

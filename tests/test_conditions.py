@@ -75,6 +75,63 @@ def test_a_condition_has_one_text_and_an_exact_share(
     assert Condition.parse(canonical) == condition
 
 
+@pytest.mark.parametrize(
+    ("text", "canonical", "kind", "against", "decides"),
+    [
+        ("p95_ttft_ms > 800", "p95_ttft_ms > 800", "ttft", (1, 20), [(5, 100, False), (6, 100, True)]),
+        ("mean_ms >= 02000", "mean_ms >= 2000", "mean", (2000, 1), [(3999, 2, False), (4000, 2, True)]),
+        ("timeout_rate > 1%", "timeout_rate > 0.01", "timeout", (1, 100), [(1, 100, False), (2, 100, True)]),
+        ("rate_429 >= .5", "rate_429 >= 0.5", "429", (1, 2), [(1, 2, True), (1, 3, False)]),
+        ("consecutive_errors >= 5", "consecutive_errors >= 5", "consecutive", (5, 1), [(4, 1, False), (5, 1, True)]),
+        ("tool_success_rate < 0.9", "tool_success_rate < 0.9", "tools", (9, 10), [(9, 10, False), (8, 10, True)]),
+        ("override_rate > 15 %", "override_rate > 0.15", "override", (3, 20), [(3, 20, False), (4, 20, True)]),
+        ("escalation_rate <= 0.5", "escalation_rate <= 0.5", "escalation", (1, 2), [(1, 2, True), (2, 3, False)]),
+        ("reopen_rate > 0", "reopen_rate > 0", "reopen", (0, 1), [(0, 9, False), (1, 9, True)]),
+        ("sla_breach_rate > 0.1", "sla_breach_rate > 0.1", "sla", (1, 10), [(1, 10, False), (2, 10, True)]),
+        ("fallback_rate > 30%", "fallback_rate > 0.3", "fallback", (3, 10), [(3, 10, False), (4, 10, True)]),
+        ("requests > 100", "requests > 100", "requests", (100, 1), [(100, 1, False), (101, 1, True)]),
+        (
+            "cost_per_request > $0.020",
+            "cost_per_request > 0.02",
+            "cost",
+            (20_000_000, 1),
+            [(40_000_000, 2, False), (40_000_001, 2, True)],
+        ),
+        (
+            "signal : csat < 3.5",
+            "signal:csat < 3.5",
+            "signal",
+            (7, 2),
+            [(3_500_000, 10**6, False), (3_499_999, 10**6, True)],
+        ),
+        (
+            "signal:a.b/c-d > -0.25",
+            "signal:a.b/c-d > -0.25",
+            "signal",
+            (-1, 4),
+            [(-250_000, 10**6, False), (0, 10**6, True)],
+        ),
+        ("signal:budget > 5%", "signal:budget > 0.05", "signal", (1, 20), [(1, 20, False), (2, 20, True)]),
+        (" alert:  refund quality ", "alert: refund quality", "alert", (1, 1), [(0, 1, False), (1, 1, True)]),
+    ],
+)
+def test_the_whole_vocabulary_is_two_counters(
+    text: str, canonical: str, kind: str, against: tuple[int, int], decides: list[tuple[int, int, bool]]
+) -> None:
+    condition = Condition.parse(text)
+    assert (condition.text, condition.kind) == (canonical, kind)
+    assert (condition.numerator, condition.denominator) == against
+    assert [condition.test(k, n) for k, n, _ in decides] == [outcome for _, _, outcome in decides]
+    assert Condition.parse(condition.text) == condition
+
+
+def test_names_and_thresholds_of_conditions_that_are_no_shares() -> None:
+    cost, signal, alert = map(Condition.parse, ("cost_per_request > 0.02", "signal:csat < 3.5", "alert: refunds"))
+    assert (cost.threshold, cost.share, cost.metric) == (0.02, 2e7, "cost_per_request")
+    assert (signal.name, signal.metric, signal.sign, signal.threshold) == ("csat", "signal:csat", "<", 3.5)
+    assert (alert.name, alert.metric, alert.sign, alert.threshold) == ("refunds", "alert", ">=", 1.0)
+
+
 def test_the_number_in_the_text_and_the_share_that_decides() -> None:
     slow, failing = Condition.parse("p95_ms >= 3500"), Condition.parse("error_rate > 20%")
     assert (slow.threshold, slow.share, slow.sign, slow.metric) == (3500.0, 0.05, ">=", "p95_ms")
@@ -87,6 +144,19 @@ def test_the_counters_are_told_to_people() -> None:
     assert Condition.parse("p95_ms > 3500").value_text(32, 180) == "32 of 180 over 3500 ms (17.8 %, limit 5 %)"
     assert Condition.parse("p95_ms >= 3500").value_text(0, 0) == "0 of 0 at or over 3500 ms (limit 5 %)"
     assert Condition.parse("error_rate > 0.2").value_text(1, 4) == "1 of 4 failed (25 %, limit 20 %)"
+    said = {
+        ("p95_ttft_ms > 800", 3, 10): "3 of 10 first tokens over 800 ms (30 %, limit 5 %)",
+        ("mean_ms > 3500", 8000, 2): "a mean of 4000 ms (limit 3500)",
+        ("mean_ms > 3500", 0, 0): "a mean of nothing (limit 3500)",
+        ("tool_success_rate < 0.9", 8, 10): "8 of 10 tool calls worked (80 %, limit 90 %)",
+        ("consecutive_errors >= 5", 6, 1): "6 failed in a row (limit 5)",
+        ("requests > 100", 120, 1): "120 requests (limit 100)",
+        ("cost_per_request > 0.02", 90_000_000, 3): "0.03 USD a request (limit 0.02)",
+        ("signal:csat < 3.5", 3_000_000, 1_000_000): "csat at 3 (limit 3.5)",
+        ("alert: refunds", 1, 1): "the alert refunds fires",
+        ("alert: refunds", 0, 1): "the alert refunds does not fire",
+    }
+    assert {case: Condition.parse(case[0]).value_text(*case[1:]) for case in said} == said
 
 
 @pytest.mark.parametrize(
@@ -114,6 +184,22 @@ def test_the_counters_are_told_to_people() -> None:
         ("slow_rate(soon) > 0.1", "is not a duration"),
         ("slow_rate > 0.1", "is not a metric"),
         ("p95_ms = 3", "compare with"),
+        ("p0_ttft_ms > 3", "between 0 and 100"),
+        ("p95_ttft > 3", "did you mean 'p95_ttft_ms'"),
+        ("tool_sucess_rate < 0.9", "did you mean 'tool_success_rate'"),
+        ("mean_ms > 3.5s", "whole milliseconds"),
+        ("mean_ms < 0", "can never be true"),
+        ("mean_ms > 99999999999", "at most 366 days"),
+        ("requests > 1.5", "a whole number"),
+        ("requests >= 0", "always true"),
+        ("consecutive_errors > 50%", "a whole number"),
+        ("cost_per_request > 0.0000000001", "US dollars a request"),
+        ("cost_per_request > 1001", "at most 1000 US dollars"),
+        ("signal:csat > 0.1234567", "a number with up to 6 decimals"),
+        ("signal: > 1", "names no signal"),
+        ("signal:csat > 2x baseline", "relative thresholds .* not in version 1"),
+        ("alert:", "the name of an alert"),
+        ("p95_ms > " + "9" * 300, "not 309 characters"),
         ("p95_ms != 3", "compare with"),
         ("p95_ms > 3 and error_rate > 0.1", "one comparison a condition"),
         ("p95_ms", "is not a condition"),
@@ -155,11 +241,24 @@ ONE, OTHER = "p95_ms > 3500", "error_rate > 0.2"
             {"at_least": 2, "of": [ONE, OTHER, "p50_ms > 9"]},
             f"at least 2 of [{ONE}, {OTHER}, p50_ms > 9]",
         ),
+        ({"alert": "x"}, 1, 1, {"alert": "x"}, "alert: x"),
+        ("alert: x", 1, 1, {"alert": "x"}, "alert: x"),
+        (
+            {"all": [ONE, {"any": [OTHER, {"alert": "x"}]}]},
+            2,
+            2,
+            {"all": [ONE, {"any": [OTHER, {"alert": "x"}]}]},
+            f"all of [{ONE}, any of [{OTHER}, alert: x]]",
+        ),
+        ([ONE, [OTHER, "requests > 9"]], 1, 2, {"any": [ONE, {"any": [OTHER, "requests > 9"]}]}, None),
+        ({"any": [{"all": [ONE, OTHER]}]}, 2, 2, {"all": [ONE, OTHER]}, f"all of [{ONE}, {OTHER}]"),
+        ({"all": [[ONE], {"any": [OTHER]}]}, 2, 2, {"all": [ONE, OTHER]}, f"all of [{ONE}, {OTHER}]"),
     ],
 )
-def test_a_rule_has_four_shapes(written: object, at_least: int, count: int, tree: object, text: str) -> None:
+def test_a_rule_has_many_shapes(written: object, at_least: int, count: int, tree: object, text: str | None) -> None:
     rule = Rule.parse(written)
-    assert (rule.at_least, len(rule.of), rule.tree(), str(rule)) == (at_least, count, tree, text)
+    assert (rule.at_least, len(rule.of), rule.tree()) == (at_least, count, tree)
+    assert text is None or str(rule) == text
     assert Rule.parse(rule.tree()) == rule
 
 
@@ -174,11 +273,22 @@ def test_a_rule_has_four_shapes(written: object, at_least: int, count: int, tree
         ([], "at least one condition"),
         ({"any": ONE}, "is a list"),
         ([ONE, "p95_ms>3500"], "stands twice"),
+        ([{"all": [ONE, OTHER]}, {"all": [ONE, OTHER]}], "stands twice"),
+        ({"alert": 5}, "the name of an alert"),
+        ({"signal": "csat > 3"}, "without a blank: 'signal:csat > 3'"),
+        ([f"p95_ms > {i}" for i in range(65)], "64 are the most"),
     ],
 )
 def test_a_rule_that_cannot_be_read_says_why(written: object, message: str) -> None:
     with pytest.raises(InvalidPolicy, match=message):
         Rule.parse(written)
+
+
+def test_the_leaves_of_a_rule_come_in_the_order_of_its_text() -> None:
+    rule = Rule.parse({"at_least": 2, "of": [ONE, {"all": [OTHER, ["requests > 9", {"alert": "x"}]]}, "mean_ms > 5"]})
+    assert [leaf.text for leaf in rule.leaves] == [ONE, OTHER, "requests > 9", "alert: x", "mean_ms > 5"]
+    assert rule.evaluate([True, None, False]) is None
+    assert rule.evaluate([True, True, False]) is True
 
 
 @given(st.integers(0, LONGEST_MS))
