@@ -93,7 +93,7 @@ def convert(
     plain = made(root) if made else {"envoy": envoy.tree, "resilience4j": resilience4j.tree}[product](root, backups)
     note = f"converted from {title}; what was approximated and dropped stands in the report of incident-kit convert"
     named = name or (Path(where).stem if isinstance(path_or_text, Path) or where != "the configuration" else product)
-    whole = {"version": 1, "name": named, "note": note, "routes": [_outspoken(route) for route in plain["routes"]]}
+    whole = {"version": 1, "name": named, "note": note, **_shared([_outspoken(route) for route in plain["routes"]])}
     try:
         policy = Policy.parse(yaml_text(whole), name=named, source=f"the policy made from {where}")
     except InvalidPolicy as error:
@@ -103,12 +103,36 @@ def convert(
 
 def _outspoken(route: dict[str, Any]) -> dict[str, Any]:
     """Return a route that leaves nothing implied: what none of the products does is written out as not done."""
-    whole = {"fallback": [], "sticky": "none", "on_fallback": {"tools": "enabled"}, "retry": {}} | route
+    first = {key: route[key] for key in ("intent", "match", "note", "primary") if key in route}
+    whole: dict[str, Any] = (
+        first | {"fallback": [], "sticky": "none", "on_fallback": {"tools": "enabled"}, "retry": {}} | route
+    )
     whole["retry"] = {"attempts": 0, "retry_on": [], "backoff_ms": 0} | whole["retry"]
     for owner in (whole, *(entry for entry in whole["fallback"] if isinstance(entry, dict))):
         if rule := owner.get("breaker"):
             owner["breaker"] = rule | {"half_open": {"share": 1, "max_wait": "60s"} | rule["half_open"]}
     return whole
+
+
+def _shared(routes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the routes, with what all of them say said once, in `defaults`."""
+    if len(routes) < 2:
+        return {"routes": routes}
+    defaults: dict[str, Any] = {
+        key: routes[0][key]
+        for key in ("fallback_on", "sticky", "on_fallback")
+        if all(route[key] == routes[0][key] for route in routes)
+    }
+    kept = [{key: value for key, value in route.items() if key not in defaults} for route in routes]
+    for section in ("retry", "breaker"):
+        owners = [route[section] for route in kept if section in route]
+        first = owners[0] if len(owners) > 1 else {}
+        same = {key: first[key] for key in first if key != "when" and all(one.get(key) == first[key] for one in owners)}
+        defaults |= {section: same} if same else {}
+        for route in kept:
+            if left := {key: value for key, value in route.pop(section, {}).items() if key not in same}:
+                route[section] = left
+    return {"defaults": defaults, "routes": kept} if defaults else {"routes": kept}
 
 
 def _product(tree: Item, source: str | None, where: str) -> Source:

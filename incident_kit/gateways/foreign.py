@@ -13,6 +13,7 @@ from incident_kit.errors import InvalidConfiguration, UnreadableFile
 from incident_kit.gateways.loss import Ledger, Steps, text_of
 from incident_kit.gateways.reading import LONGEST_TEXT
 from incident_kit.policytree import Item
+from incident_kit.words import label
 
 TRUE, FALSE = frozenset({"true", "yes", "on"}), frozenset({"false", "no", "off"})
 _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\s*(ms|milli|s|m|h|d)[a-z]*", re.IGNORECASE)
@@ -75,7 +76,8 @@ class Node:
         found = self.item.value
         kind = "a mapping" if isinstance(found, dict) else "a list" if isinstance(found, list) else repr(found)[:60]
         line = f", line {self.item.line}" if self.item.line else ""
-        return InvalidConfiguration(f"{self.source}{line}: {self.path or 'the file'} must be {what}, not {kind}")
+        message = f"{self.source}{line}: {self.path or 'the file'} must be {what}, not {kind}"
+        return InvalidConfiguration(label(message, longest=1000))
 
     def mapping(self) -> Node:
         """Return the node itself if it is a mapping."""
@@ -105,7 +107,7 @@ class Node:
             )
             return None
         try:
-            found = float(value) if not isinstance(value, bool | dict | list) else math.nan
+            found = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
         except ValueError:
             found = math.nan
         if not math.isfinite(found) or not 0 <= found <= 1e12:

@@ -58,8 +58,7 @@ class Fallbacks:
                 found.append(model.text())
             else:
                 found.append(target.text())
-        if all(not isinstance(value, dict) for value in node.value):
-            node.exact("fallback")
+                (node if target.steps not in self.settings.ledger.leaves else target).exact("fallback")
         return found
 
     def _defaults_to_all(self, table: Table) -> Table:

@@ -115,7 +115,7 @@ class Ledger:
     def book(self, steps: Steps, fidelity: Fidelity, becomes: str, how: str) -> None:
         """Book one leaf; a second booking may only lower its fidelity, and adds its reason."""
         line, value = self.leaves[steps]
-        row = Loss(text_of(steps), line, shown(steps, value), fidelity, becomes, how)
+        row = Loss(text_of(steps), line, shown(steps, value), fidelity, becomes, _clean(how))
         if (old := self.booked.get(steps)) is not None:
             row = _both(old, row)
         self.booked[steps] = row
@@ -123,7 +123,7 @@ class Ledger:
     def default(self, key: str, value: Any, becomes: str, *, how: str = "", fidelity: Fidelity = "exact") -> None:
         """Book a value that the input leaves unsaid and the product fills in."""
         why = "product default" + (f"; {how}" if how else "")
-        row = Loss(key, 0, str(value), fidelity, becomes, why, default=True)
+        row = Loss(_clean(key), 0, _clean(str(value)), fidelity, becomes, _clean(why), default=True)
         self.extra[row] = None
 
     def losses(self) -> Losses:
@@ -149,11 +149,16 @@ def _joined(mark: str, *texts: str) -> str:
     return mark.join(dict.fromkeys(part for text in texts if text for part in text.split(mark)))
 
 
+def _clean(text: str) -> str:
+    return label(text, longest=1000) if text else ""
+
+
 def text_of(steps: Steps) -> str:
     """Return a path as people write it: ``model_list[0].litellm_params.model``."""
     text = ""
     for step in steps:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else label(step, longest=200)
+        word = f"[{step}]" if isinstance(step, int) else label(step, longest=200) if step else '""'
+        text += word if isinstance(step, int) or not text else f".{word}"
     return text
 
 
