@@ -26,6 +26,7 @@ _WHERE = {
     "convert": "gateways.conversion",
     "describe": "policy",
     "diff": "policy",
+    "emulate": "gateways.emulation",
     "export": "gateways.export",
     "new_case": "case",
     "open_case": "case",
@@ -52,6 +53,7 @@ __all__ = [
     "convert",
     "describe",
     "diff",
+    "emulate",
     "export",
     "new_case",
     "open_case",
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
     from incident_kit.case import new_case, open_case
     from incident_kit.errors import IncidentKitError
     from incident_kit.gateways.conversion import convert
+    from incident_kit.gateways.emulation import emulate
     from incident_kit.gateways.export import export
     from incident_kit.incident import Incident
     from incident_kit.phases import Phase
