@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from incident_kit.words import label, metric, number
+
+if TYPE_CHECKING:
+    from incident_kit.routes import Breaker
 
 _ENDS = {  # of so many things, this share did that
     "error_rate": ("calls", "failed"),
@@ -32,8 +37,9 @@ def counted(name: str) -> str:
     >>> counted("slow_rate(3500ms)"), counted("error_rate")
     ('slower than 3.5 s', 'failures')
     """
-    if name.startswith("slow_rate"):
-        return f"slower than {number(float(name.removeprefix('slow_rate(').removesuffix('ms)')), 's')}"
+    if name.startswith(("slow_rate", "slow_ttft_rate")):
+        first = " to the first word" if "_ttft_" in name else ""
+        return f"slower than {number(float(name.partition('(')[2].removesuffix('ms)')), 's')}{first}"
     return "failures" if name == "error_rate" else label(name).replace("_", " ")
 
 
@@ -55,13 +61,13 @@ def cause(
     if name is None:
         return "no signal was named"
     if name.startswith("alert"):
-        return f"the alert {label(name.partition(':')[2].strip() or name)} was firing"
+        return f"the alert {label(name.partition(':')[2].strip())} was firing"
     count = f"{n:,}" if n is not None else "an unknown number of"
     if name in _ENDS:
         what, did = _ENDS[name]
         what = things if what == "calls" else what
         return f"{number(value, '%')} of {count} {what} {did}, the limit is {number(threshold, '%')}"
-    if name.startswith("slow_rate"):
+    if name.startswith(("slow_rate", "slow_ttft_rate")):
         return f"{number(value, '%')} of {count} {things} were {counted(name)}, the limit is {number(threshold, '%')}"
     if name in _EACH:
         said, unit = _EACH[name]
@@ -76,3 +82,10 @@ def cause(
     seen = "unknown" if value is None else f"{value:.4g}"
     what = f"the signal {label(name.removeprefix('signal:'))}" if name.startswith("signal:") else label(name)
     return f"{what} was {seen}, the limit is {threshold or 0:.4g}"
+
+
+def alert_named(name: str | None, breaker: Breaker) -> str | None:
+    """Return a metric's name, with the names of the breaker's alerts where it is one."""
+    if name != "alert":
+        return name
+    return f"alert: {' or '.join(dict.fromkeys(leaf.name for leaf in breaker.conditions if leaf.kind == 'alert'))}"

@@ -11,7 +11,7 @@ import polars as pl
 from incident_kit.durations import show_duration
 from incident_kit.errors import NoSuchItem, did_you_mean
 from incident_kit.policywords import rule_words
-from incident_kit.signalwords import cause
+from incident_kit.signalwords import alert_named, cause
 from incident_kit.words import clock, label, lasting, number
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _left(
 ) -> list[str]:
     breaker = _breaker(entry)
     who, primary = _who(change), label(change["breaker"])
-    why = cause(change["metric"], change["value"], change["n"], change["threshold"])
+    why = _cause(change, entry)
     if change["from"] == TESTING:
         said = [f"{who} stayed away from {primary}, whose tests failed: {why}."]
     else:
@@ -149,7 +149,7 @@ def _tested(
     if ended is None:
         return [said, "The log ends before these tests do."]
     passed = "passed" if ended["to"] == BACK else "failed"
-    why = cause(ended["metric"], ended["value"], ended["n"], ended["threshold"]) if ended["metric"] else ""
+    why = _cause(ended, entry) if ended["metric"] else ""
     return [said, f"They {passed} at {clock(ended['at'], zone=zone)}{f' ({why})' if why else ''}."]
 
 
@@ -166,16 +166,16 @@ def _returned(
         rest = show_duration(_breaker(entry).cooldown_ms)
         said = f"{who} came back to {primary}: its cooldown of {rest} was over, and nothing tests it first."
     else:
-        tests = (
-            f": {cause(change['metric'], change['value'], change['n'], change['threshold'])}"
-            if change["metric"]
-            else ""
-        )
+        tests = f": {_cause(change, entry)}" if change["metric"] else ""
         said = f"{who} came back to {primary}, whose tests passed{tests}."
     again = next((one for one in later if one["to"] == AWAY), None)
     if again is None:
         return [said, "It stayed there to the end of the log."]
     return [said, f"It stayed {lasting(again['at'] - change['at'])}, until {clock(again['at'], zone=zone)}."]
+
+
+def _cause(change: dict[str, Any], entry: Entry) -> str:
+    return cause(alert_named(change["metric"], _breaker(entry)), change["value"], change["n"], change["threshold"])
 
 
 def _breaker(entry: Entry) -> Breaker:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import polars as pl
 import pytest
 from test_replays import TRIPS, route
-from written import Call, Request, fill
+from written import Call, Request, fill, frames
 
 from incident_kit.baselines import always_fallback
 from incident_kit.errors import NoSuchItem
@@ -111,3 +112,72 @@ def test_an_unknown_request_is_named_with_its_like(tripped: Replay) -> None:
         tripped.explain("r11")
     with pytest.raises(NoSuchItem, match=r"no request '\\x1b\[2J'"):
         tripped.explain("\x1b[2J")
+
+
+FAILS = [Request(f"a{i}", 1000 * i, [Call("big", 90, "500")]) for i in range(5)]
+RULE = {"when": "error_rate > 0.5", "window": "10 requests", "min_requests": 2, "cooldown": "1h"}
+
+
+def said_of(store: Store, requests: list[Request] | dict[str, pl.DataFrame], request_id: str, **keys: object) -> str:
+    return replay_log(read(fill(store, requests)), route(**keys)).explain(request_id)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fallback", "said"),
+    [
+        (
+            "human",
+            "route chat, it is handed to a person: the primary was taken out of service at 12:00:01 UTC: 100 %",
+        ),
+        ("reject", "route chat, it is refused: the primary was taken out of service"),
+        (
+            {"template": "busy-later"},
+            "route chat, it is answered with the template busy-later: the primary was taken out",
+        ),
+    ],
+)
+def test_ends_without_a_model(store: Store, fallback: object, said: str) -> None:
+    """The first two fail before the breaker knows; what comes later is not sent anywhere."""
+    told = said_of(store, FAILS, "a4", fallback=[fallback], breaker=RULE)
+    assert said in told
+    assert "No model answers it." in told
+    first = said_of(store, FAILS, "a0", fallback=[fallback], breaker=RULE)
+    assert "it goes to big and, that having failed, is " in first
+    assert "No model answers it; it has waited" in first
+
+
+@pytest.mark.slow
+def test_held_in_a_queue(store: Store) -> None:
+    requests = [Request(f"a{i}", 1000 * i, [Call("big", 90, "500" if i < 3 else None)]) for i in range(9)]
+    rule = RULE | {"cooldown": "4s"}
+    told = said_of(store, requests, "a4", fallback=[{"queue": "1m"}], breaker=rule)
+    assert "it is held until its primary is tried again, or for as long as the queue holds, and goes to big" in told
+
+
+@pytest.mark.slow
+def test_by_hand_and_by_conversation(store: Store) -> None:
+    requests = [Request(f"a{i}", 1000 * i, [Call("big", 90)]) for i in range(9)]
+    tables = frames([*requests, Request("b", 20_000, [Call("small", 90)])])
+    tables["requests"] = tables["requests"].with_columns(conversation_id=pl.lit("c"))
+    switch = [{"from": "2026-01-05T12:00:03Z", "until": "2026-01-05T12:00:05Z", "to": "small"}]
+    told = said_of(store, tables, "a4", fallback="small", switch=switch)
+    assert "it goes to small: somebody switched the route there by hand, from 12:00:03 UTC until 12:00:05 UTC." in told
+    stays = said_of(store, tables, "a7", fallback="small", switch=switch, sticky="conversation")
+    assert "it goes to small: its conversation was being answered there." in stays
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("when", "said"),
+    [
+        ("tool_success_rate < 0.5", "in the window before it, 100 % of 16 tool calls worked, the limit is 50 %, but it takes 20"),
+        ("consecutive_errors >= 3", "in the window before it, 0 calls in a row failed, the limit is 3."),
+        ("mean_ms > 3000", "in the window before it, 8 calls took 90 ms on average, the limit is 3,000 ms, but it takes 20"),
+        ({"all": ["error_rate > 0.5", "p95_ms > 900"]}, "the limit is 50 %, but it takes 20 calls to act (the first of its 2"),
+    ],
+)  # fmt: skip
+def test_other_signals(store: Store, when: object, said: str) -> None:
+    requests = [Request(f"a{i}", 1000 * i, [Call("big", 90, tool_calls=2, tool_errors=0)]) for i in range(9)]
+    rule = {"when": when, "window": "1m", "half_open": {"requests": 0}}
+    assert said in said_of(store, requests, "a8", fallback="small", breaker=rule)
