@@ -46,6 +46,7 @@ def _edited(before: Policy, policy: Policy) -> Iterator[str]:
     text = source.replace("\r\n", "\n")
     yaml = YAML(typ="rt")
     yaml.preserve_quotes, yaml.width = True, 4096
+    yaml.brace_single_entry_mapping_in_flow_sequence = True
     dash = re.search(r"^routes:.*\n(?:\s*#.*\n|\s*\n)*( *)-( +)", text, re.MULTILINE)
     offset, gap = (len(dash[1]), len(dash[2])) if dash else (0, 1)
     yaml.indent(mapping=2, sequence=offset + 1 + gap, offset=offset)

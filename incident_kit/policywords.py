@@ -153,7 +153,7 @@ def _windows(windows: tuple[Window, ...]) -> str:
 def _window(window: Window) -> str:
     if window.kind == "count":
         return f"the last {number(window.length)} calls"
-    return f"the same {period(window.length)} by the clock" if window.kind == "tumbling" else period(window.length)
+    return f"{period(window.length)} by the clock" if window.kind == "tumbling" else period(window.length)
 
 
 def _return(breaker: Breaker) -> str:

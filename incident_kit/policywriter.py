@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from incident_kit.routes import Alert, Entry, Route
 
 WHOLE = ("match", "primary", "cooldown", "switch")  # mappings and lists of them that people read as one value
-PLAIN = re.compile(r"\w(?:[\w ./%<>=()+-]*[\w./%<>=()+-])?", re.ASCII)
+PLAIN = re.compile(r"(?:signal:)?\w(?:[\w ./%<>=()+-]*[\w./%<>=()+-])?", re.ASCII)
 
 
 def long_form(policy: Policy) -> dict[str, Any]:
@@ -130,6 +130,7 @@ def yaml_text(tree: Any) -> str:
     yaml.default_flow_style = None  # neither: groups of words and numbers on one line
     yaml.sort_base_mapping_type_on_output = False
     yaml.width = 4096
+    yaml.brace_single_entry_mapping_in_flow_sequence = True
     yaml.allow_unicode = True
     stream = io.StringIO()
     yaml.dump(tree, stream)

@@ -28,10 +28,73 @@ def founding() -> Policy:
 
 
 def test_the_founding_file_is_the_one_of_the_specification() -> None:
+    assert the_specification("routes:") == FOUNDING
+
+
+def the_specification(begin: str) -> str:
+    """Return the block of POLICY.md that begins so; skip where it is not beside this repository."""
     specification = Path(__file__).parents[2] / "shared" / "POLICY.md"
     if not specification.exists():
         pytest.skip("the specification is not beside this repository")
-    assert f"```yaml\n{FOUNDING}```" in specification.read_text(encoding="utf-8")
+    text = specification.read_text(encoding="utf-8")
+    at = text.index(f"```yaml\n{begin}") + len("```yaml\n")
+    return text[at : text.index("```", at)]
+
+
+def test_the_long_example_of_the_specification_is_read_whole() -> None:
+    policy = Policy.parse(the_specification("version: 1"))
+    refund, draft, rest = policy.routes
+    assert [entry.label for entry in refund.chain] == [
+        "primary_chat_model",
+        "fast_backup_model",
+        "long_context_model",
+        "human",
+    ]
+    assert refund.match == (("channel", ("chat", "email")),)
+    assert (refund.deadline_ms, refund.sticky, refund.switches[0].to) == (15_000, "conversation", "fast_backup_model")
+    assert (draft.fallback[0].kind, draft.fallback[0].queue_ms) == ("queue", 900_000)
+    assert rest.weights == (("primary_chat_model", 90.0), ("candidate_model", 10.0))
+    assert rest.breaker is not None
+    assert rest.breaker.scope == "intent"
+    assert str(rest.breaker.when) == "at least 2 of [p95_ms > 3500, error_rate > 0.2, tool_success_rate < 0.9]"
+    assert [rest.breaker.rest_ms(i) for i in (0, 1, 4)] == [60_000, 120_000, 600_000]
+    half_open = rest.breaker.half_open
+    assert (half_open.requests, half_open.share, str(half_open.when), half_open.max_duration_ms) == (
+        5,
+        0.2,
+        "p95_ms < 3000",
+        600_000,
+    )
+    quality, burn = policy.alerts
+    assert (quality.for_ms, quality.keep_firing_ms, quality.every_ms, quality.min_requests) == (
+        300_000,
+        600_000,
+        60_000,
+        30,
+    )
+    assert ([str(window) for window in burn.windows], burn.intent, burn.every_ms) == (["1h", "5m"], ("*",), 60_000)
+    assert Policy.parse(policy.expand()) == policy
+    # S8: a class that fallback_on does not name never walks on, so the example's own `only_for` waits in vain
+    assert policy.warnings == (
+        "routes[0].fallback[1] is never taken: fallback_on names none of its classes (context_window)",
+    )
+
+
+def test_the_founding_file_is_loaded_byte_for_byte(tmp_path: Path) -> None:
+    for path in (
+        Path(__file__).parents[1] / "data" / "samples" / "policies" / "founding.yaml",
+        tmp_path / "founding.yaml",
+    ):
+        if path.parent == tmp_path:
+            path.write_text(FOUNDING, encoding="utf-8")
+        elif not path.exists():
+            continue
+        policy = Policy.load(path)
+        assert policy == Policy.parse(FOUNDING)
+        assert path.read_bytes() == FOUNDING.encode()
+        policy.save(tmp_path / "saved.yaml")
+        assert (tmp_path / "saved.yaml").read_bytes() == FOUNDING.encode()
+        assert [one.path for one in policy.implied] == [one.path for one in Policy.parse(FOUNDING).implied]
 
 
 def test_the_founding_file_says_what_it_means(founding: Policy) -> None:
@@ -97,8 +160,11 @@ def test_what_the_founding_file_leaves_unsaid_is_listed(founding: Policy) -> Non
         "breaker.no_data: hold",
         "breaker.observe: completed",
     ]
-    assert "routes[1].on_fallback.tools: enabled" in lines
+    second = [line for line in lines if line.startswith("routes[1].")]
+    assert len(second) == 18
+    assert "routes[1].on_fallback.tools: enabled" in second
     assert lines[:2] == ["version: 1", "name: policy"]
+    assert len(lines) == 2 + 17 + 18
 
 
 def test_defaults_merge_breaker_and_retry_key_by_key_and_a_route_wins() -> None:

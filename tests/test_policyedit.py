@@ -45,6 +45,117 @@ def test_a_file_that_cannot_be_read_is_told_so(tmp_path: Path) -> None:
             Policy.load(path)
 
 
+WHOLE = """\
+routes:
+- intent: refund-*          # all of them
+  match: {channel: chat}    # not by phone
+  primary: {big: 90, gpt-4.1: 10}   # the new one
+  fallback:
+  - {queue: 15m}            # wait first
+  - {model: long, only_for: [4xx]}
+  - human
+  fallback_on: [timeout, 4xx]
+  switch:
+  - {from: 2026-10-05T14:03:00Z, to: human}   # the night shift
+  breaker:
+    window: [1h, 5m]
+    when: {all: [p95_ms > 3500, {any: [error_rate > 0.2, signal:csat < 3.5, {alert: refunds}]}]}  # both
+    cooldown: {base: 60s, factor: 2}   # patience
+alerts:
+- name: refunds    # for the lead
+  for: 5m
+  when: {all: [cost_per_request > 0.02, override_rate > 0.15]}
+- {name: "*", when: error_rate > 0.0144, window: [1h, 10m]}   # burn
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "old", "new"),
+    [
+        ("refund-*.primary.gpt-4.1", 0.5, "gpt-4.1: 10", "gpt-4.1: 0.5"),
+        ("refund-*.match.channel", "email", "channel: chat", "channel: email"),
+        ("refund-*.match.labels.team.a", "x", "chat}   ", "chat, labels.team.a: x}"),
+        ("refund-*.fallback[0].queue", "5m", "queue: 15m}", "queue: 5m} "),
+        ("refund-*.fallback[1].only_for", ["timeout"], "[4xx]}", "[timeout]}"),
+        ("refund-*.switch[0].to", "long", "to: human}", "to: long} "),
+        ("refund-*.breaker.window", "5m", "window: [1h, 5m]", "window: 5m"),
+        ("refund-*.breaker.when.signal:csat", 4, "signal:csat < 3.5", "signal:csat < 4"),
+        ("refund-*.max_p95_ms", 3000, "p95_ms > 3500", "p95_ms > 3000"),
+        ("refund-*.breaker.cooldown.factor", 1.5, "factor: 2}  ", "factor: 1.5}"),
+        ("refund-*.breaker.cooldown.base", "90s", "base: 60s", "base: 90s"),
+        ("refunds.for", "10m", "for: 5m", "for: 10m"),
+        ("alert refunds.when.cost_per_request", 0.1 / 3, "request > 0.02", "request > 0.033333333"),
+        ("alerts[0].name", "refunds2", None, None),
+        ("alert *.when.error_rate", "1%", "rate > 0.0144", "rate > 0.01"),
+    ],
+)
+def test_any_part_of_the_language_is_changed_in_its_place(
+    path: str, value: Any, old: str | None, new: str | None, tmp_path: Path
+) -> None:
+    whole = Policy.parse(WHOLE)
+    if old is None:
+        with pytest.raises(InvalidPolicy, match=r"no alert 'refunds' \(did you mean 'refunds2'\?\)"):
+            whole.with_value(path, value)
+        return
+    policy = whole.with_value(path, value)
+    assert len(diff(whole, policy)) == 1
+    policy.save(tmp_path / "saved.yaml")
+    saved = (tmp_path / "saved.yaml").read_text()
+    assert Policy.parse(saved) == policy
+    found = [" ".join(line.split()) for line in saved.splitlines() if line not in WHOLE.splitlines()]
+    assert found == [" ".join(line.replace(old, str(new)).split()) for line in WHOLE.splitlines() if old in line]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("refund-*.fallback", ["small"]),
+        ("refund-*.fallback[1]", {"template": "busy"}),
+        ("refund-*.fallback[0]", None),
+        ("refund-*.switch", None),
+        ("refund-*.switch", [{"from": "2026-10-05T16:03:00+02:00", "until": "2026-10-06T00:00:00Z", "to": "long"}]),
+        ("refund-*.match", None),
+        ("refund-*.primary", "big"),
+        ("refund-*.deadline_ms", 9000),
+        ("refund-*.sticky", "conversation"),
+        ("refund-*.retry.ttft_timeout_ms", 900),
+        ("refund-*.breaker.half_open.max_duration", "10m"),
+        ("refund-*.breaker.cooldown", "60s"),
+        ("refund-*.breaker.when", {"at_least": 2, "of": ["p95_ms > 1", "error_rate > 0.5", {"alert": "*"}]}),
+        ("refunds.severity", "ticket"),
+        ("refunds.intent", ["refund-*", "other"]),
+        ("alerts[1].keep_firing_for", "10m"),
+        ("alerts", [{"name": "refunds", "when": "p95_ms > 9"}]),
+    ],
+)
+def test_any_part_of_the_language_finds_its_place(path: str, value: Any, tmp_path: Path) -> None:
+    whole = Policy.parse(WHOLE)
+    if path.endswith("switch") or value != ["small"]:
+        policy = whole.with_value(path, value)
+    else:
+        policy = whole.with_value("refund-*.switch", None).with_value(path, value)
+    assert diff(whole, policy)
+    policy.save(tmp_path / "saved.yaml")
+    text = (tmp_path / "saved.yaml").read_text()
+    assert not diff(Policy.parse(text), policy)
+    assert Policy.parse(text) == policy
+    assert all(comment in text for comment in ("# all of them", "# the new one" if path != "refund-*.primary" else "#"))
+
+
+def test_alerts_are_told_in_a_diff() -> None:
+    whole = Policy.parse(WHOLE)
+    changed = whole.with_value("refunds.for", "10m")
+    assert str(diff(whole, changed)) == "alert refunds\n  for: 5m -> 10m"
+    fewer = replace(whole, alerts=whole.alerts[1:])
+    assert str(diff(whole, fewer)) == (
+        "alert refunds\n  alert: when {all: [cost_per_request > 0.02, override_rate > 0.15]} -> (none)"
+    )
+    (change,) = diff(whole, replace(whole, alerts=whole.alerts[::-1]))
+    assert str(change) == "order of alerts: refunds, * -> *, refunds"
+    assert [one.path for one in diff(whole, changed)] == ["alert refunds.for"]
+    assert changed.with_value("alert refunds.for", "5m") == whole
+
+
 COMMENTED = """\
 # Routing for support, agreed in the review.
 
@@ -193,6 +304,12 @@ def test_a_breaker_can_be_added_and_removed(founding: Policy) -> None:
         ("refund-policy.max_p99_ms", 3, NoSuchItem, "no conditions on p99_ms in p95_ms > 3500"),
         ("refund-policy.fallback[3].model", "x", NoSuchItem, "leads nowhere"),
         ("refund-policy.", 3, NoSuchItem, "leads to no key"),
+        ("refund-policy.a b", 3, NoSuchItem, "leads nowhere"),
+        ("refund-polic.max_p95_ms", 3, NoSuchItem, "did you mean 'refund-policy'"),
+        ("refund-policy.fallback[0]", {"queue": 5}, InvalidPolicy, "write 5s or 5ms"),
+        ("refund-policy.primary", {"a": 1, "b": float("nan")}, InvalidPolicy, "needs a weight"),
+        ("refund-policy.breaker.when.p95_ms", float("inf"), InvalidPolicy, "whole milliseconds"),
+        ("alerts[0].for", "5m", NoSuchItem, "leads nowhere"),
         ("routes[9].primary", "x", NoSuchItem, "leads nowhere"),
         ("routes[0]", 3, NoSuchItem, "leads to no key"),
         ("routes", 3, InvalidPolicy, "must be a list"),

@@ -1,10 +1,13 @@
 from dataclasses import replace
+from datetime import date
 
 import pytest
 
 from incident_kit.baselines import always_fallback, always_primary, blind
+from incident_kit.conditions import Condition
 from incident_kit.errors import InvalidPolicy
-from incident_kit.policy import Entry, Policy, describe, diff
+from incident_kit.policy import Entry, Policy, describe, describe_table, diff
+from incident_kit.rulewords import signal_words
 
 FOUNDING = """\
 routes:
@@ -99,6 +102,136 @@ routes:
     ]
 
 
+WHOLE = """
+name: whole
+owner: support
+alerts:
+- {name: quality, intent: refund, when: {all: [tool_success_rate < 0.9, override_rate > 15%]}, for: 5m, keep_firing_for: 10m}
+- {name: burn, window: [1h, 5m], when: error_rate > 0.0144, severity: ticket}
+routes:
+- intent: refund
+  match: {channel: [chat, email], stream: true}
+  primary: {big: 90, new: 30}
+  fallback: [{model: small, only_for: [4xx]}, spare, {template: busy}]
+  on_fallback: {tools: disabled}
+  deadline_ms: 15000
+  sticky: conversation
+  rehearsed: 2026-09-01
+  switch: [{from: 2026-10-05T14:03:00Z, until: 2026-10-05T15:30:00Z, to: spare}]
+  breaker:
+    scope: target
+    window: [100 requests, 1m tumbling]
+    when: {any: [alert: quality, {all: [consecutive_errors >= 5, requests > 20]}]}
+    cooldown: {base: 60s, factor: 2, max: 10m}
+    half_open: {requests: 3, when: p95_ttft_ms < 800}
+- intent: draft
+  owner: writers
+  primary: big
+  fallback: {queue: 15m}
+  breaker: {scope: intent, when: [mean_ms > 2500, cost_per_request > 0.02, "signal:csat < 3.5"], half_open: {requests: 0}}
+- {intent: hop, primary: big, fallback: [human], switch: {from: 2026-10-05T14:03:00Z, to: human}}
+- {intent: stay, primary: big}
+- intent: "*"
+  primary: big
+  fallback: reject
+  on_fallback: {max_tokens: 64}
+  breaker: {scope: intent, when: {at_least: 2, of: [rate_429 > 10%, timeout_rate >= 1%, fallback_rate <= 0.5]}}
+"""
+
+
+def test_the_whole_language_is_said_in_words() -> None:
+    assert describe(Policy.parse(WHOLE)).splitlines() == [
+        (
+            "refund requests with channel chat or email and stream true go to their primaries (75 % to big, 25 % to new); "
+            "if the alert quality fires or both at least five calls fail in a row and more than 20 requests arrive in "
+            "the last 100 calls and also in a minute by the clock, they go to small (for 4xx alone), then spare "
+            "without tools, then the prepared answer busy, and the primary is tried again after a minute (2 times as long "
+            "after each failed test, up to ten minutes) with three requests, and kept if at most one answer in twenty "
+            "shows its first word after 800 ms or later; by hand from 2026-10-05 14:03:00 until 2026-10-05 15:30:00 UTC "
+            "all start at spare; a conversation stays where it is unless it fails; all ends after 15 s."
+        ),
+        (
+            "draft requests go to big; if an answer takes on average more than 2.5 s or a request costs on average more "
+            "than 0.02 USD or csat is less than 3.5 in five minutes, they go to a queue of up to 15 minutes, and "
+            "everything returns to the primary after a minute."
+        ),
+        (
+            "hop requests go to big; one that fails (timeout, 5xx, 429) is sent on to a person; the others stay; by hand "
+            "from 2026-10-05 14:03:00 UTC all start at human."
+        ),
+        "stay requests go to big, and nowhere else.",
+        (
+            "All other requests go to big; if at least two of these hold (more than one call in ten is refused for its "
+            "rate; at least one call in a hundred times out; at most one request in two goes elsewhere than to a "
+            "primary) in five minutes of one intent, its requests go to a refusal, and the primary is tried again after "
+            "a minute with five requests."
+        ),
+        (
+            "The alert quality (page) fires if fewer than 90 % of the tool calls work and more than 15 % of the "
+            "suggestions are overridden in five minutes for refund requests, for five minutes without a break; it ends "
+            "when that has not been so for ten minutes."
+        ),
+        ("The alert burn (ticket) fires if more than 1.44 % of the requests fail in an hour and also in five minutes."),
+    ]
+
+
+def test_the_table_says_who_may_degrade_on_what_signal() -> None:
+    policy = Policy.parse(WHOLE)
+    table = describe_table(policy)
+    assert table.columns == ["intent", "may_degrade", "switched_off", "signal", "owner", "last_rehearsed"]
+    assert table.rows() == [
+        (
+            "refund",
+            "yes: small, then spare, then prepared answer busy",
+            "tools",
+            "the alert quality fires or both at least five calls fail in a row and more than 20 requests arrive; by hand",
+            "support",
+            date(2026, 9, 1),
+        ),
+        (
+            "draft",
+            "yes: wait up to 15 minutes",
+            "nothing",
+            "slow on average: more than 2.5 s or cost: more than 0.02 USD or csat: less than 3.5",
+            "writers",
+            None,
+        ),
+        ("hop", "yes: a person", "nothing", "by hand", "support", None),
+        ("stay", "no", "nothing", "none", "support", None),
+        (
+            "*",
+            "yes: refused",
+            "answers over 64 tokens",
+            (
+                "two of: refused for its rate: more than one in ten, timing out: at least one in a hundred, "
+                "sent elsewhere: at most one in two"
+            ),
+            "support",
+            None,
+        ),
+    ]
+    assert describe_table(always_fallback(policy))["may_degrade"].to_list()[0] == "always: spare"
+    assert describe_table(always_primary(policy))["may_degrade"].to_list() == ["no"] * 5
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("p95_ms > 3500", "slow: one in twenty over 3.5 s"),
+        ("p50_ms >= 800", "slow: one in two 800 ms or more"),
+        ("p95_ms < 3000", "slow: at most one in twenty 3 s or more"),
+        ("slow_rate(2s) > 30%", "slow: 30 % over 2 s"),
+        ("p99_ttft_ms > 900", "slow to begin: one in a hundred over 900 ms"),
+        ("error_rate > 0.2", "failing: more than one in five"),
+        ("tool_success_rate < 0.9", "tools: fewer than 90 %"),
+        ("consecutive_errors >= 5", "failing in a row: at least five"),
+        ("alert: refunds", "alert refunds"),
+    ],
+)
+def test_a_signal_has_a_label(text: str, words: str) -> None:
+    assert signal_words(Condition.parse(text)) == words
+
+
 def test_the_baselines(founding: Policy) -> None:
     stay, leave = always_primary(founding), always_fallback(founding)
     assert [(route.chain, route.breaker) for route in stay.routes] == [
@@ -114,6 +247,16 @@ def test_the_baselines(founding: Policy) -> None:
     assert "from the start" in describe(leave)
     assert leave.expand().startswith("# as a fallback from the start: refund-policy, internal-agent-draft\n")
     assert always_fallback(stay).routes == tuple(replace(route, breaker=None) for route in stay.routes)
+    assert [route.primary for route in always_fallback(Policy.parse(WHOLE)).routes] == [
+        "spare",
+        "big",
+        "big",
+        "big",
+        "big",
+    ]
+    for baseline in (always_primary(Policy.parse(WHOLE)), always_fallback(Policy.parse(WHOLE))):
+        assert all(not route.switches and route.breaker is None for route in baseline.routes)
+        assert len(Policy.parse(baseline.expand()).routes) == 5
     assert leave.with_value("refund-policy.on_fallback.max_tokens", 9).routes[0].degraded_start
 
 
