@@ -49,7 +49,7 @@ def test_envoys_share_of_failures_is_judged_at_the_end_of_an_interval() -> None:
         enforcing_consecutive_5xx=0, enforcing_failure_percentage=100, failure_percentage_threshold=40, interval="5s"
     )
     found = breaker(made)
-    assert (str(found.when), str(found.window), found.every_ms) == ("error_rate >= 0.4", "5s tumbling", 5000)
+    assert (str(found.when), str(found.window), found.every_ms) == ("error_rate >= 0.4", "5s", 5000)
     assert found.min_requests == 50
     assert fidelity(made, "outlier_detection.failure_percentage_threshold") == "exact"
     assert fidelity(made, "outlier_detection.interval") == "exact"

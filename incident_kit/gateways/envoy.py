@@ -196,16 +196,17 @@ class _Detection:
         node = self.nodes.get("interval")
         length = show_duration(max(1, self.milliseconds("interval")))
         if sweeps and not streaks:
-            self.exact("interval", "breaker.window, breaker.every", "up to its phase: sweep it")
-            return {"window": f"{length} tumbling", "every": length}
+            # a sweep at the end of a tumbling window sees the next one, which is empty (S9, S13)
+            how = "the last interval, judged at its end, up to its phase: sweep it"
+            self.exact("interval", "breaker.window, breaker.every", how)
+            return {"window": length, "every": length}
         if sweeps:
             how = "the share is judged at the end of an interval there, at every answer here, because streaks are"
             if node is not None:
                 node.approximated("breaker.window", how)
             else:
-                self.block.ledger.default(
-                    "outlier_detection.interval", KEYS["interval"], "breaker.window", how=how, fidelity="approximated"
-                )
+                title = "outlier_detection.interval"
+                self.block.ledger.default(title, KEYS["interval"], "breaker.window", how=how, fidelity="approximated")
             return {"window": f"{length} tumbling", "every": "completion"}
         if node is not None:
             node.approximated("breaker.cooldown", "hosts come back at the end of an interval there, at once here")
