@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -146,6 +146,18 @@ class Replay:
         from incident_kit.explain import explain
 
         return explain(self, request_id)
+
+    def explain_switch(self, which: int | str | datetime, *, route: str | None = None) -> str:
+        """Return why a breaker changed its state (its number from 1, or when), what that did, and when it came back.
+
+        Raises
+        ------
+        NoSuchItem
+            There is no such change, or no such route.
+        """
+        from incident_kit.switches import explain_switch
+
+        return explain_switch(self, which, route=route)
 
     @property
     def overlap(self) -> float:

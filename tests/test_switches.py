@@ -50,6 +50,10 @@ def test_by_the_clock(tripped: Replay) -> None:
     assert explain_switch(tripped, "2") == explain_switch(tripped, 2)
 
 
+def test_the_same_words_from_the_replay(tripped: Replay) -> None:
+    assert tripped.explain_switch(2, route="chat") == explain_switch(tripped, 2, route="chat")
+
+
 def test_one_route_s_own_numbers(tripped: Replay) -> None:
     assert explain_switch(tripped, 1, route="chat").startswith("Change 1 of 3 of route chat under ")
 
