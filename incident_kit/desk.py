@@ -16,8 +16,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from incident_kit.draws import log_normals, uniforms
+from incident_kit.draws import log_normals
 from incident_kit.played import Played
+from incident_kit.reviews import of_each
 from incident_kit.scenario import Scenario, Spread
 
 EXPORTED_AFTER = timedelta(hours=2)
@@ -44,19 +45,13 @@ class Desk:
     def overrides(self) -> pl.DataFrame:
         """One row a suggestion that was shown to an agent, in the columns of the ``overrides`` format, in order of decision."""
         agents, truth = self.scenario.agents, self.played.truth
-        answered = self._answered
+        made = truth.reviews
         base = pl.DataFrame(
-            {
-                "reviewed": self._draw(truth.requests, "reviewed", "number")
-                < _of_intents(self.scenario, truth.requests, "reviewed"),
-                "review_s": _spread(self._draw(truth.requests, "review", "number"), agents.review_s),
-                "ignored": self._draw(truth.requests, "ignored", "number") < agents.ignored,
-                "u": self._draw(truth.requests, "decision", "number"),
-            }
+            {"reviewed": made.shown, "ignored": made.ignored, "after_us": made.after_us, "u": made.choice}
         )
-        frame = pl.concat([answered, base], how="horizontal").filter("reviewed", pl.col("served").is_not_null())
+        frame = pl.concat([self._answered, base], how="horizontal").filter("reviewed", "answered")
         overridden = pl.col("overridden") & ~pl.col("ignored")
-        decided = pl.when(~pl.col("ignored")).then(pl.col("done_at") + _seconds("review_s"))
+        decided = pl.when(~pl.col("ignored")).then(pl.col("done_at") + pl.col("after_us").cast(pl.Duration("us")))
         decision = (
             pl.when("ignored").then(pl.lit("ignored")).when(~overridden).then(pl.lit("accepted"))
             .when(pl.col("u") < agents.rejected).then(pl.lit("rejected")).otherwise(pl.lit("edited"))
@@ -67,7 +62,7 @@ class Desk:
                 "ticket_id",
                 "request_id",
                 pl.col("done_at").dt.truncate("1s").alias("shown_at"),
-                decided.dt.truncate("1s").alias("decided_at"),
+                decided.alias("decided_at"),
                 decision.alias("decision"),
                 "u",
             )
@@ -85,7 +80,7 @@ class Desk:
             self.overrides.select("request_id", pl.col("decision").is_in(["edited", "rejected"]).alias("redone")),
             on="request_id", how="left", maintain_order="left",
         )  # fmt: skip
-        by_hand = pl.col("failed") | pl.col("redone").fill_null(value=False)
+        by_hand = ~pl.col("answered") | pl.col("redone").fill_null(value=False)
         each = (
             joined.filter(pl.col("ticket_id").is_not_null())
             .group_by("ticket_id", maintain_order=True)
@@ -101,7 +96,7 @@ class Desk:
         )
 
         def draw(what: str) -> NDArray[np.float64]:
-            return self._draw(each, what, "conversation")
+            return of_each(self.scenario, each, what, "conversation")
 
         names = list(desk.priorities)
         upto = np.cumsum([desk.priorities[name].share for name in names])
@@ -200,21 +195,6 @@ class Desk:
             final, on="request_id", how="left", maintain_order="left"
         )
         return joined.with_columns(pl.col("overridden", "tool_failed").fill_null(value=False))
-
-    def _draw(self, rows: pl.DataFrame, what: str, key: str) -> NDArray[np.float64]:
-        """Return a number in (0, 1) for each row: that of its ``key`` within its intent."""
-        u = np.empty(rows.height)
-        for name in self.scenario.intents:
-            mine = np.flatnonzero((rows["intent"] == name).to_numpy())
-            numbers = rows[key].to_numpy()[mine]
-            size = int(numbers.max()) + 1 if len(numbers) else 0
-            u[mine] = uniforms(self.scenario.seed, "desk", name, what, size=size)[numbers]
-        return u
-
-
-def _of_intents(scenario: Scenario, rows: pl.DataFrame, field: str) -> NDArray[np.float64]:
-    shares = {name: float(getattr(intent, field)) for name, intent in scenario.intents.items()}
-    return rows["intent"].replace_strict(shares, return_dtype=pl.Float64).to_numpy()
 
 
 def _spread(u: NDArray[np.float64], spread: Spread) -> NDArray[np.float64]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from incident_kit.errors import InvalidScenario
 from incident_kit.policy import Policy
 from incident_kit.replays import Replay, replay_log
+from incident_kit.runs import is_plain
 from incident_kit.trail import trail
-from incident_kit.truth import Truth
+from incident_kit.truth import Truth, results, tool_errors
 
 _INSTANT = pl.Datetime("us", "UTC")
 
@@ -45,10 +49,42 @@ def play(truth: Truth, policy: Policy) -> Played:
     Raises
     ------
     InvalidScenario
-        The policy names a target that the scenario does not have, or retries more often than it has outcomes for.
+        The policy names a target that the scenario does not have, retries more often than it has outcomes for, or listens to
+        the help desk or to signals.
     """
-    replay = replay_log(truth.log, policy)
+    _refuse(truth, policy)
+    replay = replay_log(truth.log, policy, potential=True)
+    if not is_plain(policy) or policy.alerts:
+        # what is seen of tools and reviews, and of requests that no route takes, depends on the routes
+        log = truth.log_where(_without_tools(truth, replay), replay.route >= 0)
+        replay = replay_log(log, policy, potential=True)
     return Played(truth, replay, trail(truth, replay))
+
+
+def _refuse(truth: Truth, policy: Policy) -> None:
+    """Refuse a policy in force that listens to what follows from its own decisions outside the gateway."""
+    guards = [entry.breaker for route in policy.routes for entry in route.chain if entry.breaker]
+    listened = [one for breaker in guards for one in breaker.conditions]
+    named = {one.name for one in listened if one.kind == "alert"}
+    listened += [one for alert in policy.alerts if alert.name in named for one in alert.when.leaves]
+    for condition in listened:
+        if condition.kind in {"escalation", "reopen", "sla", "signal"}:
+            raise InvalidScenario(
+                f"{policy.name} switches on {condition.text!r}, which follows from what it serves: a scenario can play policies "
+                f"that switch on what the gateway sees, on tools and on overrides ({truth.scenario.title})"
+            )
+
+
+def _without_tools(truth: Truth, replay: Replay) -> NDArray[np.bool_]:
+    """Return from which calls ``[target, request]`` the policy takes the tools away."""
+    taken = np.zeros(truth.calls.shape[::2], np.bool_)
+    for position, route in enumerate(replay.policy.routes):
+        if route.on_fallback.tools == "disabled":
+            primaries = () if route.degraded_start else route.primaries
+            for entry in route.fallback if primaries else route.chain:
+                if entry.model and entry.model not in primaries:
+                    taken[truth.targets.index(entry.model)] |= replay.route == position
+    return taken
 
 
 def true_outcomes(truth: Truth, policy: Policy) -> pl.DataFrame:
@@ -77,9 +113,8 @@ def _attempts(truth: Truth, made: pl.DataFrame) -> pl.DataFrame:
     overridden = np.where(bare, call["overridden_without_tools"], call["overridden"])
     tokens = np.where(is_ok, call["completion_tokens"], 0)
     token_ms = np.where(is_ok, call["first_token_ms"], 0)
-    prices = np.array([truth.scenario.targets[name].price for name in truth.targets])
     asked = truth.requests.select("request_id", "conversation_id", "prompt_tokens", "tools_offered")[request]
-    cost = np.round((asked["prompt_tokens"].to_numpy() * prices[target, 0] + tokens * prices[target, 1]) / 1e6, 8)
+    cost = truth.cost_usd(target, request, tokens)
     failed = pl.Series(~is_ok)
     done_us = made["sent_us"] + made["latency_ms"] * 1000
     frame = pl.DataFrame(
@@ -123,25 +158,13 @@ _OF_ANSWERS = ("prompt_tokens", "completion_tokens", "cost_usd", "tool_calls", "
 
 
 def _with_results(attempts: pl.DataFrame, truth: Truth) -> pl.DataFrame:
-    """Add tool_result_at and results_in (the request that brings them): the conversation's next arrival after the answer."""
-    arrivals = truth.requests.select(
-        "conversation_id",
-        pl.Series("arrived_at", truth.arrived_us).cast(_INSTANT),
-        pl.int_range(pl.len(), dtype=pl.Int64).alias("results_in"),
-    ).sort("arrived_at")
-    asked = attempts.filter(pl.col("tool_calls") > 0).select("attempt_id", "conversation_id", "done_at").sort("done_at")
-    found = asked.join_asof(
-        arrivals,
-        left_on="done_at",
-        right_on="arrived_at",
-        by="conversation_id",
-        strategy="forward",
-        check_sortedness=False,
-    ).select("attempt_id", pl.col("arrived_at").alias("tool_result_at"), "results_in")
-    joined = attempts.join(found, on="attempt_id", how="left", maintain_order="left")
-    errors = pl.when(pl.col("tool_result_at").is_not_null()).then(pl.col("malformed") + pl.col("failing"))
-    known = errors.when(pl.col("malformed") > 0).then("malformed").when(pl.col("tool_calls") == 0).then(0)
-    return joined.with_columns(known.alias("tool_errors"))
+    """Add tool_result_at, tool_errors as they are known, and results_in (the request that brings the results)."""
+    numbered = attempts.with_row_index("call")
+    asked = numbered.filter(pl.col("tool_calls") > 0).with_columns(pl.col("done_at").dt.epoch("us").alias("done_us"))
+    joined = numbered.join(results(asked, truth), on="call", how="left", maintain_order="left")
+    return joined.with_columns(
+        tool_errors().alias("tool_errors"), pl.col("tools_known_us").cast(_INSTANT).alias("tool_result_at")
+    ).drop("call", "tools_known_us")
 
 
 def _requests(played: Played) -> pl.DataFrame:
@@ -156,19 +179,31 @@ def _requests(played: Played) -> pl.DataFrame:
     )
     arrived = pl.Series("arrived_at", truth.arrived_us).cast(_INSTANT)
     joined = asked.with_columns(arrived).join(ends, on="row", how="left", maintain_order="left")
-    without = joined["done_at"].is_null()
-    wait_ms = (joined["done_at"] - joined["arrived_at"]).dt.total_milliseconds()
-    error = pl.Series(replay.outcome.error > 0)
-    status = pl.when(~without).then("status").when(error).then(pl.lit("error")).otherwise(pl.lit("ok"))
-    is_ok = pl.col("status") == "ok"
+    outcome = replay.outcome
+    no_model = pl.Series(outcome.no_model > 0)
+    label = pl.Series(replay.targets, dtype=pl.String).gather(pl.Series(outcome.target).cast(pl.UInt32))
+    routed = pl.Series(replay.route >= 0)
+    waited = (joined["done_at"] - joined["arrived_at"]).dt.total_milliseconds()
+    rejected = pl.Series(outcome.error > 0)
+    status = pl.when(~no_model).then("status").when(rejected).then(pl.lit("error")).otherwise(pl.lit("ok"))
+    is_ok = (pl.col("status") == "ok") & ~no_model
+    answer = ("tool_calls", "tool_errors")
     return (
-        joined.with_columns(status.alias("status"), pl.Series("wait_ms", wait_ms.fill_null(0)))
-        .with_columns(pl.when(is_ok).then("last_target").alias("served"))
+        joined.with_columns(
+            status.alias("status"),
+            pl.when(routed).then(pl.Series(outcome.wait_ms).cast(pl.Int64)).otherwise(waited).alias("wait_ms"),
+            pl.when(~no_model).then("error_class").when(rejected).then(pl.lit("rejected")).alias("error_class"),
+        )
+        .with_columns(
+            pl.when(no_model).then(label).when(is_ok).then("last_target").alias("served"),
+            (pl.col("arrived_at") + pl.col("wait_ms") * timedelta(milliseconds=1)).alias("done_at"),
+            is_ok.alias("answered"),
+        )
         .select(
             "request_id", "conversation_id", "ticket_id", "intent", "channel", "arrived_at", "wait_ms", "requested", "served",
             (pl.col("served") != pl.col("requested")).alias("is_fallback"), "status", "error_class", "stream", "tools_offered",
-            *(pl.when(is_ok).then(name).alias(name) for name in ("tool_calls", "tool_errors")),
+            *(pl.when("answered").then(name).alias(name) for name in answer),
             "prompt_tokens", "completion_tokens", "cost_usd", pl.col("attempts_logged").fill_null(0),
-            pl.lit(value=True).alias("attempts_complete"), "done_at",
+            pl.lit(value=True).alias("attempts_complete"), "done_at", "answered",
         )
     )  # fmt: skip

@@ -22,8 +22,9 @@ from incident_kit.durations import parse_duration
 from incident_kit.errors import IncidentKitError, InvalidScenario, did_you_mean
 from incident_kit.incident import Incident
 from incident_kit.policytree import read_tree
+from incident_kit.potential import intensity
 from incident_kit.scenario import Degradation, faults, since
-from incident_kit.truth import intensity, put
+from incident_kit.truth import put
 
 LABEL = "Rehearsal"
 _OF_ANOTHER = ("impact", "detected", "mitigated", "recovered", "felt")  # phases of whatever the log went through itself

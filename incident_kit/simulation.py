@@ -132,9 +132,14 @@ def _check_folder(folder: Path, script: Scenario) -> None:
 def _write_log(folder: Path, played: Played, name: str) -> list[Mapping[str, str]]:
     """Write the gateway's log and return its entries of ``sources``."""
     if name == "litellm_standard":
+        lost = played.requests.filter(attempts_logged=0).height
+        if lost:
+            raise InvalidScenario(
+                f"litellm_standard has no record of the {lost:,} requests that ended without a call; pass formats=['canonical']"
+            )
         _gzip(folder / "logs" / "standard_logging.ndjson.gz", _ndjson(litellm_records(played)))
         return [{"path": "logs/standard_logging.ndjson.gz", "format": name}]
-    tables = {_REQUESTS: played.requests.drop("done_at"), "attempts": played.attempts.select(_ATTEMPTS)}
+    tables = {_REQUESTS: played.requests.drop("done_at", "answered"), "attempts": played.attempts.select(_ATTEMPTS)}
     suffix = "parquet" if name == "canonical_parquet" else "ndjson.gz"
     for table, frame in tables.items():
         file = folder / "logs" / f"{table}.{suffix}"

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from incident_kit.errors import InvalidScenario
 from incident_kit.plan import is_in
+from incident_kit.runs import IN_QUEUE
+from incident_kit.wiring import order
 
 if TYPE_CHECKING:
     from incident_kit.replays import Replay
-    from incident_kit.routes import Entry, Route
+    from incident_kit.routes import Route
     from incident_kit.truth import Truth
 
 SCHEMA = {
@@ -41,7 +44,7 @@ def trail(truth: Truth, replay: Replay) -> pl.DataFrame:
     Raises
     ------
     InvalidScenario
-        The policy tries one target more often than the truth has outcomes for.
+        The policy tries one target more often than the truth has outcomes for, or its way cannot be told.
     """
     walk = _Walk(truth, replay)
     rows = [row for request in range(len(truth)) for row in walk.rows(request)]
@@ -56,17 +59,20 @@ class _Walk:
         self.code = {name: position for position, name in enumerate(truth.targets)}
         self.timeout = truth.errors.index("timeout")
         self.latency_ms, self.error = truth.calls["latency_ms"].tolist(), truth.calls["error"].tolist()
+        self.first_token_ms = truth.calls["first_token_ms"].tolist()
         self.arrived_us = truth.arrived_us.tolist()
         self.requested = [self.code[name] for name in truth.requests["requested"]]
         self.offers_tools = (truth.requests["tools_offered"] > 0).to_list()
-        records = replay.records
+        records, outcome = replay.records, replay.outcome
         self.route, self.first = replay.route.tolist(), records["first"].tolist()
         self.entry, self.attempts = records["entry"].tolist(), records["attempts"].tolist()
-        self.wait_ms = replay.outcome.wait_ms.tolist()
+        self.wait_ms, self.no_model = outcome.wait_ms.tolist(), outcome.no_model.tolist()
+        self.in_queue = (replay.reason == IN_QUEUE).tolist()
+        # what waited in a queue meets the outcome of the latest arrival
+        self.donor = np.where(outcome.call >= 0, replay.log.calls.request[outcome.call], np.arange(len(truth))).tolist()
         for route in replay.policy.routes:
             self._check(route)
         self.again = [_classes(truth.errors, route.retry.retry_on) for route in replay.policy.routes]
-        self.onward = [_classes(truth.errors, route.fallback_on) for route in replay.policy.routes]
 
     def _check(self, route: Route) -> None:
         there = self.truth.scenario.attempts
@@ -84,77 +90,87 @@ class _Walk:
 
     def rows(self, request: int) -> Iterator[tuple[int | bool, ...]]:
         """Yield the attempts of one request."""
-        position = self.route[request]
+        position, held_ms, takes_away = self.route[request], 0, False
         if position < 0:
             target = self.requested[request]
-            tries: Sequence[_Try] = (
-                _Try(target, 0, 0, self.latency_ms[target][0][request], self.error[target][0][request], degraded=False),
-            )
-            held_ms, takes_away = 0, False
+            latency_ms, error = self.latency_ms[target][0][request], self.error[target][0][request]
+            tries = [_Try(target, 0, 0, latency_ms, error, degraded=False)]
         else:
             route = self.replay.policy.routes[position]
-            tries = self._tries(request, route)
-            held_ms, tries = self._held(request, route, tries)
+            tries = self._tries(request, position, route)
             takes_away = route.on_fallback.tools == "disabled" and self.offers_tools[request]
+            if self.in_queue[request]:
+                held_ms = self.wait_ms[request] - sum(one.wait_ms + one.latency_ms for one in tries)
         at = self.arrived_us[request] + held_ms * 1000
         for seq, one in enumerate(tries, 1):
             at += one.wait_ms * 1000
             yield request, seq, one.target, one.number, at, one.latency_ms, one.error, takes_away and one.degraded
             at += one.latency_ms * 1000
 
-    def _tries(self, request: int, route: Route) -> list[_Try]:
-        """Return the attempts from the first entry to the last; what was passed over between them shows in their number."""
-        chain, first, last = route.chain, self.first[request], self.entry[request]
-        if first == last:
-            return self._on(request, route, first)
-        between = [
-            e for e in range(len(chain)) if e not in {first, last} and (e > first or first >= len(route.primaries))
-        ]
-        longest: list[_Try] = []
-        for size in range(len(between) + 1):
-            for some in combinations(between, size):
-                tries = [one for e in (first, *some, last) for one in self._on(request, route, e)]
-                if len(tries) == self.attempts[request]:
-                    return tries
-                longest = max(longest, tries, key=len)
-        return longest
+    def _tries(self, request: int, position: int, route: Route) -> list[_Try]:
+        """Return the attempts from the first entry to the last: the way between them that took so many and so long.
 
-    def _on(self, request: int, route: Route, e: int) -> list[_Try]:
+        Raises
+        ------
+        InvalidScenario
+            There is none: the scenario cannot follow this policy.
+        """
+        chain, first, last = route.chain, self.first[request], self.entry[request]
+        names = [e for e in self._order(request, route) if chain[e].model and e not in {first, last}]
+        ends = () if first == last else (last,)
+        for size in range(len(names) + 1):
+            for some in combinations(names, size):
+                tries = [one for e in (first, *some, *ends) for one in self._on(request, position, route, e)]
+                spent = sum(one.wait_ms + one.latency_ms for one in tries)
+                waited = self.wait_ms[request]
+                if route.deadline_ms and spent > waited:
+                    tries, spent = self._cut(tries, waited), waited
+                if len(tries) == self.attempts[request] and (
+                    spent == waited or (self.in_queue[request] and spent < waited)
+                ):
+                    return tries
+        raise InvalidScenario(
+            f"the attempts of request {self.truth.requests['request_id'][request]} under {self.replay.name} cannot be told: "
+            f"{self.attempts[request]} in {self.wait_ms[request]} ms"
+        )
+
+    def _order(self, request: int, route: Route) -> list[int]:
+        """Return the entries in the order in which the request goes through them."""
+        if not route.weights:
+            return list(range(len(route.chain)))
+        own = order(self.truth.requests["request_id"][request], route.weights)
+        return [*own, *range(len(route.primaries), len(route.chain))]
+
+    def _on(self, request: int, position: int, route: Route, e: int) -> list[_Try]:
         """Return the attempts on one entry: until one is answered, fails for good, or there are no more."""
-        entry: Entry = route.chain[e]
+        entry = route.chain[e]
         if not entry.model:
             return []
         target, found = self.code[entry.model], []
-        again = self.again[self.replay.policy.routes.index(route)] if route.retry.attempts else frozenset()
-        for number in range(1 + route.retry.attempts):
-            latency, error = self.latency_ms[target][number][request], self.error[target][number][request]
-            timeout = route.retry.timeout_ms or 0
-            if 0 < timeout < latency:
-                latency, error = timeout, self.timeout
-            wait = route.retry.backoff_ms if number else 0
+        source = self.donor[request] if self.in_queue[request] else request
+        retry = route.retry
+        for number in range(1 + retry.attempts):
+            latency, error = self.latency_ms[target][number][source], self.error[target][number][source]
+            token = self.first_token_ms[target][number][source]
+            for limit, reached in ((retry.timeout_ms, latency), (retry.ttft_timeout_ms, token)):
+                if limit and reached > limit and latency > limit:
+                    latency, error = limit, self.timeout
             degraded = route.degraded_start or e >= len(route.primaries)
-            found.append(_Try(target, number, wait, latency, error, degraded))
-            if error not in again:
+            found.append(_Try(target, number, retry.backoff_ms if number else 0, latency, error, degraded))
+            if error not in self.again[position]:
                 break
         return found
 
-    def _held(self, request: int, route: Route, tries: list[_Try]) -> tuple[int, list[_Try]]:
-        """Return how long the request was queued before its first attempt, and the attempts as a deadline cuts them."""
-        spent = sum(one.wait_ms + one.latency_ms for one in tries)
-        waited = self.wait_ms[request]
-        if route.deadline_ms and spent > waited >= 0 and tries:
-            kept, left = [], waited
-            for one in tries:
-                if left <= one.wait_ms:
-                    break
-                cut = one.wait_ms + one.latency_ms > left
-                latency = min(one.latency_ms, left - one.wait_ms)
-                error = self.timeout if cut else one.error
-                kept.append(_Try(one.target, one.number, one.wait_ms, latency, error, one.degraded))
-                left -= one.wait_ms + latency
-            return 0, kept
-        queues = any(entry.kind == "queue" for entry in route.fallback)
-        return (waited - spent if queues and waited > spent and tries else 0), tries
+    def _cut(self, tries: list[_Try], deadline_ms: int) -> list[_Try]:
+        """Return the attempts as a deadline ends them: the one in flight is a timeout."""
+        kept, left = [], deadline_ms
+        for one in tries:
+            if left <= one.wait_ms:
+                break
+            took = one.wait_ms + one.latency_ms
+            kept.append(one if took <= left else replace(one, latency_ms=left - one.wait_ms, error=self.timeout))
+            left -= took
+        return kept
 
 
 def _classes(errors: Sequence[str], patterns: Sequence[str]) -> frozenset[int]:

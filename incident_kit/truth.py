@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -12,28 +11,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from incident_kit.draws import log_normals, uniforms
-from incident_kit.log import Log, read
-from incident_kit.scenario import Agents, Degradation, Nuance, Scenario, Target, since
+from incident_kit.log import Calls, Log, read
+from incident_kit.potential import CALL, outcomes_of
+from incident_kit.reviews import Reviews, reviews
+from incident_kit.scenario import Scenario, since
 from incident_kit.store import Store
 from incident_kit.traffic import traffic
 
-CALL = np.dtype(
-    [
-        ("latency_ms", "i4"),
-        ("first_token_ms", "i4"),  # after the call was sent; 0: not streamed, or failed
-        ("error", "i2"),  # position in Truth.errors; 0: ok
-        ("tool_calls", "i1"),
-        ("malformed", "i1"),  # of them; the others' results are errors for `failing`
-        ("failing", "i1"),
-        ("completion_tokens", "i4"),
-        ("overridden", "?"),  # if an agent reviews it
-        ("overridden_without_tools", "?"),  # the same where the gateway took the tools away
-    ]
-)
 _EPOCH = datetime.fromtimestamp(0, tz=UTC)
 _INSTANT = pl.Datetime("us", "UTC")
-_AT_ONCE = 0.4  # a rate limit is told in this part of the time of other errors
 
 
 @dataclass(frozen=True)
@@ -60,9 +46,48 @@ class Truth:
         start = since(self.scenario.start, _EPOCH)
         return np.asarray(self.requests["at_us"].to_numpy() + start)
 
+    def cost_usd(self, target: NDArray[Any], request: NDArray[Any], completion_tokens: NDArray[Any]) -> NDArray[Any]:
+        """Return what answers cost, in US dollars."""
+        prices = np.array([self.scenario.targets[name].price for name in self.targets], np.float64)
+        prompt = self.requests["prompt_tokens"].to_numpy()[request]
+        cost: NDArray[Any] = (prompt * prices[target, 0] + completion_tokens * prices[target, 1]) / 1e6
+        return np.round(cost, 8)
+
+    @cached_property
+    def reviews(self) -> Reviews:
+        """Which answers agents decide on, and when."""
+        return reviews(self.scenario, self.requests)
+
     @cached_property
     def log(self) -> Log:
-        """A log in which every potential call is an observed one: a policy replayed over it is the exact closed loop."""
+        """A log in which every potential call is an observed one: a policy replayed over it is the exact closed loop.
+
+        As logged, nobody routes: each request went to the target that it asked for, and stayed there.
+        """
+        return self.log_where(np.zeros(self.calls.shape[::2], np.bool_), np.ones(len(self), np.bool_))
+
+    def log_where(self, without_tools: NDArray[np.bool_], is_routed: NDArray[np.bool_]) -> Log:
+        """Return such a log for a policy that takes tools away from some calls, ``[target, request]``.
+
+        Of a request that is not routed the log holds the one call that it makes.
+        """
+        log = self._log
+        facts = _facts(self, without_tools)
+        if not is_routed.all():
+            asked = pl.Series([log.targets.index(name) for name in self.requests["requested"]]).to_numpy()
+            kept = is_routed[log.calls.request]
+            kept |= (log.calls.target == asked[log.calls.request]) & (log.calls.number == 0)
+            arrays = {
+                field.name: getattr(log.calls, field.name)[kept] for field in fields(Calls) if field.name != "starts"
+            }
+            log, facts = replace(log, calls=Calls.of(requests=len(log), **arrays)), facts.filter(pl.Series(kept))
+        else:
+            log = replace(log)
+        vars(log)["call_facts"] = facts
+        return log
+
+    @cached_property
+    def _log(self) -> Log:
         return read(self.store())
 
     def store(self) -> Store:
@@ -84,7 +109,7 @@ def draw_truth(scenario: Scenario) -> Truth:
         own = requests[rows]
         for t, target in enumerate(targets):
             for attempt in range(scenario.attempts):
-                calls[t, attempt, rows] = _outcomes(scenario, own, name, target, attempt, errors)
+                calls[t, attempt, rows] = outcomes_of(scenario, own, name, target, attempt, errors)
     return Truth(scenario, requests, targets, errors, calls)
 
 
@@ -95,15 +120,6 @@ def put(store: Store, table: str, rows: pl.DataFrame) -> None:
     store.connection.unregister("rows_to_put")
 
 
-def intensity(degradation: Degradation, at_us: NDArray[np.int64], start: Any) -> NDArray[np.float64]:
-    """Return how much of a degradation is felt at each instant, from 0 to 1; ``start`` is where ``at_us`` counts from."""
-    begin, end = since(degradation.start, start), since(degradation.until, start)
-    rise, fall = degradation.ramp * 1000, degradation.recovery * 1000
-    xs = [begin - 1, begin, begin + rise, max(end, begin + rise), max(end, begin + rise) + fall + 1]
-    within = np.interp(at_us, xs, [0.0, 0.0 if rise else 1.0, 1.0, 1.0, 0.0])
-    return np.asarray(np.where((at_us < begin) | ((at_us >= end) & (fall == 0)), 0.0, within))
-
-
 def _classes(scenario: Scenario) -> set[str]:
     classes = {"timeout", "429"}
     classes |= {name for target in scenario.targets.values() for name in target.errors}
@@ -111,103 +127,105 @@ def _classes(scenario: Scenario) -> set[str]:
     return classes
 
 
-def _outcomes(
-    scenario: Scenario, own: pl.DataFrame, intent: str, target: str, attempt: int, errors: Sequence[str]
-) -> NDArray[Any]:
-    """Return the CALL records of one intent's requests on one target, for one attempt."""
-    size = own.height
-    spec = scenario.targets[target]
-    nuance = spec.intents.get(intent, Nuance())
-    numbers = own["number"].to_numpy()
-    room = int(numbers.max()) + 1 if size else 0
-
-    def draw(what: str) -> NDArray[np.float64]:
-        name = ("intent", intent, "target", target, "attempt", attempt, what)
-        drawn: NDArray[np.float64] = uniforms(scenario.seed, *name, size=room)[numbers]
-        return drawn
-
-    felt = [
-        (one, intensity(one, own["at_us"].to_numpy(), scenario.start) * one.share_of(intent))
-        for one in scenario.degradations
-        if one.target == target
-    ]
-    slow = np.full(size, float(nuance.slow))
-    for one, x in felt:
-        slow *= 1 + (one.slow - 1) * x
-    records = np.zeros(size, CALL)
-    error = _errors(spec, felt, draw("error"), errors)
-    failed = error > 0
-    answer_ms = log_normals(draw("latency"), spec.latency_ms.median, spec.latency_ms.width) * slow
-    error_ms = log_normals(draw("error latency"), spec.error_ms.median, spec.error_ms.width)
-    error_ms = np.where(error == errors.index("429"), error_ms * _AT_ONCE, error_ms)
-    error_ms = np.where(error == errors.index("timeout"), scenario.hangs_ms, error_ms)
-    records["latency_ms"] = np.rint(np.where(failed, error_ms, answer_ms)).clip(1, 2**31 - 1)
-    records["error"] = error
-    streamed = own["stream"].to_numpy() & ~failed
-    records["first_token_ms"] = np.where(streamed, np.rint(answer_ms * spec.ttft).clip(1, None), 0)
-    tokens = log_normals(draw("tokens"), spec.completion_tokens.median, spec.completion_tokens.width)
-    records["completion_tokens"] = np.where(failed, 0, np.rint(tokens).clip(1, None))
-    _tools(records, own, spec, nuance, felt, draw)
-    usual = (spec.override if nuance.override is None else nuance.override) + scenario.intents[intent].override
-    _override(records, scenario.agents, usual, felt, draw("override"))
-    return records
-
-
-def _errors(spec: Target, felt: Any, u: NDArray[np.float64], errors: Sequence[str]) -> NDArray[np.int16]:
-    """Return each call's error class: one number in (0, 1) against the classes' rates, one upon the other."""
-    error = np.zeros(len(u), np.int16)
-    below = np.zeros(len(u))
-    for code, name in enumerate(errors[1:], 1):
-        rate = np.full(len(u), spec.errors.get(name, 0.0))
-        for one, x in felt:
-            more = one.errors.get(name, 0.0) + one.rate_limit * (name == "429") + one.hang * (name == "timeout")
-            rate += more * x
-        error[(u >= below) & (u < below + rate)] = code
-        below = below + rate
-    return error
+def _facts(it: Truth, without_tools: NDArray[np.bool_]) -> pl.DataFrame:
+    """Return what :attr:`log.Log.call_facts` says of every potential call, sorted by request, target and number."""
+    targets, attempts, size = it.calls.shape
+    calls = it.calls.transpose(2, 0, 1).ravel()
+    request = np.repeat(np.arange(size), targets * attempts)
+    target = np.tile(np.repeat(np.arange(targets), attempts), size)
+    bare = without_tools[target, request]
+    is_ok = calls["error"] == 0
+    done_us = it.arrived_us[request] + calls["latency_ms"].astype(np.int64) * 1000
+    asked = it.requests.select("conversation_id", "prompt_tokens", "tools_offered")[request]
+    overridden = np.where(bare, calls["overridden_without_tools"], calls["overridden"])
+    is_reviewed = is_ok & (it.reviews.shown & ~it.reviews.ignored)[request]
+    tool_calls = np.where(bare, 0, calls["tool_calls"]).astype(np.int64)
+    frame = pl.DataFrame(
+        {
+            "request": request.astype(np.int32),
+            "target": target.astype(np.int16),
+            "number": np.tile(np.arange(attempts), size * targets).astype(np.int16),
+            "conversation_id": asked["conversation_id"],
+            "done_us": done_us,
+            "tools_offered": np.where(bare, 0, asked["tools_offered"].to_numpy()),
+            "tool_calls": tool_calls,
+            "malformed": np.where(bare, 0, calls["malformed"]).astype(np.int64),
+            "failing": np.where(bare, 0, calls["failing"]).astype(np.int64),
+            "prompt_tokens": asked["prompt_tokens"],
+            "completion_tokens": calls["completion_tokens"].astype(np.int64),
+            "cost_usd": it.cost_usd(target, request, calls["completion_tokens"]),
+            "ttft_ms": calls["first_token_ms"].astype(np.int64),
+            "is_ok": is_ok,
+        }
+    )
+    found = results(frame.with_row_index("call").filter(pl.col("tool_calls") > 0), it)
+    with_results = frame.with_row_index("call").join(found, on="call", how="left", maintain_order="left")
+    answers = ("tool_calls", "tool_errors", "prompt_tokens", "completion_tokens", "cost_usd")
+    return with_results.with_columns(tool_errors().alias("tool_errors")).select(
+        "request", "target", "number", "tools_offered",
+        *(pl.when("is_ok").then(name).alias(name) for name in answers),
+        pl.when(pl.col("ttft_ms") > 0).then("ttft_ms").alias("ttft_ms"),
+        pl.col("tools_known_us"),
+        pl.when(pl.Series(is_reviewed)).then(pl.Series(overridden)).alias("overridden"),
+        pl.when(pl.Series(is_reviewed)).then(pl.Series(done_us + it.reviews.after_us[request])).alias("reviewed_us"),
+    )  # fmt: skip
 
 
-def _tools(records: NDArray[Any], own: pl.DataFrame, spec: Target, nuance: Nuance, felt: Any, draw: Any) -> None:
-    """Enter tool calls: none in the last answer of a conversation, whose results no later request would bring."""
-    may = (own["tools_offered"].to_numpy() > 0) & ~own["is_last"].to_numpy() & (records["error"] == 0)
-    share = spec.calls if nuance.calls is None else nuance.calls
-    count = (may & (draw("calls") < share)) * (1 + (draw("more calls") < spec.more_calls))
-    malformed = np.zeros(len(records)) + (spec.malformed if nuance.malformed is None else nuance.malformed)
-    failing = np.zeros(len(records)) + (spec.failing if nuance.failing is None else nuance.failing)
-    for one, x in felt:
-        malformed += one.malformed * x
-        failing += one.failing * x
-    records["tool_calls"] = count
-    for number in range(2):
-        u = draw(f"tool {number}")
-        is_made = count > number
-        records["malformed"] += is_made & (u < malformed)
-        records["failing"] += is_made & (u >= malformed) & (u < malformed + failing)
+def results(answers: pl.DataFrame, it: Truth) -> pl.DataFrame:
+    """Return when the results of tool calls come, and with which request: the conversation's next arrival after the answer.
+
+    ``answers`` has call, conversation_id and done_us; the frame call, tools_known_us and results_in (a request's position).
+    """
+    arrivals = pl.DataFrame(
+        {
+            "conversation_id": it.requests["conversation_id"],
+            "tools_known_us": it.arrived_us,
+            "results_in": np.arange(len(it)),
+        }
+    )
+    return (
+        answers.select("call", "conversation_id", "done_us")
+        .sort("done_us", "call")
+        .join_asof(
+            arrivals, left_on="done_us", right_on="tools_known_us", by="conversation_id", strategy="forward",
+            check_sortedness=False,
+        )
+        .select("call", "tools_known_us", "results_in")
+    )  # fmt: skip
 
 
-def _override(records: NDArray[Any], agents: Agents, usual: float, felt: Any, u: NDArray[np.float64]) -> None:
-    rate = np.zeros(len(records)) + usual
-    for one, x in felt:
-        rate += one.override * x
-    rate += agents.slow * (records["latency_ms"] > agents.slow_ms)
-    is_answer = records["error"] == 0
-    has_failed = (records["malformed"] > 0) | (records["failing"] > 0)
-    records["overridden"] = is_answer & (u < rate + agents.tool_failed * has_failed)
-    records["overridden_without_tools"] = is_answer & (u < rate + agents.without_tools * (records["tool_calls"] > 0))
+def tool_errors() -> pl.Expr:
+    """Return how many tool calls are known to have gone wrong: without their results, the malformed ones only."""
+    whole = pl.when(pl.col("tools_known_us").is_not_null()).then(pl.col("malformed") + pl.col("failing"))
+    return whole.when(pl.col("malformed") > 0).then("malformed").when(pl.col("tool_calls") == 0).then(0)
 
 
 def _request_rows(it: Truth) -> pl.DataFrame:
-    return it.requests.select(
+    """Return the requests as they would be without any policy: what the target that each asked for did at once."""
+    codes = {name: code for code, name in enumerate(it.targets)}
+    asked = np.array([codes[name] for name in it.requests["requested"]], np.int64)
+    calls = it.calls[asked, 0, np.arange(len(it))]
+    is_ok = pl.Series(calls["error"] == 0)
+    error = pl.Series(it.errors, dtype=pl.String).gather(calls["error"].astype(np.int64))
+    return it.requests.with_columns(is_ok.alias("ok"), error.alias("error")).select(
         "request_id",
         "conversation_id",
         "ticket_id",
         "intent",
         "channel",
         pl.Series("arrived_at", it.arrived_us).cast(_INSTANT),
+        pl.Series("wait_ms", calls["latency_ms"]),
         "requested",
+        pl.when("ok").then("requested").alias("served"),
+        pl.lit(value=False).alias("is_fallback"),
+        _status().alias("status"),
+        pl.when(~pl.col("ok")).then("error").alias("error_class"),
         "stream",
         "tools_offered",
         "prompt_tokens",
+        pl.when("ok")
+        .then(pl.Series(it.cost_usd(asked, np.arange(len(it)), calls["completion_tokens"])))
+        .alias("cost_usd"),
         pl.lit(value=True).alias("attempts_complete"),
     )
 
