@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 _WHERE = {
     "Board": "scorecard",
+    "Check": "checking",
     "Incident": "incident",
     "IncidentKitError": "errors",
     "Phase": "phases",
@@ -17,26 +18,31 @@ _WHERE = {
     "Replay": "replays",
     "Scenario": "scenario",
     "Store": "store",
+    "alerts": "firings",
     "always_fallback": "baselines",
     "always_primary": "baselines",
     "blind": "baselines",
     "brief": "briefpage",
     "charts": "",
+    "check": "checking",
     "compare": "scorecard",
     "convert": "gateways.conversion",
     "describe": "policy",
     "diff": "policy",
+    "draft": "drafting",
     "emulate": "gateways.emulation",
     "export": "gateways.export",
     "new_case": "case",
     "open_case": "case",
     "rehearse": "rehearsal",
     "replay": "replays",
+    "sample_budget": "budget",
     "simulate": "simulation",
     "sources": "",
 }
 __all__ = [
     "Board",
+    "Check",
     "Incident",
     "IncidentKitError",
     "Phase",
@@ -44,21 +50,25 @@ __all__ = [
     "Replay",
     "Scenario",
     "Store",
+    "alerts",
     "always_fallback",
     "always_primary",
     "blind",
     "brief",
     "charts",
+    "check",
     "compare",
     "convert",
     "describe",
     "diff",
+    "draft",
     "emulate",
     "export",
     "new_case",
     "open_case",
     "rehearse",
     "replay",
+    "sample_budget",
     "simulate",
     "sources",
 ]
@@ -67,8 +77,12 @@ if TYPE_CHECKING:
     from incident_kit import charts, sources
     from incident_kit.baselines import always_fallback, always_primary, blind
     from incident_kit.briefpage import brief
+    from incident_kit.budget import sample_budget
     from incident_kit.case import new_case, open_case
+    from incident_kit.checking import Check, check
+    from incident_kit.drafting import draft
     from incident_kit.errors import IncidentKitError
+    from incident_kit.firings import alerts
     from incident_kit.gateways.conversion import convert
     from incident_kit.gateways.emulation import emulate
     from incident_kit.gateways.export import export

@@ -68,7 +68,7 @@ def budget(case: verbs.CASE = Path(), policy: verbs.POLICIES = None) -> None:
 def alerts(case: verbs.CASE = Path(), policy: verbs.POLICIES = None) -> None:
     """Say when each alert would have fired and cleared, and how long before people noticed."""
     from incident_kit import terminal
-    from incident_kit.alerts import alerts as alerts_of
+    from incident_kit.firings import alerts as alerts_of
 
     with verbs.working() as step:
         incident = verbs.opened(case, step)

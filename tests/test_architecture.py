@@ -53,7 +53,7 @@ FLOORS = [
     ["healthy", "healthywindows", "groups"],
     ["chains", "limits"],
     ["drafting", "bars", "overrides"],
-    ["checking", "alerts"],
+    ["checking", "firings"],
     ["checkpage"],
     ["charts"],
     ["brieftable"],

@@ -12,7 +12,7 @@ import pytest
 from test_overrides import at, reviewed
 from written import Call, Request, fill, write
 
-from incident_kit.alerts import Alerts, alerts
+from incident_kit.firings import Alerts, alerts
 from incident_kit.errors import InvalidPolicy, UnansweredQuestion
 from incident_kit.incident import Incident
 from incident_kit.log import read

@@ -1,4 +1,4 @@
-"""Alerts: when each alert of a policy would have fired and cleared, how often it flapped, and how early it was."""
+"""Firings: when each alert of a policy would have fired and cleared, how often it flapped, and how early it was."""
 
 from __future__ import annotations
 
