@@ -54,6 +54,7 @@ def test_a_split_has_weights() -> None:
         strategy={"mode": "loadbalance"}, targets=[target("a", weight=3), target("b"), target("c", weight=0)]
     )
     assert only(made).weights == (("a", 3.0), ("b", 1.0))
+    assert only(made).fallback_on == (), "a target of a split that fails is not replaced"
     assert fidelity(made, "targets[0].weight") == "approximated"
 
 

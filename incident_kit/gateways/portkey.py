@@ -228,10 +228,13 @@ class Reader:
             "note": f"Portkey: {' then '.join(one.name for one in plan.targets)}"[:500],
             "primary": weights if len(names) > 1 else names[0],
             "fallback": chain,
-            "fallback_on": plan.on if plan.on is not None else list(FAILURES),
+            "fallback_on": plan.on if plan.on is not None else list(FAILURES) if plan.rest else [],
             "retry": retry(plan.targets),
         }
         rule = breaker(first.breaker)
+        if rule and chain:
+            how = "the circuits are bypassed there and the first target is used; here the last entry is"
+            self.root.ledger.default("all circuits open", "bypassed", "fallback", how=how, fidelity="approximated")
         return {key: value for key, value in route.items() if value != [] or key == "fallback_on"} | (
             {"breaker": rule} if rule else {}
         )

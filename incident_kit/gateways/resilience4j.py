@@ -168,6 +168,9 @@ class _Instance:
         if not fallback:
             how = "an open breaker refuses the call; fallback= names where the application goes instead"
             self.ledger.default("fallback", "CallNotPermittedException", "fallback", how=how)
+        else:
+            how = "the application's fallback method decides for which exceptions; here for every failure"
+            self.ledger.default("fallback method", ", ".join(fallback), "fallback_on", how=how, fidelity="approximated")
         calls = retry(self.base, self.name)
         rule = self.breaker(calls.get("timeout_ms"))
         self.left_out()
