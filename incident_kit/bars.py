@@ -9,7 +9,8 @@ A file of limits is YAML, one list::
     - {metric: p95_ms, phase: healthy, no_worse_by: 5%}
     - {metric: switches, phase: healthy, max: 0}             # false trips
 
-``metric`` is one of the scorecard's, or ``switches`` (how often a primary is left). ``phase`` is ``impact`` (the default),
+``metric`` is one of the scorecard's, ``share_no_model`` (handed to a person, answered by a template, refused), or ``switches``
+(how often a primary is left). ``phase`` is ``impact`` (the default),
 ``healthy`` (all time outside every impact), ``all``, or any other phase that the incident has. ``intent`` is a name, ``each``
 (a bar for every intent), or left out (all requests together). One of ``max``, ``min`` and ``no_worse_by`` is given:
 ``no_worse_by`` is in the metric's own unit (milliseconds, a share, dollars, a count), or a percentage of the value in force.
@@ -32,8 +33,10 @@ from incident_kit.words import number
 
 if TYPE_CHECKING:
     from incident_kit.incident import Incident
+    from incident_kit.policy import Policy
 
 SWITCHES = "switches"
+NO_MODEL = "share_no_model"
 EACH = "each"
 HIGHER_IS_BETTER = ("tool_success_rate",)
 DEFAULT_METRICS = ("p95_ms", "error_rate", "tool_success_rate", "override_rate")
@@ -57,12 +60,12 @@ class Bar(BaseModel):
     @field_validator("metric")
     @classmethod
     def _is_a_metric(cls, name: str) -> str:
-        if name != SWITCHES:
-            try:
-                return metric(name).name
-            except NoSuchItem as error:
-                raise ValueError(f"{error}, {SWITCHES}") from None
-        return name
+        if name in {SWITCHES, NO_MODEL}:
+            return name
+        try:
+            return metric(name).name
+        except NoSuchItem as error:
+            raise ValueError(f"{error}, {NO_MODEL}, {SWITCHES}") from None
 
     @field_validator("no_worse_by")
     @classmethod
@@ -192,13 +195,16 @@ def _fault(error: Any) -> str:
     return f"{where[:120]}: {error['msg'].removeprefix('Value error, ')}"
 
 
-def default_bars(incident: Incident, *, has_in_force: bool) -> tuple[Bar, ...]:
+def default_bars(incident: Incident, policy: Policy, *, has_in_force: bool) -> tuple[Bar, ...]:
     """Return the bars where none are given: no worse in the impact, and no more false trips outside it.
 
     Compared is with the policy in force. Where none is known it is with the log itself, in which no trip is seen: then no
-    false trip at all. Without an impact, the whole log is compared.
+    false trip at all. Without an impact, the whole log is compared. Waits, tools and overrides leave out what no model
+    answers: a policy that has such ends is held to what is in force there, too.
     """
     phase = "impact" if any(one.kind == "impact" for one in incident.phases) else "all"
-    bars = [Bar(metric=name, phase=phase, no_worse_by=0, is_default=True) for name in DEFAULT_METRICS]
+    ends = any(entry.kind in {"template", "human", "reject"} for route in policy.routes for entry in route.chain)
+    names = (*DEFAULT_METRICS, *([NO_MODEL] if ends else []))
+    bars = [Bar(metric=name, phase=phase, no_worse_by=0, is_default=True) for name in names]
     trips: dict[str, Any] = {"no_worse_by": 0} if has_in_force else {"max": 0}
     return (*bars, Bar(metric=SWITCHES, phase="healthy", is_default=True, **trips))

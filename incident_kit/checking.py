@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from incident_kit.bars import EACH, SWITCHES, Bar, default_bars, read_bars
+from incident_kit.bars import EACH, NO_MODEL, SWITCHES, Bar, default_bars, read_bars
 from incident_kit.errors import InvalidLimits, NoSuchItem, did_you_mean
 from incident_kit.healthy import healthy_hours, impacts_us, is_healthy
 from incident_kit.metrics import metric
@@ -117,7 +117,7 @@ def check(
     in_force = in_force or incident.in_force
     beside = replay(incident, in_force) if in_force else incident.as_logged
     if limits is None:
-        bars: Sequence[Bar] = default_bars(incident, has_in_force=in_force is not None)
+        bars: Sequence[Bar] = default_bars(incident, policy, has_in_force=in_force is not None)
     else:
         bars = read_bars(limits) if isinstance(limits, str | Path) else tuple(limits)
     if not bars:
@@ -190,7 +190,7 @@ def _judged(
     row |= {"policy": value, "in_force": beside, "bound": bar.bound(beside), "seen_share": seen}
     holds = bar.holds(value, in_force=beside) if value is not None else None
     if holds is None:
-        answer = incident.answers.get(metric(bar.metric).question or "") if bar.metric != SWITCHES else None
+        answer = incident.answers.get(_question(bar.metric))
         is_absent = bar.is_default and answer is not None and answer.answer == "no"
         return row | {"verdict": NOT_IN_LOG if is_absent else CANNOT_TELL, "why": why or why_not}
     return row | {"verdict": HOLDS if holds else BROKEN}
@@ -200,20 +200,26 @@ def _value(
     incident: Incident, name: str, one: Replay, mask: NDArray[np.bool_]
 ) -> tuple[float | None, str, float | None]:
     """Return a metric's value over some requests, or why there is none; and the share of outcomes that were seen."""
-    wanted = metric(name)
-    answer = incident.answers.get(wanted.question or "")
+    answer = incident.answers.get(_question(name))
     if answer is not None and answer.answer == "no":
         return None, answer.why, None
     frame = one.outcomes.filter(pl.Series(mask))
     if frame.is_empty():
         return None, "no request to judge", None
     unknown, seen = (int((frame["evidence"] == one).sum()) / frame.height for one in ("none", "observed"))
+    if name == NO_MODEL:
+        return frame["no_model"].count() / frame.height, "", None
     if unknown > WITHHELD and name not in DECIDED:
         return None, f"under {label(one.name)} these logs cannot tell for {number(unknown, '%')} of the requests", seen
-    value = frame.select(wanted.value).item()
+    value = frame.select(metric(name).value).item()
     if value is None:
         return None, "nothing that the metric counts", seen
     return float(value), "", seen
+
+
+def _question(name: str) -> str:
+    """Return what a log must answer for a metric; nothing for what follows from the decisions."""
+    return (metric(name).question or "") if name not in {SWITCHES, NO_MODEL} else ""
 
 
 def _switches(incident: Incident, one: Replay, phase: str) -> float:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from incident_kit.bars import Bar, default_bars, parse_bars, read_bars
 from incident_kit.errors import InvalidLimits
 from incident_kit.incident import Incident
+from incident_kit.policy import Policy
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,10 @@ def test_deep_nesting_is_no_work() -> None:
 
 
 def test_defaults() -> None:
-    bars = default_bars(Incident.create(), has_in_force=True)
+    policy = Policy.parse("routes: [{intent: chat, primary: big, fallback: small}]")
+    bars = default_bars(Incident.create(), policy, has_in_force=True)
     assert [bar.metric for bar in bars] == ["p95_ms", "error_rate", "tool_success_rate", "override_rate", "switches"]
     assert {bar.phase for bar in bars} == {"all", "healthy"}, "without an impact, the whole log is compared"
-    assert default_bars(Incident.create(), has_in_force=False)[-1].max == 0
+    assert default_bars(Incident.create(), policy, has_in_force=False)[-1].max == 0
+    person = Policy.parse("routes: [{intent: chat, primary: big, fallback: human}]")
+    assert default_bars(Incident.create(), person, has_in_force=True)[-2].metric == "share_no_model"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from datetime import timedelta
@@ -92,6 +93,23 @@ def test_a_false_trip_is_one_too_many(slow: Incident) -> None:
     assert (row["metric"], row["verdict"], row["in_force"]) == ("switches", BROKEN, 0)
     assert row["policy"] >= 1
     assert check(slow, LEAVES, in_force=JUMPY).rows["verdict"].to_list()[-1] == HOLDS
+
+
+@pytest.mark.slow
+def test_handing_everything_to_people_is_no_way_to_pass(slow: Incident) -> None:
+    """Waits, tools and overrides are of models' answers, which such a policy has fewer of."""
+    person = {"fallback": "human", "breaker": {"when": "p95_ms > 1000", "window": "5m", "min_requests": 5}}
+    policy = Policy.parse(json.dumps({"name": "people", "routes": [{"intent": "chat", "primary": "big", **person}]}))
+    found = check(slow, policy, in_force=STAYS)
+    row = found.rows.row(-2, named=True)
+    assert (row["metric"], row["in_force"], row["verdict"]) == ("share_no_model", 0, BROKEN)
+    assert 0.5 < row["policy"] < 1
+    assert found.exit_code == 1
+    limits = [
+        Bar(metric="share_no_model", max=0.99),
+        Bar(metric="share_no_model", phase="healthy", max=0.05),
+    ]  # until the tests after it
+    assert check(slow, policy, limits=limits).exit_code == 0
 
 
 def test_what_the_log_cannot_tell_does_not_pass(slow: Incident) -> None:

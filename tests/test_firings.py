@@ -12,8 +12,8 @@ import pytest
 from test_overrides import at, reviewed
 from written import Call, Request, fill, write
 
-from incident_kit.firings import Alerts, alerts
 from incident_kit.errors import InvalidPolicy, UnansweredQuestion
+from incident_kit.firings import Alerts, alerts
 from incident_kit.incident import Incident
 from incident_kit.log import read
 from incident_kit.policy import Policy
