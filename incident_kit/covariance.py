@@ -1,0 +1,193 @@
+"""Covariance: how alike the outcomes of two cells are, on the logit scale, before any call is seen (EVIDENCE.md section 3).
+
+A cell's logit is ``m + alpha_a + kappa_x + beta_ax + J_as incident_s(b) + gamma_a(b) + lambda(b) + r_ax g_a(b) + delta_ax(b)``
+for target a, intent x and bin b. All parts are Gaussian; gamma, lambda and delta move over time as Ornstein-Uhlenbeck
+processes, ``r`` lets intents differ in proportion to the incident's size ``g_a``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from incident_kit.cells import Cells
+
+Floats = NDArray[np.float64]
+LEVEL_SD = 2.5  # of a target's own level: all but flat
+SUSPECT_SD, OTHER_SD = 2.0, 0.5  # of a declared incident's shift
+SHARED = ("ell", "sb", "sk", "sl", "elld", "rho")
+_START = {"sg": 0.5, "tau": 0.25, "ell": 60.0, "sb": 0.5, "sk": 0.5, "sl": 0.15, "elld": 40.0, "rho": 0.3}
+_WIDTH = {"sg": 1.0, "tau": 0.7, "ell": 0.5, "sb": 0.6, "sk": 0.6, "sl": 0.7, "elld": 0.4, "rho": 0.4}
+_UNIT = 60.0  # the incident's length on the model's clock: ell and elld are minutes of an incident of an hour
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Some cells: their target, group of intents, and bin."""
+
+    target: NDArray[np.int64]
+    group: NDArray[np.int64]
+    bin: NDArray[np.int64]
+
+    @classmethod
+    def where(cls, chosen: NDArray[np.bool_]) -> Places:
+        """Return the true places of ``[target, group, bin]``, sorted by target, then group, then bin."""
+        return cls(*(one.astype(np.int64) for one in np.nonzero(chosen)))
+
+    def __len__(self) -> int:
+        """Return the number of cells."""
+        return len(self.target)
+
+
+@dataclass(frozen=True, eq=False)
+class Covariance:
+    """The prior of all cells, given hyper-parameters: logs of sg and tau by target, then of SHARED.
+
+    ``at`` is the middle of each bin on the model's clock, ``shift`` the prior sd of an incident's shift over
+    ``[span, target, bin]``, ``size`` the incident's size over ``[target, bin]``, zero until it is known.
+    """
+
+    targets: int
+    groups: int
+    at: Floats
+    shift: Floats
+    size: Floats
+
+    @classmethod
+    def of(cls, cells: Cells) -> Covariance:
+        """Return the prior of cells, its clock set by the length of the incident (without one, a sixth of the window)."""
+        edges = cells.edges_us.astype(np.float64)
+        inside = (cells.spans * np.diff(edges)).sum(axis=1)
+        length = float(inside.max()) if len(inside) and inside.max() > 0 else float(edges[-1] - edges[0]) / 6
+        sd = np.where(cells.suspects, SUSPECT_SD, OTHER_SD)  # [target, span]
+        return cls(
+            cells.observations.targets,
+            cells.groups,
+            (cells.middle_us - edges[0]) / max(length, 1.0) * _UNIT,
+            sd.T[:, :, None] * cells.spans[:, None, :],
+            np.zeros((cells.observations.targets, len(edges) - 1)),
+        )
+
+    def with_size(self, size: Floats) -> Covariance:
+        """Return the prior in which intents differ in proportion to ``size``."""
+        return replace(self, size=size)
+
+    @property
+    def start(self) -> Floats:
+        """The medians of the hyper-parameters' log-normal priors, as logs."""
+        return self._spread(_START, log=True)
+
+    @property
+    def width(self) -> Floats:
+        """The standard deviations of their logs."""
+        return self._spread(_WIDTH, log=False)
+
+    def _spread(self, values: dict[str, float], *, log: bool) -> Floats:
+        by_target = [values[name] for name in ("sg", "tau") for _ in range(self.targets)]
+        flat = np.array([*by_target, *(values[name] for name in SHARED)])
+        return np.log(flat) if log else flat
+
+    def _named(self, theta: Floats) -> tuple[Floats, Floats, dict[str, float]]:
+        values = np.exp(theta)
+        a = self.targets
+        return values[:a], values[a : 2 * a], dict(zip(SHARED, values[2 * a :].tolist(), strict=True))
+
+    def matrix(self, theta: Floats, rows: Places, columns: Places) -> Floats:
+        """Return the covariances of some cells with others, ``[row, column]``."""
+        sg, tau, one = self._named(theta)
+        gap = np.abs(self.at[:, None] - self.at)
+        slow, quick = np.exp(-gap / one["ell"]), np.exp(-gap / one["elld"])
+        own = LEVEL_SD**2 + np.einsum("sab,sac->abc", self.shift, self.shift) + sg[:, None, None] ** 2 * slow
+        both = (
+            one["sb"] ** 2
+            + tau[:, None, None] ** 2 * quick
+            + one["rho"] ** 2 * self.size[:, :, None] * self.size[:, None, :]
+        )
+        shared = one["sl"] ** 2 * slow
+        result: Floats = shared[rows.bin[:, None], columns.bin]
+        result += one["sk"] ** 2 * (rows.group[:, None] == columns.group)
+        for a in range(self.targets):
+            r, c = np.flatnonzero(rows.target == a), np.flatnonzero(columns.target == a)
+            if len(r) and len(c):
+                pair = rows.bin[r][:, None], columns.bin[c]
+                alike = rows.group[r][:, None] == columns.group[c]
+                result[np.ix_(r, c)] += own[a][pair] + alike * both[a][pair]
+        return result
+
+    def variance(self, theta: Floats, at: Places) -> Floats:
+        """Return the prior variance of some cells."""
+        sg, tau, one = self._named(theta)
+        a, b = at.target, at.bin
+        fixed = LEVEL_SD**2 + one["sl"] ** 2 + one["sk"] ** 2 + one["sb"] ** 2
+        moving = sg[a] ** 2 + tau[a] ** 2 + (self.shift[:, a, b] ** 2).sum(axis=0) + (one["rho"] * self.size[a, b]) ** 2
+        return np.asarray(fixed + moving)
+
+    def slopes(self, theta: Floats, at: Places, weight: Floats) -> Floats:
+        """Return, for each hyper-parameter, the sum of ``weight`` times the derivative of ``matrix(theta, at, at)``.
+
+        ``at`` is sorted by target.
+        """
+        sg, tau, one = self._named(theta)
+        gap = np.abs(self.at[:, None] - self.at)
+        slow, quick = np.exp(-gap / one["ell"]), np.exp(-gap / one["elld"])
+        dslow, dquick = slow * gap / one["ell"], quick * gap / one["elld"]
+        by_bin = _by_bin(weight, at.bin, at.bin, len(self.at))
+        found = np.zeros(2 * self.targets + len(SHARED))
+        ell, sb, sk, sl, elld, rho = range(2 * self.targets, len(found))
+        found[sl] = 2 * one["sl"] ** 2 * (by_bin * slow).sum()
+        found[ell] = one["sl"] ** 2 * (by_bin * dslow).sum()
+        found[sk] = 2 * one["sk"] ** 2 * weight[at.group[:, None] == at.group].sum()
+        edges = np.searchsorted(at.target, np.arange(self.targets + 1))
+        for a in range(self.targets):
+            part = slice(edges[a], edges[a + 1])
+            if edges[a] == edges[a + 1]:
+                continue
+            block = weight[part, part]
+            bins = _by_bin(block, at.bin[part], at.bin[part], len(self.at))
+            found[a] = 2 * sg[a] ** 2 * (bins * slow).sum()
+            found[ell] += sg[a] ** 2 * (bins * dslow).sum()
+            alike = at.group[part][:, None] == at.group[part]
+            same = _by_bin(block * alike, at.bin[part], at.bin[part], len(self.at))
+            found[self.targets + a] = 2 * tau[a] ** 2 * (same * quick).sum()
+            found[elld] += tau[a] ** 2 * (same * dquick).sum()
+            found[sb] += 2 * one["sb"] ** 2 * same.sum()
+            found[rho] += 2 * one["rho"] ** 2 * (self.size[a] @ same @ self.size[a])
+        return found
+
+    def sample(self, theta: Floats, size: int, rng: np.random.Generator) -> Floats:
+        """Return draws from the prior over ``[draw, target, group, bin]``, part by part."""
+        sg, tau, one = self._named(theta)
+        m, g, b = self.targets, self.groups, len(self.at)
+        gap = np.abs(self.at[:, None] - self.at)
+        slow, quick = (np.linalg.cholesky(np.exp(-gap / one[x]) + 1e-9 * np.eye(b)).T for x in ("ell", "elld"))
+        level = LEVEL_SD * rng.standard_normal((size, m, 1, 1))
+        intent = one["sk"] * rng.standard_normal((size, 1, g, 1)) + one["sb"] * rng.standard_normal((size, m, g, 1))
+        shift = np.einsum("nsa,sab->nab", rng.standard_normal((size, len(self.shift), m)), self.shift)
+        own = sg[:, None] * (rng.standard_normal((size, m, b)) @ slow)
+        shared = one["sl"] * (rng.standard_normal((size, 1, 1, b)) @ slow)
+        tilt = one["rho"] * rng.standard_normal((size, m, g, 1)) * self.size[:, None, :]
+        deviation = tau[:, None, None] * (rng.standard_normal((size, m, g, b)) @ quick)
+        return np.asarray(level + intent + (shift + own)[:, :, None, :] + shared + tilt + deviation)
+
+    def incident_size(self, theta: Floats, at: Places, weights: Floats) -> Floats:
+        """Return over ``[target, bin]`` how far each target is from its usual level, by a posterior's ``weights`` of cells."""
+        sg, _, one = self._named(theta)
+        slow = np.exp(-np.abs(self.at[:, None] - self.at) / one["ell"])
+        found = np.zeros_like(self.size)
+        for a in range(self.targets):
+            of = at.target == a
+            pull = np.bincount(at.bin[of], weights[of], minlength=len(self.at))
+            found[a] = sg[a] ** 2 * (slow @ pull) + self.shift[:, a].T @ (self.shift[:, a] @ pull)
+        return np.asarray(found - np.median(found, axis=1, keepdims=True))
+
+
+def _by_bin(weight: Floats, row: Any, column: Any, bins: int) -> Floats:
+    """Return weights summed over ``[bin, bin]``."""
+    rows = np.zeros((bins, weight.shape[1]))
+    np.add.at(rows, row, weight)
+    found = np.zeros((bins, bins))
+    np.add.at(found.T, column, rows.T)
+    return found
