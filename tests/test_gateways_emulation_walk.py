@@ -283,12 +283,12 @@ def test_nothing_in_the_log_is_no_difference() -> None:
 
 OUTCOMES = st.lists(
     st.tuples(st.integers(0, 40), st.sampled_from([None, None, "500", "429", "timeout", "401"])),
-    min_size=1,
+    min_size=12,
     max_size=60,
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(OUTCOMES, st.randoms(use_true_random=False), st.integers(0, 2), st.sampled_from([3, 1]))
 def test_a_log_that_the_router_itself_made_is_explained_whole(
     arrivals: list[tuple[int, str | None]], random: Any, retries: int, allowed: int

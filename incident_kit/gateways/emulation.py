@@ -7,7 +7,9 @@ refuses, retries and falls back to is held against the log.
 Exact where the log has it: deployments, times, error classes, ``Retry-After``, workers. Approximated: LiteLLM logs the
 first failure of a request only, so a later one is known by its consequence (the request went on, or failed), not by its
 class and deployment: the likeliest deployment (the greatest weight) is taken. Which deployment a healthy group chose is
-drawn at random there and taken from the log here. The clock of the router is the log's: a few milliseconds off.
+drawn at random there and taken from the log here. The clock of the router is the log's: a few milliseconds off. A
+connection error counts as a 500: logs do not say which of them LiteLLM called APIConnectionError, which it ignores. A
+refusal counts as a failure of the deployment that is called next: LiteLLM mostly, not always, books it there.
 """
 
 from __future__ import annotations
