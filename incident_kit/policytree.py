@@ -17,7 +17,7 @@ SCALARS = frozenset({"str", "int", "float", "bool", "null", "timestamp"})
 BOOLEAN_WORDS = frozenset({"y", "n", "yes", "no", "on", "off"})
 ROUTE_KEY = re.compile(
     r"(primary|fallback|fallback_on|on_fallback|retry|breaker|max_p[\d.]+_ms|disable_tools_on_fallback|match|switch"
-    r"|sticky|deadline_ms|intent)\s*:"
+    r"|sticky|deadline_ms|intent|when|window|min_requests|for|keep_firing_for|every|errors|no_data|severity)\s*:"
 )
 _TAG = "tag:yaml.org,2002:"
 
@@ -95,7 +95,9 @@ def read_tree(text: str, *, source: str = "the policy") -> Item:
             f"{source} is not a policy: it has {len(text):,} characters, and the limit is {LONGEST_TEXT:,}"
         )
     if sum(map(text.count, ",:-[]{}&*!?|>\"'\t")) > MOST_MARKS:
-        raise InvalidPolicy(f"{source} is not a policy: it has more values than the {MOST_MARKS:,} that a file may have")
+        raise InvalidPolicy(
+            f"{source} is not a policy: it has more values than the {MOST_MARKS:,} that a file may have"
+        )
     if first := next((i for i, line in enumerate(text.splitlines(), 1) if line.startswith("%")), None):
         raise InvalidPolicy(
             f"{source}, line {first}: a YAML directive (%...) has no place in a policy: remove the line"
@@ -144,19 +146,22 @@ def _too_deep(text: str) -> int:
 
 
 def _lost_indentation(text: str) -> tuple[int, str] | None:
-    """Say so, with its line, if a key of a route stands no deeper than the dash of the route above it."""
-    dash, where = -1, 0
+    """Say so, with its line, if a key of a route or an alert stands no deeper than the dash above it."""
+    dash, where, first = -1, 0, ""
     for number, line in enumerate(text.splitlines(), 1):
         bare = line.lstrip(" ")
         indent = len(line) - len(bare)
-        if re.match(r"-\s+intent\s*:", bare):
-            dash, where = indent, number
+        if item := re.match(r"-\s+(intent|name)\s*:", bare):
+            dash, where, first = indent, number, item[1]
+        elif re.match(r"(routes|alerts|defaults)\s*:", line):
+            dash = -1
         elif dash < 0 and re.match(r"intent\s*:", line):
             return number, "`intent:` stands at the margin, without its dash: write `- intent: ...` under `routes:`"
         elif dash >= 0 and indent <= dash and (key := ROUTE_KEY.match(bare)):
+            owner = "route" if first == "intent" else "alert"
             return number, (
-                f"`{key[1]}:` stands at the margin, outside its route: the indentation was lost. "
-                f"Put {dash + 2} spaces before it, so that it stands under `intent:` (line {where})"
+                f"`{key[1]}:` stands at the margin, outside its {owner}: the indentation was lost. "
+                f"Put {dash + 2} spaces before it, so that it stands under `{first}:` (line {where})"
             )
     return None
 

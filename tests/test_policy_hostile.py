@@ -1,5 +1,6 @@
 """Files that want to break the reader: each is a policy, or a clear error with its line, and soon."""
 
+import functools
 import re
 import time
 from collections.abc import Callable
@@ -54,6 +55,11 @@ alerts:
   keep_firing_for: 10m
   severity: page
 """
+
+
+@functools.cache
+def full() -> Policy:
+    return Policy.parse(FULL)
 
 
 def refused_or_read(make: Callable[[], Policy], *, from_file: bool = True) -> Policy | None:
@@ -133,7 +139,7 @@ def replaced(tree: Any, path: list[int], value: Any) -> Any:
     return dict(changed) if isinstance(tree, dict) else [one for _, one in changed]
 
 
-@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(policy_trees(), st.lists(st.integers(0, 20), min_size=1, max_size=6), trees)
 def test_a_value_that_does_not_belong_there(tree: dict[str, Any], path: list[int], value: Any) -> None:
     changed = replaced(tree, path, value)
@@ -141,7 +147,7 @@ def test_a_value_that_does_not_belong_there(tree: dict[str, Any], path: list[int
         refused_or_read(lambda: Policy.of_tree(item_of(changed)), from_file=False)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(policy_trees(), st.lists(st.integers(0, 20), min_size=1, max_size=6), trees)
 def test_a_file_with_a_value_that_does_not_belong_there(tree: dict[str, Any], path: list[int], value: Any) -> None:
     try:
@@ -168,7 +174,7 @@ def test_a_file_with_a_value_that_does_not_belong_there(tree: dict[str, Any], pa
 )
 def test_a_value_set_by_its_path(path: str, value: Any) -> None:
     try:
-        changed = Policy.parse(FULL).with_value(path, value)
+        changed = full().with_value(path, value)
     except IncidentKitError:
         return
     assert Policy.parse(changed.expand()) == changed

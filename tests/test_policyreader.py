@@ -31,6 +31,12 @@ ALERT = "alerts:\n- name: refunds\n  intent: a\n  when: override_rate > 0.15\n" 
         ("routes:\n- intent: a\nprimary: p\nfallback: f\n", 3, "Put 2 spaces before it"),
         ("routes:\n- intent: a\nprimary: p\n- intent: b\nprimary: q\n", 3, "the indentation was lost"),
         ("routes:\n  - intent: a\n  primary: p\n", 3, "Put 4 spaces before it"),
+        (
+            ROUTE + "alerts:\n- name: a\nwhen: p95_ms > 9\n",
+            7,
+            "outside its alert: the indentation was lost. Put 2 spaces",
+        ),
+        ("alerts:\n- name: a\n  when: p95_ms > 9\nroutes:\nintent: a\nprimary: p\n", 5, "without its dash"),
         ("routes:\nintent: a\nprimary: p\n", 2, "without its dash"),
         (ROUTE + "  owner:\n", 5, "'owner' has no value"),
         (ROUTE + "  fallback_on: [timeout, ]\n  retry: {retry_on: [~]}\n", 6, "an entry without a value"),
