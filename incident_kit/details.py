@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from incident_kit.log import UNKNOWN, Log
-from incident_kit.machine import FACT
+from incident_kit.machinery import FACT
 
 REVIEWED = -1  # in place of a feedback lag: accepted suggestions are logged too
 

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from incident_kit import judges
 from incident_kit.details import REVIEWED, Details
 from incident_kit.log import Log
-from incident_kit.machine import BEGUN, ENDED, HEARD
+from incident_kit.machinery import BEGUN, ENDED, HEARD
 from incident_kit.plan import is_in
 
 _TOOLS, _DUE, _OVERRIDDEN = range(3)  # the order of what is heard of one answer at one instant
 
 
 class Rows(NamedTuple):
-    """Rows of one leaf: what kind of event brings them, when, of which request, what they count of how many."""
+    """Rows of one leaf: what kind of event brings them, when, of which request; what they count of how many, and milliseconds."""
 
     what: int
     at: NDArray[Any]
@@ -26,6 +26,7 @@ class Rows(NamedTuple):
     minor: int
     k: NDArray[Any]
     n: NDArray[Any]
+    value: NDArray[Any]
 
 
 def rows_of_alert(
@@ -35,7 +36,7 @@ def rows_of_alert(
     kind = leaf["kind"]
     if kind == judges.REQUESTS:
         ones = np.ones(len(requests), np.int64)
-        yield Rows(BEGUN, log.arrived_us[requests], requests, 0, ones, ones)
+        yield Rows(BEGUN, log.arrived_us[requests], requests, 0, ones, ones, ones)
         return
     requests = requests[(log.wait_ms[requests] >= 0) & (log.error[requests] >= 0)]
     end_us = log.arrived_us[requests] + log.wait_ms[requests].astype(np.int64) * 1000
@@ -43,7 +44,8 @@ def rows_of_alert(
         yield from _of_answers(log, details, requests, end_us, leaf)
         return
     values, known = _at_the_end(log, details, requests, leaf, errors)
-    yield Rows(ENDED, end_us[known], requests[known], 0, values[known], np.ones(int(known.sum()), np.int64))
+    requests, end_us, values = requests[known], end_us[known], values[known]
+    yield Rows(ENDED, end_us, requests, 0, values, np.ones(len(requests), np.int64), log.wait_ms[requests])
 
 
 def _at_the_end(
@@ -79,21 +81,25 @@ def _of_answers(
     if kind == judges.TTFT:
         ttft_ms = (facts["sent_us"] - log.arrived_us[requests]) // 1000 + facts["ttft_ms"]
         known = facts["ttft_ms"] >= 0
-        yield Rows(ENDED, end_us[known], requests[known], 0, ttft_ms[known] >= leaf["limit"], ones[known])
+        requests, end_us, ttft_ms = requests[known], end_us[known], ttft_ms[known]
+        yield Rows(ENDED, end_us, requests, 0, ttft_ms >= leaf["limit"], ones[known], ttft_ms)
     elif kind == judges.TOOLS:
         for what, known in ((ENDED, facts["tools_after_us"] < 0), (HEARD, facts["tools_after_us"] >= 0)):
-            known &= facts["tool_calls"] > 0  # noqa: PLW2901 - made just above
-            at = end_us[known] + np.maximum(facts["tools_after_us"][known], 0)
-            yield Rows(what, at, requests[known], _TOOLS, facts["tools_ok"][known], facts["tool_calls"][known])
+            some = facts[known & (facts["tool_calls"] > 0)]
+            of, at = requests[known & (facts["tool_calls"] > 0)], end_us[known & (facts["tool_calls"] > 0)]
+            at = at + np.maximum(some["tools_after_us"], 0)
+            yield Rows(what, at, of, _TOOLS, some["tools_ok"], some["tool_calls"], 0 * at)
     else:
         reviewed, overridden = facts["overridden"] >= 0, facts["overridden"]
         at = end_us + facts["review_after_us"]
         if details.feedback_lag_us == REVIEWED:
-            yield Rows(HEARD, at[reviewed], requests[reviewed], _OVERRIDDEN, overridden[reviewed], ones[reviewed])
+            yield Rows(
+                HEARD, at[reviewed], requests[reviewed], _OVERRIDDEN, overridden[reviewed], ones[reviewed], at[reviewed]
+            )
             return
-        yield Rows(HEARD, end_us + details.feedback_lag_us, requests, _DUE, 0 * ones, ones)
+        yield Rows(HEARD, end_us + details.feedback_lag_us, requests, _DUE, 0 * ones, ones, ones)
         late = overridden == 1
-        yield Rows(HEARD, at[late], requests[late], _OVERRIDDEN, ones[late], 0 * ones[late])
+        yield Rows(HEARD, at[late], requests[late], _OVERRIDDEN, ones[late], 0 * ones[late], ones[late])
 
 
 def _answering(log: Log, requests: NDArray[Any]) -> NDArray[np.int64]:

@@ -106,7 +106,7 @@ def enter(w: Any, leaf: int, at: int, k: int, n: int, key: int, value: int) -> N
     """Put a row into every window of a leaf."""
     judge = w.judges[w.judge_of_leaf[leaf]]
     judge.seen += 1
-    if judge.fresh == 0 and judge.is_alert == 0:
+    if judge.fresh == 0 and judge.is_alert == 0 and judge.state == CLOSED and judge.every_us == 0:
         judge.fresh = 1
         w.todo[w.size[3]] = w.judge_of_leaf[leaf]
         w.size[3] += 1

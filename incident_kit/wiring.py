@@ -3,153 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from incident_kit import judges, kernel, machine
-from incident_kit.conditions import Condition, Rule
+from incident_kit import judges, kernel, machinery
+from incident_kit.bench import ANY_INTENT, LONGEST, Bench
 from incident_kit.details import Details
 from incident_kit.evidence import Outcomes
-from incident_kit.factual import rows_of_alert
-from incident_kit.judges import ALERT, ESCALATION, KINDS, LATENCY, REOPEN, SIGNAL, SLA
+from incident_kit.exogenous import Watched, exogenous, span
+from incident_kit.judges import COST, FALLBACK
 from incident_kit.log import UNKNOWN, Log
 from incident_kit.plan import flags_of, is_in
 from incident_kit.policy import Policy
-from incident_kit.routes import Alert, Breaker, Window
+from incident_kit.routes import Breaker
 
-_ENTRIES = ("model", "template", "queue", "human", "reject")  # machine.MODEL ...
-_WINDOWS = {"sliding": judges.SLIDING, "count": judges.COUNT, "tumbling": judges.TUMBLING}
-_NO_DATA = {"hold": judges.UNKNOWN, "ok": judges.FALSE, "breach": judges.TRUE}
-_DESK = {ESCALATION: "escalation", REOPEN: "reopen", SLA: "sla"}
-_ANY_INTENT = -2
-_LONGEST = 2**62
-
-
-@dataclass
-class _Judges:
-    """What conditions become: lists that grow while breakers and alerts are laid out."""
-
-    judges: list[dict[str, Any]]
-    leaves: list[dict[str, Any]]
-    steps: list[tuple[int, int, int]]
-    slots: list[dict[str, Any]]
-    owners: list[int]
-    widths: list[int]
-    rests: list[int]
-    counting: int = 0
-    alerts: dict[str, int] | None = None
-
-    def add(self, rule: Rule, windows: Sequence[Window], needed: int, no_data: str, *, elapsed: bool) -> dict[str, int]:
-        """Lay out a rule, and return where its leaves and its program are."""
-        first, program = len(self.leaves), len(self.steps)
-        self._walk(rule, windows, needed, no_data, elapsed=elapsed)
-        return {"leaf": first, "leaves": len(self.leaves) - first, "step": program, "steps": len(self.steps) - program}
-
-    def _walk(self, rule: Rule, windows: Sequence[Window], needed: int, no_data: str, *, elapsed: bool) -> None:
-        for part in rule.of:
-            if isinstance(part, Rule):
-                self._walk(part, windows, needed, no_data, elapsed=elapsed)
-            else:
-                self.steps.append((len(self.leaves), 0, 0))
-                self._leaf(part, windows, needed, no_data, elapsed=elapsed)
-        self.steps.append((-1, len(rule.of), rule.at_least))
-
-    def _leaf(self, c: Condition, windows: Sequence[Window], needed: int, no_data: str, *, elapsed: bool) -> None:
-        kind = KINDS.index(c.kind)
-        limit_ms = c.limit_ms or 0
-        self.leaves.append(
-            {
-                "kind": kind,
-                "limit": limit_ms if c.count_at_limit else limit_ms + 1,
-                "num": c.numerator,
-                "den": c.denominator,
-                "strict": c.strict,
-                "negated": c.negated,
-                "quantile": c.kind in {"latency", "ttft"} and c.metric.startswith("p"),
-                "elapsed": elapsed and kind == LATENCY,
-                "alert": (self.alerts or {}).get(c.name, UNKNOWN) if kind == ALERT else UNKNOWN,
-                "no_data": _NO_DATA[no_data],
-                "slot": len(self.slots),
-            }
-        )
-        self.owners.append(len(self.judges))
-        self.widths.append(max(len(windows), 1))
-        touched = UNKNOWN
-        for window in windows or (None,):
-            if kind in _DESK:
-                touched = self.counting
-                self.counting += 1
-            kind_of = _WINDOWS[window.kind] if window else judges.ENDLESS
-            length = window.length if window else 0
-            at_least = min(needed, length) if kind_of == judges.COUNT else needed
-            self.slots.append(
-                {
-                    "kind": kind_of,
-                    "length": length if kind_of == judges.COUNT else length * 1000,
-                    "needed": at_least * 1_000_000 if kind == SIGNAL and window else at_least,
-                    "touched": touched,
-                    "first": UNKNOWN,
-                    "last": UNKNOWN,
-                }
-            )
-
-    def breaker(self, b: Breaker, route: int, entry: int, intent: int) -> None:
-        """Lay out one breaker."""
-        elapsed = b.observe == "elapsed"
-        trip = self.add(b.when, b.windows, b.min_requests, b.no_data, elapsed=elapsed)
-        own = b.half_open.when
-        tested = own or _without_alerts(b.when)
-        test = (
-            self.add(tested, (), 1, b.no_data, elapsed=elapsed)
-            if tested
-            else {"leaf": 0, "leaves": 0, "step": 0, "steps": 0}
-        )
-        rests = []
-        while len(rests) < 64 and (not rests or b.rest_ms(len(rests)) > rests[-1]):
-            rests.append(min(b.rest_ms(len(rests)), _LONGEST // 1000))
-        self.judges.append(
-            {
-                "route": route, "entry": entry, "intent": intent, "own": own is not None, **_places(trip, test),
-                "windows": len(b.windows), "for_us": b.for_ms * 1000, "every_us": (b.every_ms or 0) * 1000,
-                "rest": len(self.rests), "rests": len(rests), "probes": b.half_open.requests, "share": b.half_open.share,
-                "max_wait_us": b.half_open.max_wait_ms * 1000,
-                "max_duration_us": (b.half_open.max_duration_ms or 0) * 1000,
-                "uses": sum({1 << KINDS.index(c.kind) for c in b.conditions}),
-            }
-        )  # fmt: skip
-        self.rests += [rest * 1000 for rest in rests]
-
-    def alert(self, a: Alert) -> None:
-        """Lay out one alert."""
-        trip = self.add(a.when, a.windows, a.min_requests, a.no_data, elapsed=False)
-        self.judges.append(
-            {
-                "is_alert": 1, "route": UNKNOWN, "intent": _ANY_INTENT, **_places(trip, trip), "windows": len(a.windows),
-                "for_us": a.for_ms * 1000, "every_us": a.every_ms * 1000, "keep_us": a.keep_firing_ms * 1000,
-                "uses": sum({1 << KINDS.index(c.kind) for c in a.when.leaves}),
-            }
-        )  # fmt: skip
-
-
-def _places(trip: dict[str, int], test: dict[str, int]) -> dict[str, int]:
-    return {
-        "trip": trip["leaf"], "trips": trip["leaves"], "program": trip["step"], "steps": trip["steps"],
-        "recover": test["leaf"], "recovers": test["leaves"], "again": test["step"], "agains": test["steps"],
-    }  # fmt: skip
-
-
-def _without_alerts(rule: Rule) -> Rule | None:
-    """Return what is left to be judged while testing (S20); a group that must hold more than are left must hold all."""
-    parts = (_without_alerts(part) if isinstance(part, Rule) else part for part in rule.of)
-    left = tuple(
-        part for part in parts if part is not None and not (isinstance(part, Condition) and part.kind == "alert")
-    )
-    return Rule(min(rule.at_least, len(left)), left) if left else None
+_ENTRIES = ("model", "template", "queue", "human", "reject")  # machinery.MODEL ...
+_EPOCH = datetime.fromtimestamp(0, tz=UTC)
 
 
 def build(
@@ -161,7 +35,7 @@ def build(
     *,
     potential: bool = False,
     room: int = 1,
-) -> machine.World:
+) -> machinery.World:
     """Return the arrays of one run of the machine.
 
     Parameters
@@ -175,8 +49,8 @@ def build(
     room
         How much larger than at first the room for events and observations is.
     """
-    errors = log.errors
-    laid = _Judges([], [], [], [], [], [], [])
+    errors, routed = log.errors, int((route >= 0).sum())
+    laid = Bench()
     chains = [one.chain for one in policy.routes]
     breakers = _breakers(policy, log, route)
     laid.alerts = {alert.name: len(breakers) + i for i, alert in enumerate(policy.alerts)}
@@ -197,7 +71,7 @@ def build(
     requests, cells = _requests(log, policy, route, details, listens=bool((listeners >= 0).any()))
     judge_of = np.full((len(chains) + 1, max(map(len, chains), default=1), len(log.intents) + 1), UNKNOWN, np.int32)
     for j, (r, e, intent) in enumerate(breakers):
-        judge_of[r, e, slice(None) if intent == _ANY_INTENT else intent + 1] = j
+        judge_of[r, e, slice(None) if intent == ANY_INTENT else intent + 1] = j
     facts_requests = cells[len(chains)]
     routes, entries, switches = _routes(policy, cells, code, errors)
     flat = [np.ascontiguousarray(one.records).reshape(-1) for one in outcomes]
@@ -206,21 +80,21 @@ def build(
         flat.append(_records(log, calls))
         donors.append(calls.astype(np.int32))
     alerts_of = _alerts_of(policy, log, len(breakers))
-    alert_rows = _exogenous(log, policy, route, details, laid, breakers)
+    rows, arriving = exogenous(log, details, list(_watched(log, policy, route, laid, breakers)), route)
     leaves = _array(judges.LEAF, laid.leaves)
     all_judges = _array(judges.JUDGE, laid.judges)
     all_judges["exact"] = all_judges["epoch"] = 1
     all_judges["true_since"] = UNKNOWN
-    all_judges["open_until"] = all_judges["half_until"] = _LONGEST
+    all_judges["open_until"] = all_judges["half_until"] = LONGEST
     nodes, events = 4096 * room, 4096 * room
     pool = np.zeros(nodes, judges.NODE)
     pool["next"] = np.append(np.arange(1, nodes), UNKNOWN)
-    return machine.World(
+    return machinery.World(
         judges=all_judges,
         leaves=leaves,
         judge_of_leaf=np.array(laid.owners, np.int64),
         slots_of_leaf=np.array(laid.widths, np.int64),
-        steps=_array(judges.STEP, [dict(zip(("leaf", "count", "at_least"), step, strict=True)) for step in laid.steps]),
+        steps=_array(judges.STEP, laid.steps),
         slots=_array(judges.SLOT, laid.slots),
         rests=np.array(laid.rests, np.int64),
         touched=np.zeros((laid.counting, int(details.ticket.max(initial=-1)) + 1), np.int32),
@@ -235,27 +109,37 @@ def build(
         switches=switches,
         alerts_of=alerts_of,
         requests=requests,
-        routed=int((route >= 0).sum()),
+        routed=routed,
         orders=_orders(log, policy, route),
         outcomes=np.concatenate([np.zeros(0, kernel.OUTCOME), *flat]),
         donors=np.concatenate([np.zeros(0, np.int32), *donors]),
         facts=details.facts,
-        rows=alert_rows,
+        rows=rows,
+        arriving=arriving,
+        span=np.array(span(log, details, route), np.int64),
+        permits=np.zeros((routed if _judges_ends(laid) else 0, entries.shape[1]), np.int64),
         stuck=np.tile(np.array([UNKNOWN, 1], np.int8), (int(requests["conversation"].max(initial=-1)) + 1, 1)),
         latest=np.zeros((len(chains) + 1, len(log.intents) + 1), np.int64),
         timeout_class=errors.index("timeout"),
         too_many_class=errors.index("429") if "429" in errors else -2,
         rejected_class=errors.index("rejected"),
+        hears=sum({1 << leaf["kind"] for leaf in laid.leaves}),
         feedback_lag_us=details.feedback_lag_us,
         by_time=int(potential),
         pool=pool,
         free=np.array([0, nodes], np.int64),
-        heap=np.zeros(events, machine.EVENT),
-        size=np.zeros(5, np.int64),
+        heap=np.zeros(events, machinery.EVENT),
+        size=np.zeros(6, np.int64),
         todo=np.zeros(len(all_judges) + 1, np.int64),
-        changes=np.zeros(1024 * room, machine.CHANGE),
-        alert_changes=np.zeros(1024 * room, machine.ALERT_CHANGE),
+        changes=np.zeros(1024 * room, machinery.CHANGE),
+        alert_changes=np.zeros(1024 * room, machinery.ALERT_CHANGE),
     )
+
+
+def _judges_ends(bench: Bench) -> bool:
+    """Return whether some breaker's test judges the ends of requests."""
+    tested = (range(one["recover"], one["recover"] + one["recovers"]) for one in bench.judges if "own" in one)
+    return any(bench.leaves[leaf]["kind"] in {FALLBACK, COST} for leaves in tested for leaf in leaves)
 
 
 def _breaker(breaker: Breaker | None) -> Breaker:
@@ -277,7 +161,7 @@ def _breakers(policy: Policy, log: Log, route: NDArray[Any]) -> list[tuple[int, 
             if entry.breaker.scope == "intent":
                 found += [(r, e, intent) for intent in np.unique(log.intent[route == r]).tolist()]
             else:
-                found.append((r, e, _ANY_INTENT))
+                found.append((r, e, ANY_INTENT))
     return found
 
 
@@ -299,7 +183,7 @@ def _requests(
     calls = log.calls
     free = np.flatnonzero(route[calls.request] < 0) if listens else np.zeros(0, np.int64)
     free = free[np.lexsort((calls.number[free], calls.request[free], calls.sent_us[free]))]
-    records = np.zeros(len(routed) + len(free), machine.REQUEST)
+    records = np.zeros(len(routed) + len(free), machinery.REQUEST)
     mine = records[: len(routed)]
     mine["arrived"], mine["route"], mine["intent"] = log.arrived_us[routed], route[routed], log.intent[routed]
     ends = np.array([*(_is_end(target) for target in log.targets), False])  # the last is that of nothing served
@@ -357,9 +241,8 @@ def _orders(log: Log, policy: Policy, route: NDArray[Any]) -> NDArray[np.int8]:
         if one.weights:
             where = np.flatnonzero(route[routed] == r)
             ids = log.request_id.gather(routed[where])
-            orders[where, : len(one.weights)] = np.array([order(each, one.weights) for each in ids], np.int8).reshape(
-                len(where), -1
-            )
+            found = np.array([order(each, one.weights) for each in ids], np.int8)
+            orders[where, : len(one.weights)] = found.reshape(-1, len(one.weights))
         elif most:
             orders[route[routed] == r] = np.arange(most)
     return orders
@@ -371,17 +254,17 @@ def _routes(
     """Return ROUTE, ENTRY and SWITCH records; after the policy's routes one whose entries are the targets themselves."""
     del errors
     widest = max([len(code), *(len(one.chain) for one in policy.routes)])
-    routes = np.zeros(len(policy.routes) + 1, machine.ROUTE)
-    entries = np.zeros((len(policy.routes) + 1, max(widest, 1)), machine.ENTRY)
+    routes = np.zeros(len(policy.routes) + 1, machinery.ROUTE)
+    entries = np.zeros((len(policy.routes) + 1, max(widest, 1)), machinery.ENTRY)
     switches: list[tuple[int, int, int]] = []
     cell = 0
     for r, one in enumerate(policy.routes):
         chain = one.chain
         columns, numbers = len(members[r][0]), 1 + one.retry.attempts
         labels = [entry.label for entry in chain]
-        mine = [(_us(s.start), _us(s.end) if s.end else _LONGEST, labels.index(s.to)) for s in one.switches]
+        mine = [(_us(s.start), _us(s.end) if s.end else LONGEST, labels.index(s.to)) for s in one.switches]
         if one.degraded_start:
-            mine = [(-_LONGEST, _LONGEST, 0)]
+            mine = [(-LONGEST, LONGEST, 0)]
         routes[r] = (
             cell, columns, numbers, len(chain), 0 if one.degraded_start else len(one.primaries), one.retry.attempts,
             one.retry.timeout_ms or 0, one.retry.ttft_timeout_ms or 0, one.retry.backoff_ms * 1000,
@@ -396,13 +279,11 @@ def _routes(
     routes[-1]["cell"], routes[-1]["columns"], routes[-1]["numbers"] = cell, len(members[-1][0]), 1
     routes[-1]["waiting_first"] = routes[-1]["waiting_last"] = UNKNOWN
     entries[-1]["target"] = np.arange(entries.shape[1])
-    return routes, entries, np.array(switches, machine.SWITCH)
+    return routes, entries, np.array(switches, machinery.SWITCH)
 
 
-def _us(at: Any) -> int:
-    from datetime import UTC, datetime, timedelta
-
-    return (at - datetime.fromtimestamp(0, tz=UTC)) // timedelta(microseconds=1)  # type: ignore[no-any-return]
+def _us(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(microseconds=1)
 
 
 def _only_for(policy: Policy, errors: Sequence[str], widest: int) -> NDArray[np.int8]:
@@ -428,88 +309,26 @@ def _alerts_of(policy: Policy, log: Log, breakers: int) -> NDArray[np.int32]:
     return table
 
 
-def _exogenous(
-    log: Log,
-    policy: Policy,
-    route: NDArray[Any],
-    details: Details,
-    laid: _Judges,
-    breakers: Sequence[tuple[int, int, int]],
-) -> NDArray[Any]:
-    """Return the rows that no decision changes, in order: the help desk's, signals, and unrouted requests in alerts."""
-    found: list[tuple[int, ...]] = []  # at, class, position, leaf, k, n, key, value
-    for j, judge in enumerate(laid.judges):
-        leaves = range(judge["trip"], judge["trip"] + judge["trips"])
+def _watched(
+    log: Log, policy: Policy, route: NDArray[Any], bench: Bench, breakers: Sequence[tuple[int, int, int]]
+) -> Iterator[Watched]:
+    """Yield what each judge looks at."""
+    for j, judge in enumerate(bench.judges):
         if j < len(breakers):
             r, e, intent = breakers[j]
-            members = (route == r) & ((log.intent == intent) if intent != _ANY_INTENT else True)
-            intents = (
-                {log.intents[intent] if intent >= 0 else None}
-                if intent != _ANY_INTENT
-                else {name for name in (*log.intents, None) if policy.routes[r].matches(name)}
-            )
-            target = policy.routes[r].chain[e].model
+            one, target, alert = policy.routes[r], policy.routes[r].chain[e].model, None
+            when, takes = _breaker(one.chain[e].breaker).when, one.matches
+            members = route == r
+            if intent != ANY_INTENT:
+                members &= log.intent == intent
+                takes = (log.intents[intent] if intent >= 0 else None).__eq__
         else:
-            alert = policy.alerts[j - len(breakers)]
-            takes = np.array([alert.matches(name) for name in (None, *log.intents)])
-            members, target = takes[log.intent + 1], None
-            intents = {name for name in (*log.intents, None) if alert.matches(name)}
-            free = np.flatnonzero(members & (route < 0))
-            for leaf in leaves:
-                rows = rows_of_alert(log, details, free, laid.leaves[leaf], alert.errors)
-                found += [(at, rank, position, leaf, k, n, -1, value) for at, rank, position, k, n, value in rows]
-        for leaf in leaves:
-            kind = laid.leaves[leaf]["kind"]
-            if kind in _DESK:
-                found += _desk_rows(log, details, members, leaf, _DESK[kind])
-            elif kind == SIGNAL:
-                condition = _conditions(policy, breakers, j)[leaf - judge["trip"]]
-                found += _signal_rows(details, leaf, condition.name, intents, target)
-    found.sort()
-    return np.array(
-        [(at, leaf, k, n, key, _item(rank, position), value) for at, rank, position, leaf, k, n, key, value in found],
-        machine.ROW,
-    )
-
-
-def _item(rank: int, position: int) -> int:
-    return rank << 40 | position
-
-
-def _conditions(policy: Policy, breakers: Sequence[tuple[int, int, int]], j: int) -> tuple[Condition, ...]:
-    if j < len(breakers):
-        r, e, _ = breakers[j]
-        return _breaker(policy.routes[r].chain[e].breaker).when.leaves
-    return policy.alerts[j - len(breakers)].when.leaves
-
-
-def _desk_rows(log: Log, details: Details, members: NDArray[Any], leaf: int, what: str) -> list[tuple[int, ...]]:
-    """Return touches of tickets by some requests, and what happened to the tickets once they were touched."""
-    touching = np.flatnonzero(members & (details.ticket >= 0))
-    arrived, tickets = log.arrived_us[touching], details.ticket[touching]
-    rows = [
-        (int(at), 0, int(i), leaf, 0, 0, int(ticket), 0)
-        for at, i, ticket in zip(arrived, touching, tickets, strict=True)
-    ]
-    first: dict[int, int] = {}
-    for at, ticket in zip(arrived.tolist(), tickets.tolist(), strict=True):
-        first.setdefault(ticket, at)
-    for i, (ticket, at, kind) in enumerate(details.desk.select("ticket", "at_us", "what").iter_rows()):
-        if kind == what and first.get(ticket, _LONGEST) <= at:
-            rows.append((at, 1, i, leaf, 1, 0, -1, 0))
-    return rows
-
-
-def _signal_rows(
-    details: Details, leaf: int, name: str, intents: set[str | None], target: str | None
-) -> list[tuple[int, ...]]:
-    rows = details.signals.with_row_index().filter(name=name).iter_rows(named=True)
-    return [
-        (row["known_us"], 2, row["index"], leaf, round(row["numerator"] * 1e6), round(row["denominator"] * 1e6), -1, 0)
-        for row in rows
-        if (row["intent"] is None or row["intent"] in intents)
-        and (row["target"] is None or target is None or row["target"] == target)
-    ]
+            alert, target = policy.alerts[j - len(breakers)], None
+            when, takes = alert.when, alert.matches
+            members = np.array([takes(name) for name in (None, *log.intents)])[log.intent + 1]
+        leaves = range(judge["trip"], judge["trip"] + judge["trips"])
+        laid = [(leaf, bench.leaves[leaf], c) for leaf, c in zip(leaves, when.leaves, strict=True)]
+        yield Watched(laid, members, takes, target, alert)
 
 
 def _array(kind: np.dtype[Any], rows: Sequence[dict[str, Any]]) -> NDArray[Any]:

@@ -11,7 +11,7 @@ import polars as pl
 from truths import without_alerts
 from worlds import Arrival, Attempt, Logged, World
 
-from incident_kit import details, kernel, machine, wiring
+from incident_kit import details, kernel, machine, machinery, wiring
 from incident_kit.details import Details
 from incident_kit.evidence import Outcomes
 from incident_kit.log import Calls, Log
@@ -140,7 +140,7 @@ def _log(policy: Policy, world: World, ends: Sequence[Logged]) -> tuple[Log, Any
         store=None,  # type: ignore[arg-type] - nothing is read from it
     )
     facts = np.concatenate(
-        [np.zeros(0, machine.FACT), *(_fact(one.attempt._replace(sent_us=one.sent_us)) for *_, one in calls)]
+        [np.zeros(0, machinery.FACT), *(_fact(one.attempt._replace(sent_us=one.sent_us)) for *_, one in calls)]
     )
     return log, facts
 
@@ -160,11 +160,11 @@ def _errors(policy: Policy, world: World, ends: Sequence[Logged]) -> list[str]:
 
 def _details(world: World, ends: Sequence[Logged], facts: Any) -> Details:
     requests = world.requests
-    tickets = sorted({one.ticket for one in requests if one.ticket})
+    tickets = sorted({one.ticket for one in (*requests, *world.desk) if one.ticket})
     talks = sorted({one.conversation for one in requests if one.conversation})
     keys = sorted({key for one in requests for key in one.facts})
     costs = [[call.attempt.cost_nano for call in one.calls] for one in ends]
-    desk = [row for row in world.desk if row.ticket in tickets]
+    desk = world.desk
     return Details(
         facts=facts,
         is_fallback=np.array([-1 if one.is_fallback is None else int(one.is_fallback) for one in ends], np.int8),
@@ -239,7 +239,7 @@ def _record(attempt: Attempt, errors: Sequence[str]) -> tuple[int, int, int, boo
 
 
 def _fact(attempt: Attempt) -> Any:
-    fact = np.zeros(1, machine.FACT)
+    fact = np.zeros(1, machinery.FACT)
     fact["sent_us"] = _FAR_US if attempt.sent_us is None else attempt.sent_us
     fact["ttft_ms"] = -1 if attempt.ttft_ms is None else attempt.ttft_ms
     if attempt.tool_ok is not None:
