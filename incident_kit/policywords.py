@@ -79,6 +79,8 @@ def sentence(route: Route, *, alone: bool = False) -> str:
             f"the others stay{hand}{_limits(route)}."
         )
     lasting = f", for {period(breaker.for_ms)} without a break" if breaker.for_ms else ""
+    lasting += f", looked at every {_each(breaker.every_ms)}" if breaker.every_ms else ""
+    lasting += ", or if there are too few to tell" if breaker.no_data == "breach" else ""
     they = "its requests" if breaker.scope == "intent" and ("*" in route.intent or len(route.intent) > 1) else "they"
     one = " of one intent" if they == "its requests" else ""
     return (
@@ -92,6 +94,7 @@ def alert_sentence(alert: Alert) -> str:
     about = "" if "*" in alert.intent else f" for {' and '.join(alert.intent)} requests"
     lasting = f", for {period(alert.for_ms)} without a break" if alert.for_ms else ""
     kept = f"; it ends when that has not been so for {period(alert.keep_firing_ms)}" if alert.keep_firing_ms else ""
+    lasting += ", or if there are too few to tell" if alert.no_data == "breach" else ""
     return (
         f"The alert {alert.name} ({alert.severity}) fires if {rule_words(alert.when, call='request')} in "
         f"{_windows(alert.windows)}{about}{lasting}{kept}."
@@ -144,6 +147,10 @@ def _mode(route: Route) -> str:
     tools = " without tools" if route.on_fallback.tools == "disabled" else ""
     tokens = route.on_fallback.max_tokens
     return tools + (f" with answers of at most {tokens} tokens" if tokens else "")
+
+
+def _each(milliseconds: int) -> str:
+    return period(milliseconds).removeprefix("a ").removeprefix("an ")
 
 
 def _windows(windows: tuple[Window, ...]) -> str:

@@ -135,7 +135,11 @@ routes:
   primary: big
   fallback: reject
   on_fallback: {max_tokens: 64}
-  breaker: {scope: intent, when: {at_least: 2, of: [rate_429 > 10%, timeout_rate >= 1%, fallback_rate <= 0.5]}}
+  breaker:
+    scope: intent
+    when: {at_least: 2, of: [rate_429 > 10%, timeout_rate >= 1%, fallback_rate <= 0.5]}
+    every: 60s
+    no_data: breach
 """
 
 
@@ -163,8 +167,8 @@ def test_the_whole_language_is_said_in_words() -> None:
         (
             "All other requests go to big; if at least two of these hold (more than one call in ten is refused for its "
             "rate; at least one call in a hundred times out; at most one request in two goes elsewhere than to a "
-            "primary) in five minutes of one intent, its requests go to a refusal, and the primary is tried again after "
-            "a minute with five requests."
+            "primary) in five minutes of one intent, looked at every minute, or if there are too few to tell, its "
+            "requests go to a refusal, and the primary is tried again after a minute with five requests."
         ),
         (
             "The alert quality (page) fires if fewer than 90 % of the tool calls work and more than 15 % of the "
