@@ -64,8 +64,15 @@ def test_star_and_default_fallbacks_are_for_all_the_others() -> None:
     ):
         made = converted(*"abc", router=router)
         assert [labels(route) for route in made.policy.routes] == [
-            ["a", "b", "c", "reject"], ["b", "c", "reject"], ["c", "reject"],
+            ["a", "b", "reject"], ["b", "c", "reject"], ["c", "reject"],
         ]  # fmt: skip
+
+
+def test_a_fallback_without_a_list_goes_on_with_that_of_the_group_asked_for() -> None:
+    made = converted(*"abcd", router={"fallbacks": [{"a": ["b", "c"]}, {"*": ["d"]}]})
+    assert labels(made.policy.routes[0]) == ["a", "b", "c", "reject"], (
+        "b has no list: a's goes on, not that of the star"
+    )
 
 
 def test_failures_with_a_table_of_their_own_go_nowhere_else() -> None:

@@ -12,9 +12,11 @@ MOST = 60  # more lists than these are written as they are
 def walk(
     start: str, tables: Mapping[str, Sequence[str]], *, hops: int = MAX_FALLBACKS, longest: int = 1000
 ) -> list[str]:
-    """Return where LiteLLM goes on from a group; ``"*"`` stands for groups without a list.
+    """Return where LiteLLM goes on from a group.
 
-    The depth is checked where a list is entered, not for every target in it (``run_async_fallback``, 1.106.2).
+    A fallback that fails goes on with its own list, without one with that of the group that was asked for, else with
+    that of ``"*"``. The depth is checked where a list is entered, not for every target in it (``run_async_fallback`` and
+    ``fallback_lookup_groups``, 1.106.2, compared with its router on random lists).
 
     Examples
     --------
@@ -22,11 +24,12 @@ def walk(
     ['b', 'd', 'c']
     """
     tried = [start]
+    rest = tables.get(start) or tables.get("*") or ()
 
     def step(name: str, depth: int) -> None:
         if depth >= hops:
             return
-        for target in tables.get(name, tables.get("*", ())):
+        for target in tables.get(name) or rest:
             if target not in tried and len(tried) <= longest:
                 tried.append(target)
                 depth += 1

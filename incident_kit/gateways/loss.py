@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Fidelity = Literal["exact", "approximated", "dropped"]
 Steps = tuple[str | int, ...]
 FIDELITIES: tuple[Fidelity, ...] = ("exact", "approximated", "dropped")
+SHOWN_FIRST: tuple[Fidelity, ...] = ("approximated", "dropped", "exact")
 UNKNOWN = "not a key that this kit knows: nothing in the result rests on it"
 HIDDEN = "(not shown)"
 _SECRET = re.compile(
@@ -99,7 +100,7 @@ class Losses(Sequence[Loss]):
         said = ", ".join(f"{count} {fidelity}" for fidelity, count in self.counts.items())
         defaults = sum(row.default for row in self.rows)
         said += f" ({defaults} of them product defaults, written out)" * bool(defaults)
-        rows = sorted(self.rows, key=lambda row: FIDELITIES.index(row.fidelity))
+        rows = sorted(self.rows, key=lambda row: SHOWN_FIRST.index(row.fidelity))
         return "\n".join([f"{self.title}: {said}" if self.title else said, *(f"  {row}" for row in rows)])
 
 
