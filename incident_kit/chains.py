@@ -67,19 +67,25 @@ class Seen:
     def _in_its_place(self) -> tuple[Counter[int], bool]:
         """How often each other target answered what was meant for the primary, and whether in this group."""
         log, mine = self.incident.log, self.group.requests
-        meant = log.first_target == self.primary
+        moved = (log.served >= 0) & (log.served != self.primary)
+        if not self.others and not self.group.is_rest:  # all are the primary's, wherever a failover in force sent them
+            own = Counter(log.served[mine[moved[mine]]].tolist())
+            if own:
+                return own, True
+        meant = moved & self._meant_for_it()
+        own = Counter(log.served[mine[meant[mine]]].tolist())
+        return (own, True) if own else (Counter(log.served[meant].tolist()), False)
+
+    def _meant_for_it(self) -> NDArray[np.bool_]:
+        """Return which requests of the log asked for the primary, or went there first."""
+        log = self.incident.log
         asked = pl.DataFrame({"request_id": log.request_id}).join(
             self.incident.store.query("draft_keys").filter(key="requested"), on="request_id", how="left",
             maintain_order="left",
         )["value"]  # fmt: skip
-        meant |= (asked == log.targets[self.primary or 0]).fill_null(value=False).to_numpy()
-        if (
-            not self.others and not self.group.is_rest
-        ):  # all of this group are the primary's, wherever a failover in force sent them
-            meant[mine] = True
-        moved = meant & (log.served >= 0) & (log.served != self.primary)
-        own = Counter(log.served[mine[moved[mine]]].tolist())
-        return (own, True) if own else (Counter(log.served[moved].tolist()), False)
+        named = (asked == log.targets[self.primary or 0]).fill_null(value=False).to_numpy()
+        meant: NDArray[np.bool_] = (log.first_target == self.primary) | named
+        return meant
 
     @cached_property
     def fallback(self) -> int | None:
