@@ -13,7 +13,7 @@ from incident_kit.policydiff import Change, Diff, diff
 from incident_kit.policyedit import changed_tree
 from incident_kit.policyfile import file_text
 from incident_kit.policyreader import Reader
-from incident_kit.policytree import Item, item_of, read_tree
+from incident_kit.policytree import LONGEST_TEXT, Item, item_of, read_tree
 from incident_kit.policywords import describe, describe_table
 from incident_kit.policywriter import held, inline, leaves, long_form, yaml_text
 from incident_kit.routes import Alert, Breaker, Entry, HalfOpen, Notes, OnFallback, Retry, Route, Switch, Window
@@ -79,11 +79,15 @@ class Policy(Notes):
         """
         path = Path(path)
         try:
-            text = path.read_bytes().decode("utf-8-sig")
+            with path.open("rb") as file:
+                content = file.read(4 * LONGEST_TEXT + 1)
+            text = "" if len(content) > 4 * LONGEST_TEXT else content.decode("utf-8-sig")
         except UnicodeDecodeError:
             raise UnreadableFile(f"{path} is not a policy: it is not text (UTF-8)") from None
         except OSError as error:
             raise UnreadableFile(f"{path} cannot be read: {error.strerror or error}") from None
+        if len(content) > 4 * LONGEST_TEXT:
+            raise UnreadableFile(f"{path} is not a policy: it has more than {4 * LONGEST_TEXT:,} bytes")
         return cls.parse(text, name=path.stem, source=str(path))
 
     @classmethod

@@ -97,7 +97,9 @@ def _edit(document: Any, before: Policy, policy: Policy) -> None:
             _set(document, key, new.get(key))
     for i, (one, other) in enumerate(zip(old["routes"], new["routes"], strict=True)):
         route = document["routes"][i]
-        if [_shape(entry) for entry in one["fallback"]] != [_shape(entry) for entry in other["fallback"]]:
+        shapes = [[_shape(entry) for entry in form["fallback"]] for form in (one, other)]
+        from_defaults = "fallback" not in route and one["fallback"] != other["fallback"]
+        if shapes[0] != shapes[1] or from_defaults:
             entries = [_said(entry, f"routes[{i}].fallback[{j}]", unsaid) for j, entry in enumerate(other["fallback"])]
             _set(route, "fallback", [entry["model"] if list(entry) == ["model"] else entry for entry in entries])
             one["fallback"] = other["fallback"]

@@ -40,7 +40,15 @@ def test_a_file_gives_its_name_and_keeps_its_bytes(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_told_so(tmp_path: Path) -> None:
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(b"\x80\x81\xff")
-    for path, message in ((tmp_path, "cannot be read"), (tmp_path / "none", "cannot be read"), (binary, "not text")):
+    huge = tmp_path / "huge.yaml"
+    huge.write_bytes(b"#" * 1_600_001)
+    cases = [
+        (tmp_path, "cannot be read"),
+        (tmp_path / "none", "cannot be read"),
+        (binary, "not text"),
+        (huge, "1,600,000 bytes"),
+    ]
+    for path, message in cases:
         with pytest.raises(UnreadableFile, match=message):
             Policy.load(path)
 
@@ -331,3 +339,44 @@ def test_a_value_that_cannot_stand_there_is_refused(
     with pytest.raises(error) as caught:
         founding.with_value(path, value)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("a.fallback[0].breaker.cooldown", "2m"),
+        ("a.fallback[0].max_p95_ms", 800),
+        ("a.fallback[1].queue", "5m"),
+        ("a.fallback", ["one"]),
+        ("a.switch[0].to", "f"),
+        ("a.switch", None),
+        ("a.match.channel", "email"),
+        ("a.match", None),
+        ("a.primary.q", 5),
+        ("a.retry.attempts", 2),
+        ("a.breaker.cooldown.factor", 3),
+        ("a.breaker.half_open.requests", 9),
+        ("a.breaker", None),
+        ("a.on_fallback.max_tokens", 9),
+        ("a.deadline_ms", None),
+    ],
+)
+def test_whatever_comes_from_the_defaults_can_be_changed_in_a_route(path: str, value: Any, tmp_path: Path) -> None:
+    text = """\
+defaults:   # for all
+  primary: {p: 1, q: 2}
+  fallback: [{model: f, max_p95_ms: 900}, {queue: 15m}]
+  match: {channel: chat}
+  switch: [{from: 2026-10-05T14:03:00Z, to: p}]
+  retry: {attempts: 1, retry_on: [429]}
+  on_fallback: {tools: disabled}
+  deadline_ms: 20000
+  breaker: {when: p95_ms > 9, cooldown: {base: 60s, factor: 2}, half_open: {requests: 3}}
+routes:
+- intent: a
+- intent: b
+"""
+    policy = Policy.parse(text).with_value(path, value)
+    policy.save(tmp_path / "saved.yaml")
+    assert diff(Policy.parse(text), policy)
+    assert Policy.load(tmp_path / "saved.yaml") == policy
