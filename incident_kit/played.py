@@ -106,7 +106,7 @@ def true_outcomes(truth: Truth, policy: Policy) -> pl.DataFrame:
 
 def _attempts(truth: Truth, made: pl.DataFrame) -> pl.DataFrame:
     request, target = made["request"].to_numpy(), made["target"].to_numpy()
-    call = truth.calls[target, made["number"].to_numpy(), request]
+    call = truth.calls[target, made["number"].to_numpy(), made["source"].to_numpy()]
     is_ok = (made["error"] == 0).to_numpy()
     bare = made["without_tools"].to_numpy()
     has_tools = is_ok & ~bare

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from incident_kit.truth import Truth
 
 SCHEMA = {
-    "request": pl.Int64, "seq": pl.Int32, "target": pl.Int64, "number": pl.Int64, "sent_us": pl.Int64,
+    "request": pl.Int64, "seq": pl.Int32, "target": pl.Int64, "source": pl.Int64, "number": pl.Int64, "sent_us": pl.Int64,
     "latency_ms": pl.Int64, "error": pl.Int64, "without_tools": pl.Boolean,
 }  # fmt: skip
 
@@ -29,8 +29,9 @@ SCHEMA = {
 @dataclass(frozen=True)
 class _Try:
     target: int
+    source: int  # the request whose outcome it met: its own, but for what waited in a queue
     number: int
-    wait_ms: int  # before it was sent: back-off
+    wait_ms: int  # before it was sent: back-off, and time in a queue
     latency_ms: int
     error: int
     degraded: bool
@@ -38,6 +39,8 @@ class _Try:
 
 def trail(truth: Truth, replay: Replay) -> pl.DataFrame:
     """Return one row an attempt: request (its position), seq (from 1), target and error (codes of the truth), and times.
+
+    ``truth.calls[target, number, source]`` is the outcome that it met.
 
     ``replay`` is a policy replayed over ``truth.log``. A request that ends without a model may have no attempt.
 
@@ -90,21 +93,20 @@ class _Walk:
 
     def rows(self, request: int) -> Iterator[tuple[int | bool, ...]]:
         """Yield the attempts of one request."""
-        position, held_ms, takes_away = self.route[request], 0, False
+        position, takes_away = self.route[request], False
         if position < 0:
             target = self.requested[request]
             latency_ms, error = self.latency_ms[target][0][request], self.error[target][0][request]
-            tries = [_Try(target, 0, 0, latency_ms, error, degraded=False)]
+            tries = [_Try(target, request, 0, 0, latency_ms, error, degraded=False)]
         else:
             route = self.replay.policy.routes[position]
             tries = self._tries(request, position, route)
             takes_away = route.on_fallback.tools == "disabled" and self.offers_tools[request]
-            if self.in_queue[request]:
-                held_ms = self.wait_ms[request] - sum(one.wait_ms + one.latency_ms for one in tries)
-        at = self.arrived_us[request] + held_ms * 1000
+        at = self.arrived_us[request]
         for seq, one in enumerate(tries, 1):
             at += one.wait_ms * 1000
-            yield request, seq, one.target, one.number, at, one.latency_ms, one.error, takes_away and one.degraded
+            bare = takes_away and one.degraded
+            yield request, seq, one.target, one.source, one.number, at, one.latency_ms, one.error, bare
             at += one.latency_ms * 1000
 
     def _tries(self, request: int, position: int, route: Route) -> list[_Try]:
@@ -115,24 +117,42 @@ class _Walk:
         InvalidScenario
             There is none: the scenario cannot follow this policy.
         """
+        waited = self.wait_ms[request]
+        for way in self._ways(request, position, route):
+            tries, spent = way, sum(one.wait_ms + one.latency_ms for one in way)
+            if route.deadline_ms and spent > waited:
+                tries, spent = self._cut(way, waited), waited
+            in_time = spent == waited or (self.in_queue[request] and self.no_model[request] > 0)
+            if len(tries) == self.attempts[request] and in_time:
+                return tries
+        raise InvalidScenario(
+            f"the attempts of request {self.truth.requests['request_id'][request]} under {self.replay.name} cannot be told: "
+            f"{self.attempts[request]} in {waited} ms"
+        )
+
+    def _ways(self, request: int, position: int, route: Route) -> Iterator[list[_Try]]:
+        """Yield the ways that a request may have gone."""
         chain, first, last = route.chain, self.first[request], self.entry[request]
         names = [e for e in self._order(request, route) if chain[e].model and e not in {first, last}]
         ends = () if first == last else (last,)
-        for size in range(len(names) + 1):
-            for some in combinations(names, size):
-                tries = [one for e in (first, *some, *ends) for one in self._on(request, position, route, e)]
-                spent = sum(one.wait_ms + one.latency_ms for one in tries)
-                waited = self.wait_ms[request]
-                if route.deadline_ms and spent > waited:
-                    tries, spent = self._cut(tries, waited), waited
-                if len(tries) == self.attempts[request] and (
-                    spent == waited or (self.in_queue[request] and spent < waited)
-                ):
-                    return tries
-        raise InvalidScenario(
-            f"the attempts of request {self.truth.requests['request_id'][request]} under {self.replay.name} cannot be told: "
-            f"{self.attempts[request]} in {self.wait_ms[request]} ms"
-        )
+        if not self.in_queue[request]:
+            for size in range(len(names) + 1):
+                for some in combinations(names, size):
+                    yield [one for e in (first, *some, *ends) for one in self._on(request, position, e)]
+            return
+        before = [[], *([one] for one in (first, *names) if chain[one].model)]
+        after = [[], *([one] for one in (last, *names) if chain[one].model), *([one, last] for one in (first, *names))]
+        for entries in before:
+            early = [one for e in entries for one in self._on(request, position, e)]
+            for later in after:
+                late = [one for e in later for one in self._on(self.donor[request], position, e)]
+                spent = sum(one.wait_ms + one.latency_ms for one in (*early, *late))
+                held_ms = self.wait_ms[request] - spent
+                if late and held_ms >= 0:
+                    late[0] = replace(late[0], wait_ms=late[0].wait_ms + held_ms)
+                    yield [*early, *late]
+                elif not late and held_ms >= 0 and self.no_model[request]:  # it ended in the queue
+                    yield early
 
     def _order(self, request: int, route: Route) -> list[int]:
         """Return the entries in the order in which the request goes through them."""
@@ -141,13 +161,13 @@ class _Walk:
         own = order(self.truth.requests["request_id"][request], route.weights)
         return [*own, *range(len(route.primaries), len(route.chain))]
 
-    def _on(self, request: int, position: int, route: Route, e: int) -> list[_Try]:
+    def _on(self, source: int, position: int, e: int) -> list[_Try]:
         """Return the attempts on one entry: until one is answered, fails for good, or there are no more."""
+        route = self.replay.policy.routes[position]
         entry = route.chain[e]
         if not entry.model:
             return []
         target, found = self.code[entry.model], []
-        source = self.donor[request] if self.in_queue[request] else request
         retry = route.retry
         for number in range(1 + retry.attempts):
             latency, error = self.latency_ms[target][number][source], self.error[target][number][source]
@@ -156,7 +176,7 @@ class _Walk:
                 if limit and reached > limit and latency > limit:
                     latency, error = limit, self.timeout
             degraded = route.degraded_start or e >= len(route.primaries)
-            found.append(_Try(target, number, retry.backoff_ms if number else 0, latency, error, degraded))
+            found.append(_Try(target, source, number, retry.backoff_ms if number else 0, latency, error, degraded))
             if error not in self.again[position]:
                 break
         return found
