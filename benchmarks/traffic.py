@@ -13,6 +13,8 @@ INTENTS = (
 )  # fmt: skip
 PRIMARY, BACKUP = "primary_chat_model", "fast_backup_model"
 LIMIT_MS = 3500
+TWO_OF_THREE = "{at_least: 2, of: [p95_ms > 3500, slow_rate(2500ms) > 0.3, error_rate > 0.05]}"
+THREE_CONDITIONS = f"breaker: {{when: {TWO_OF_THREE}, half_open: {{requests: 5}}}}"
 START_US = 1_790_000_000_000_000  # an instant in September 2026
 PER_SECOND = 11.6  # a million a day, so that a window holds the same number of calls however many requests are made
 _DAY_S = 86_400
@@ -51,10 +53,10 @@ def fill(incident: Incident, requests: int, *, seed: int = 0) -> None:
     incident.store.run("checkpoint")
 
 
-def policy() -> Policy:
-    """Return the founding file's rule for every intent: one condition, one fallback."""
-    route = "- intent: {}\n  primary: {}\n  fallback: {}\n  max_p95_ms: {}\n"
-    routes = "".join(route.format(intent, PRIMARY, BACKUP, LIMIT_MS) for intent in INTENTS)
+def policy(watches: str = f"max_p95_ms: {LIMIT_MS}") -> Policy:
+    """Return one rule for every intent, with one fallback; by default the founding file's: one condition."""
+    route = "- intent: {}\n  primary: {}\n  fallback: {}\n  {}\n"
+    routes = "".join(route.format(intent, PRIMARY, BACKUP, watches) for intent in INTENTS)
     return Policy.parse(f"name: per-intent\nroutes:\n{routes}")
 
 
