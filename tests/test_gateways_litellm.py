@@ -42,6 +42,11 @@ def test_every_group_has_a_route() -> None:
     assert [row.value for row in made.losses.of("router_settings.num_retries")] == ["2"]
 
 
+def test_a_wildcard_is_said() -> None:
+    made = converted("openai/*", "big")
+    assert [fidelity(made, f"model_list[{i}].model_name") for i in (0, 1)] == ["approximated", "exact"]
+
+
 def test_a_fallback_that_fails_has_fallbacks_of_its_own() -> None:
     tables = [{"a": ["b", "e"]}, {"b": ["c"]}, {"c": ["a", "d"]}]
     made = converted(*"abcde", router={"fallbacks": tables})

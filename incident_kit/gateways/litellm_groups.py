@@ -68,7 +68,11 @@ def groups_of(settings: Settings) -> dict[str, Group]:
         name = deployment.mapping().get("model_name")
         if name is None:
             raise deployment.wrong("a deployment with `model_name`")
-        name.exact("match.requested, primary")
+        if "*" in name.text():
+            how = "a wildcard: names are compared whole here, so that requests for what it stands for stay as logged"
+            name.approximated("match.requested, primary", how)
+        else:
+            name.exact("match.requested, primary")
         found.setdefault(name.text(), []).append(deployment)
     if (not found and listed is not None) or len(found) > MOST_GROUPS:
         raise (listed or settings.root).wrong(f"a list of deployments, of at most {MOST_GROUPS} groups")
