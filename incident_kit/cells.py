@@ -159,8 +159,8 @@ class Cells:
         k = np.minimum(np.bincount(cell, y, minlength=size), n)
         squares = np.bincount(cell, y * y, minlength=size)
         deff = _design_effect(cell, y, it.ticket[known], n, k)
-        n, k, squares, deff = (np.asarray(values, np.float64).reshape(self._flat) for values in (n, k, squares, deff))
-        return Counts(n, k, squares, deff)
+        shaped = [np.asarray(values, np.float64).reshape(self._flat) for values in (n, k, squares, deff)]
+        return Counts(*shaped)
 
     def n(self, outcome: str | None = None, *, without_tools: bool | None = None) -> NDArray[np.int64]:
         """Return how many calls (with a known outcome) each ``[target, intent, bin]`` has; the last intent is none."""
