@@ -215,7 +215,7 @@ routers = st.fixed_dictionaries(
 
 
 @given(st.lists(names, min_size=1, max_size=6, unique=True), routers)
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 def test_there_and_back_is_the_same_policy(groups: list[str], router: dict[str, Any]) -> None:
     """Groups of one deployment: the policy of what was exported is the policy, wherever the export calls itself exact."""
     policy = converted(*groups, router=router).policy

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from incident_kit.errors import InvalidConfiguration, InvalidPolicy, did_you_mean
-from incident_kit.gateways import envoy, litellm, portkey, resilience4j
+from incident_kit.gateways import envoy, litellm, portkey, resilience4j, resilience4j_settings
 from incident_kit.gateways.foreign import Node, leaves_of, read_source
 from incident_kit.gateways.loss import Ledger, Losses
 from incident_kit.gateways.reading import read_text
@@ -82,7 +82,7 @@ def convert(
     tree = read_text(text, source=where)
     product = _product(tree, source, where)
     if product == "resilience4j":
-        tree = resilience4j.expanded(tree, source=where)
+        tree = resilience4j_settings.expanded(tree, source=where)
     title = f"{TITLES[product]}, {where}"
     ledger = Ledger(dict(leaves_of(tree)), title=title)
     root = Node(tree, (), ledger, where)
@@ -141,7 +141,7 @@ def _product(tree: Item, source: str | None, where: str) -> Source:
         "litellm": litellm.is_like,
         "portkey": portkey.is_like,
         "envoy": envoy.is_like,
-        "resilience4j": resilience4j.is_like,
+        "resilience4j": resilience4j_settings.is_like,
     }
     looks = [product for product, test in tests.items() if test(tree)]
     if source is not None:

@@ -1,11 +1,11 @@
-"""resilience4j's retries and time limiters, and what its exceptions and keys mean."""
+"""resilience4j's retries and time limiters, and what its exceptions mean."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from incident_kit.gateways.foreign import Node
+from incident_kit.gateways.resilience4j_settings import Layers, find
 
 EVERY: list[str | int] = ["timeout", "5xx", "4xx", 429, "context_window", "content_policy"]
 EXCEPTIONS: dict[str, list[str | int]] = {
@@ -13,31 +13,6 @@ EXCEPTIONS: dict[str, list[str | int]] = {
     "httpservererrorexception": ["5xx"], "httpclienterrorexception": ["4xx", 429], "toomanyrequests": [429],
     "resourceaccessexception": ["timeout"], "exception": EVERY, "throwable": EVERY, "runtimeexception": EVERY,
 }  # fmt: skip
-
-
-def squeezed(key: str) -> str:
-    """Return a key without the marks in which its spellings differ: ``sliding-window-size``, ``slidingWindowSize``."""
-    return key.replace("-", "").replace("_", "").lower()
-
-
-def find(node: Node, key: str) -> Node | None:
-    """Return the mapping under a key, however it is spelled."""
-    found = next((inner for name, inner in node.pairs() if squeezed(name) == key), None)
-    return found if found is not None and isinstance(found.item.value, dict) else None
-
-
-@dataclass(frozen=True, slots=True)
-class Layers:
-    """The settings of one instance and the shared ones below it; the first that has a key wins."""
-
-    nodes: tuple[Node, ...]
-
-    def get(self, key: str) -> Node | None:
-        """Return the value of a squeezed key."""
-        for node in self.nodes:
-            if (found := next((inner for name, inner in node.pairs() if squeezed(name) == key), None)) is not None:
-                return found
-        return None
 
 
 def retry(base: Node, name: str) -> dict[str, Any]:
