@@ -309,7 +309,7 @@ def test_a_log_that_the_router_itself_made_is_explained_whole(
 
     at = 0
     for position, (pause, _) in enumerate(arrivals):
-        at += pause * SECOND // 8 + 1
+        at += pause * SECOND // 8
         logged = Logged(position, f"r{position:03}", at, at, "big", "big", None, None, ())
         walks.append(Walk(machine, logged, lend))
     _run(walks)
@@ -360,6 +360,13 @@ def test_a_retry_goes_elsewhere_after_what_repeating_cannot_mend() -> None:
     machine = Router(found, version="1.106.2", thresholds=Thresholds())
     _run([Walk(machine, Logged(0, "r", 0, 0, "big", "big", None, None, ()), lend)])
     assert asked == ["a", "b", "b", "b"]
+
+
+def test_a_retry_between_two_logged_calls_may_be_unlogged() -> None:
+    """401, then another deployment's failure that LiteLLM does not log, then the first again: as logged, a call short."""
+    twice = PAIR | {"router_settings": {**PAIR["router_settings"], "num_retries": 2, "disable_cooldowns": True}}
+    found = emulate(incident_of(Request("r1", 0, [bad("a", "401"), ok("a")])), twice)
+    assert ways(found) == [("big", 2, None, True)]
 
 
 @pytest.mark.parametrize(("asked_us", "at_s"), [(None, [0.0, 0.5, 1.5, 3.5]), (2 * SECOND, [0.0, 2.0, 4.0, 6.0])])

@@ -60,6 +60,7 @@ class Lender(Protocol):
 class Walk:
     """One request on its way; afterwards ``served`` and what is said below hold what came of it.
 
+    ``calls`` is a lower bound where a group grants several retries: those that failed between two logged calls are unseen.
     ``refused_group`` is the group that had no deployment left before any call had failed: the refusal that LiteLLM logs.
     ``unlogged`` counts failed attempts that the log leaves out (LiteLLM logs the first failure only), ``guessed`` those of
     them that count against the likeliest deployment of several, as the log does not say which was called.
@@ -134,8 +135,7 @@ class Walk:
         up = self.router.available(group, worker=self.logged.worker, at_us=self.now_us)
         if not up:
             return self._refused(group)
-        up = tuple(one for one in up if one.id not in skipped) or up
-        deployment, outcome, is_implied = self._outcome(group, up)
+        deployment, outcome, is_implied = self._outcome(group, up, skipped=skipped)
         if self._owes_a_failure:  # LiteLLM books a refusal on the deployment that is called next
             self.router.counted(deployment, worker=self.logged.worker, at_us=self.now_us)
             self._owes_a_failure = False
@@ -159,9 +159,12 @@ class Walk:
             self._fail(failure, requested=group)
         return failure
 
-    def _outcome(self, group: str, up: Sequence[Deployment]) -> tuple[Deployment, Row, bool]:
+    def _outcome(
+        self, group: str, up: Sequence[Deployment], *, skipped: frozenset[str]
+    ) -> tuple[Deployment, Row, bool]:
         """Return who is called, how it ends, and whether that only follows from what the log shows later."""
-        likeliest = max(up, key=lambda one: one.weight)  # the first of those with the greatest weight
+        # the first of those with the greatest weight; those that repeating cannot mend are left out of retries
+        likeliest = max([one for one in up if one.id not in skipped] or up, key=lambda one: one.weight)
         row = self._row()
         if self.parted == SAME and row is not None and row.group == group:
             known = {one.id: one for one in self.router.groups[group]}
