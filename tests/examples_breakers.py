@@ -416,6 +416,19 @@ VOCABULARY = [
         min_requests=1,
         changes=["500 big OPEN 0/1"],
     ),
+    metric(
+        "malformed tool calls of a failed attempt",
+        "tool_success_rate < 0.9",
+        ask("a", 0, big=answer(100, "500", tool_calls=2, tool_ok=0), small=50),
+        min_requests=2,
+        changes=["100 big OPEN 0/2"],
+    ),
+    Example(
+        "vocabulary: tools of a call that was cut are none",
+        policy(route(retry={"timeout_ms": 500}, breaker=breaker(when="tool_success_rate < 0.9", min_requests=1))),
+        world(ask("a", 0, big=answer(900, tool_calls=2, tool_ok=0), small=50), ask("b", 600, big=100)),
+        {"a": "big>small x2 550", "b": "big 100"},
+    ),
     Example(
         "vocabulary: override_rate by review time, before arrivals",
         guarded(when="override_rate > 0.15", min_requests=1),

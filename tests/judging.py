@@ -116,28 +116,33 @@ class Judging(Setting):
             if guard.rules.observe == "elapsed":
                 self.observe(guard, Seen(at, "crossed", age))
 
-    def hear(self, sent: Sent, at: int) -> None:
-        """What is said of an answer later: tool results, and what an agent did with it."""
+    def hear(self, sent: Sent, at: int, *, is_answer: bool) -> None:
+        """What is said of an attempt later: tool results, and, of an answer, what an agent did with it."""
         outcome, world = sent.outcome, self.world
-        review_at = at + (outcome.review_after_us or 0)
         if outcome.tool_calls and outcome.tool_ok is not None and sent.has_tools:
             seen = Seen(at, "tools", part=outcome.tool_ok, whole=outcome.tool_calls)
             if outcome.tool_after_us is None:
-                self.heard(sent, seen, at)
+                self.heard(sent, seen, is_answer, at)
             else:
-                self.put(at + outcome.tool_after_us, FEEDBACK, sent, "heard", sent, seen)
+                self.put(at + outcome.tool_after_us, FEEDBACK, sent, "heard", sent, seen, is_answer)
+        if not is_answer:
+            return
+        review_at = at + (outcome.review_after_us or 0)
         if world.feedback == "reviewed" and outcome.overridden is not None:
             seen = Seen(at, "override", part=outcome.overridden, whole=1)
-            self.put(review_at, FEEDBACK, sent, "heard", sent, seen)
+            self.put(review_at, FEEDBACK, sent, "heard", sent, seen, is_answer)
         if world.feedback == "overrides":
-            self.put(at + world.feedback_lag_us, FEEDBACK, sent, "heard", sent, Seen(at, "override", whole=1))
+            seen = Seen(at, "override", whole=1)
+            self.put(at + world.feedback_lag_us, FEEDBACK, sent, "heard", sent, seen, is_answer)
             if outcome.overridden:
-                self.put(review_at, FEEDBACK, sent, "heard", sent, Seen(at, "override", part=1))
+                seen = Seen(at, "override", part=1)
+                self.put(review_at, FEEDBACK, sent, "heard", sent, seen, is_answer)
 
-    def heard(self, sent: Sent, seen: Seen, at: int) -> None:
-        heard: list[Guard | Watch] = [*self.observers(sent), *self.watches_of(sent.request)]
-        for one in heard:
-            self.observe(one, seen._replace(at=at))
+    def heard(self, sent: Sent, seen: Seen, is_answer: bool, at: int) -> None:  # noqa: FBT001 - an event's arguments
+        for guard in self.observers(sent):
+            self.observe(guard, seen._replace(at=at))
+        for watch in self.watches_of(sent.request) if is_answer else ():
+            self.observe(watch, seen._replace(at=at))
 
     def end(self, request: Request, at: int, error: str | None, *, last: Sent | None = None) -> None:
         """The request's final status: what alerts observe, and the route's own share of fallbacks and cost."""

@@ -75,6 +75,7 @@ class Interpreter(Judging):
 
     def arrive(self, request: Request, at: int) -> None:
         request.has_arrived = True
+        place = None
         if request.route is not None:
             by_hand = place = self.by_hand(request, at)
             if place is None:
@@ -92,11 +93,11 @@ class Interpreter(Judging):
             )
             request.probe = guard is not None and request in guard.probing
             request.epochs |= {one: one.epoch for one in self.guards_of(request) if one.state == "CLOSED"}
-            decided_in = dict(request.epochs)
-            self.take(request, place, at)
-            self.decided([one for one, epoch in decided_in.items() if one.epoch == epoch], at)
+            self.decided([one for one, epoch in request.epochs.items() if one.epoch == epoch], at)
         self.touch(request, at)
         self.decided(self.watches_of(request), at)
+        if place is not None:  # all that a decision says comes before a probe without an outcome is judged
+            self.take(request, place, at)
 
     def by_hand(self, request: Request, at: int) -> int | None:
         """S21: whatever the breaker says; never a probe."""
@@ -205,7 +206,7 @@ class Interpreter(Judging):
             self.put(at + max_wait_us, COMPLETION, sent, "overdue", sent, then=OVERDUE)
 
     def cut(self, request: Request, outcome: Attempt, at: int) -> tuple[Attempt, bool]:
-        """S8, S10: timeouts end an attempt, the deadline everything; return whether it did."""
+        """S8, S10: timeouts end an attempt, the deadline everything; return whether it did. No tools are called then."""
         if outcome.kind is None:
             return outcome, False
         retry, deadline = self.routes[request.route or 0].retry, self.deadline(request)
@@ -217,9 +218,9 @@ class Interpreter(Judging):
                 limits_ms.append(retry.ttft_timeout_ms)
         shortest = min(limits_ms, default=outcome.latency_ms)
         if outcome.latency_ms > shortest:
-            outcome = outcome._replace(latency_ms=shortest, error="timeout")
+            outcome = outcome._replace(latency_ms=shortest, error="timeout", tool_ok=None)
         if deadline is not None and at + outcome.latency_ms * MS > deadline:
-            return outcome._replace(latency_ms=(deadline - at) // MS, error="timeout"), True
+            return outcome._replace(latency_ms=(deadline - at) // MS, error="timeout", tool_ok=None), True
         return outcome, False
 
     def fly(self, sent: Sent) -> None:
@@ -242,8 +243,8 @@ class Interpreter(Judging):
             self.sticky.pop(talk, None)
         if follows == "nothing":
             self.end(request, at, outcome.error, last=sent)
-        if follows == "nothing" and outcome.error is None and outcome.kind == "call":
-            self.hear(sent, at)
+        if outcome.kind == "call":
+            self.hear(sent, at, is_answer=follows == "nothing" and outcome.error is None)
         self.evaluate_touched(at)
         if follows == "retry":
             self.put(at + self.routes[request.route or 0].retry.backoff_ms * MS, RETRY, request, "retry", request)
