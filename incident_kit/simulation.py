@@ -6,7 +6,6 @@ import csv
 import gzip
 import io
 import json
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -107,6 +106,9 @@ def _in_force(script: Scenario, policy: Policy | str | Path | None) -> Policy:
         in_force = policy if isinstance(policy, Policy) else Policy.load(policy)
         for path in script.policies:
             Policy.load(root / path)
+        named = {Path(path).name for path in {script.in_force, *script.policies} - {""}}
+        if len(named) < len({script.in_force, *script.policies} - {""}):
+            raise InvalidScenario("two policy files have the same name: a case keeps them in one folder")
     except IncidentKitError as error:
         raise InvalidScenario(f"a policy of the scenario cannot be used: {error}") from None
     return in_force
@@ -199,11 +201,13 @@ def _write_policies(folder: Path, script: Scenario, in_force: Policy) -> tuple[s
     root = script.file.parent if script.file else Path()
     known = {script.in_force, *script.policies} - {""}
     if not own:
-        for path in sorted(known):
-            target = folder / "policies" / Path(path).name
-            _write(target, (root / path).read_text(encoding="utf-8"))
-        if script.file is not None:
-            shutil.copyfile(script.file, folder / "scenario.yaml")
+        text = script.file.read_text(encoding="utf-8") if script.file else ""
+        for path in sorted(known, key=len, reverse=True):
+            name = Path(path).name
+            _write(folder / "policies" / name, (root / path).read_text(encoding="utf-8"))
+            text = text.replace(path, f"policies/{name}")
+        if text:
+            _write(folder / "scenario.yaml", text)
     place = {path: path if own else f"policies/{Path(path).name}" for path in known}
     force = place.get(script.in_force, "")
     if not force or Policy.load(root / script.in_force) != in_force:

@@ -26,7 +26,9 @@ def traffic(scenario: Scenario) -> pl.DataFrame:
     ids = every.select(
         (pl.lit("sim-") + pl.col("row").cast(pl.String).str.zfill(width)).alias("request_id"),
         _numbered(every.select("intent", "conversation"), "conv-", 0).alias("conversation_id"),
-        _numbered(every.select("intent", pl.when("ticketed").then("conversation")), "", _FIRST_TICKET).alias("ticket_id"),
+        _numbered(every.select("intent", pl.when("ticketed").then("conversation")), "", _FIRST_TICKET).alias(
+            "ticket_id"
+        ),
     )
     return pl.concat([ids, every.drop("row", "ticketed")], how="horizontal")
 

@@ -242,6 +242,12 @@ def test_a_scenario_file_goes_along_with_its_policies(tmp_path: Path) -> None:
     (source / "policies" / "blind.yaml").write_text(BLIND)
     text = json.dumps(tree(in_force="policies/blind.yaml", policies=["policies/blind.yaml"]))
     (source / "script.yaml").write_text(text)
+    (source / "below").mkdir()
+    (source / "below" / "script.yaml").write_text(text.replace("policies/blind.yaml", "../policies/blind.yaml"))
+    moved = simulate(source / "below" / "script.yaml", tmp_path / "moved", truth=False)
+    assert (moved / "scenario.yaml").read_text() == text
+    again = simulate(moved / "scenario.yaml", moved, truth=False)
+    assert open_case(again, in_memory=True).in_force == Policy.parse(BLIND)
     away = simulate(source / "script.yaml", tmp_path / "away", truth=False)
     assert (away / "policies" / "blind.yaml").read_text() == BLIND
     assert (away / "scenario.yaml").read_bytes() == (source / "script.yaml").read_bytes()
@@ -278,6 +284,14 @@ def test_what_cannot_be_simulated(tmp_path: Path) -> None:
         simulate(script(), tmp_path / "a", policy=Policy.parse(BLIND), formats=[])
     with pytest.raises(InvalidScenario, match=r"a policy of the scenario cannot be used: .*none\.yaml"):
         simulate(script(in_force="none.yaml"), tmp_path / "a")
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        folder.mkdir()
+        (folder / "blind.yaml").write_text(BLIND)
+    with pytest.raises(InvalidScenario, match="two policy files have the same name"):
+        simulate(
+            script(in_force=str(tmp_path / "one/blind.yaml"), policies=[str(tmp_path / "two/blind.yaml")]),
+            tmp_path / "a",
+        )
     assert not (tmp_path / "a").exists()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
