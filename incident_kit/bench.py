@@ -97,7 +97,7 @@ class Bench:
             if tested
             else {"leaf": 0, "leaves": 0, "step": 0, "steps": 0}
         )
-        rests = []
+        rests: list[int] = []
         while len(rests) < 64 and (not rests or b.rest_ms(len(rests)) > rests[-1]):
             rests.append(min(b.rest_ms(len(rests)), LONGEST // 1000))
         self.judges.append(

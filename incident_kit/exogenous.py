@@ -70,7 +70,7 @@ def exogenous(log: Log, details: Details, watched: Sequence[Watched], route: NDA
         rows[name] = of[name][order]
     request = of["request"][order].astype(np.int64)
     begun = rows["what"] == BEGUN
-    before = np.cumsum(~free) - ~free
+    before: NDArray[Any] = np.cumsum(~free) - ~free
     arriving, coming = rows[begun], rows[~begun]
     arriving["item"] = 2 * before[request[begun]] + ~free[request[begun]]
     signs = np.stack([one[order][~begun] for one in (of["at"], what, of["tie"], of["request"], of["minor"])])
@@ -142,10 +142,11 @@ def span(log: Log, details: Details, route: NDArray[Any]) -> tuple[int, int, int
 
 def _said(details: Details, free: NDArray[Any], done_us: NDArray[Any], log: Log) -> Iterator[NDArray[Any]]:
     """Yield when something was said about answers that stay as logged."""
+    late = (details.facts["tools_after_us"][free] >= 0) & (details.facts["tool_calls"][free] > 0)
+    late &= log.calls.is_call[free]
+    yield done_us[late] + details.facts["tools_after_us"][free[late]]
     well = (log.calls.error[free] == 0) & log.calls.is_call[free]
     facts, done_us = details.facts[free[well]], done_us[well]
-    late = (facts["tools_after_us"] >= 0) & (facts["tool_calls"] > 0)
-    yield done_us[late] + facts["tools_after_us"][late]
     if details.feedback_lag_us == REVIEWED:
         reviewed = facts["overridden"] >= 0
     else:

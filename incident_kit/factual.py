@@ -108,4 +108,5 @@ def _answering(log: Log, requests: NDArray[Any]) -> NDArray[np.int64]:
     calls = log.calls
     fits = np.flatnonzero((calls.error == 0) & (calls.target == log.served[calls.request]) & calls.is_call)
     found[calls.request[fits]] = fits
-    return found[requests]
+    answers: NDArray[np.int64] = found[requests]
+    return answers

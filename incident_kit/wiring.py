@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any
@@ -20,7 +20,7 @@ from incident_kit.judges import COST, FALLBACK
 from incident_kit.log import UNKNOWN, Log
 from incident_kit.plan import flags_of, is_in
 from incident_kit.policy import Policy
-from incident_kit.routes import Breaker
+from incident_kit.routes import Breaker, Entry
 
 _ENTRIES = ("model", "template", "queue", "human", "reject")  # machinery.MODEL ...
 _EPOCH = datetime.fromtimestamp(0, tz=UTC)
@@ -147,8 +147,8 @@ def _breaker(breaker: Breaker | None) -> Breaker:
     return breaker
 
 
-def _listens(entry: Any) -> bool:
-    return entry.breaker.scope == "target"
+def _listens(entry: Entry) -> bool:
+    return entry.breaker is not None and entry.breaker.scope == "target"
 
 
 def _breakers(policy: Policy, log: Log, route: NDArray[Any]) -> list[tuple[int, int, int]]:
@@ -317,7 +317,8 @@ def _watched(
         if j < len(breakers):
             r, e, intent = breakers[j]
             one, target, alert = policy.routes[r], policy.routes[r].chain[e].model, None
-            when, takes = _breaker(one.chain[e].breaker).when, one.matches
+            when = _breaker(one.chain[e].breaker).when
+            takes: Callable[[str | None], bool] = one.matches
             members = route == r
             if intent != ANY_INTENT:
                 members &= log.intent == intent

@@ -24,21 +24,26 @@ _FAR_US = -(2**60)  # when the log did not send it
 
 
 class Ended(NamedTuple):
-    """What became of a routed request; ``wait_us`` and ``error`` are None and "unknown" without an outcome."""
+    """What became of a request, under the interpreter's names; of an unrouted one only the wait says something."""
 
+    route: int | None
     first: int
     called: int
     entry: int
     number: int
     attempts: int
-    wait_us: int | None
+    wait: int | None
     error: str | None
     state: str
     k: Fraction
     n: Fraction
-    is_exact: bool
-    is_probe: bool
-    has_no_model: bool
+    exact: bool
+    probe: bool
+    is_no_model: bool
+
+    @property
+    def has_outcome(self) -> bool:
+        return self.wait is not None
 
 
 class Moved(NamedTuple):
@@ -52,7 +57,7 @@ class Moved(NamedTuple):
     now: str
     shown: int
     n: Fraction
-    is_exact: bool
+    exact: bool
 
 
 class Told(NamedTuple):
@@ -62,9 +67,9 @@ class Told(NamedTuple):
 
 
 class Result(NamedTuple):
-    """Requests by their position in the world; an unrouted one is not among them."""
+    """In the interpreter's order."""
 
-    requests: dict[int, Ended]
+    requests: list[Ended]
     changes: list[Moved]
     alert_changes: list[Told]
 
@@ -85,8 +90,10 @@ def run(policy: Policy, world: World) -> Result:
         laid = wiring.build(log, policy, route, outcomes, known, potential=world.by_time, room=room)
     routed = np.flatnonzero(route >= 0).tolist()
     mine = laid.requests[: laid.routed]
+    unrouted = {i: _as_logged(int(wait_ms)) for i, wait_ms in enumerate(log.wait_ms)}
+    ended = unrouted | {position: _ended(policy, log, position, mine[i]) for i, position in enumerate(routed)}
     return Result(
-        {position: _ended(policy, log, position, mine[i]) for i, position in enumerate(routed)},
+        [ended[i] for i in range(len(log))],
         [_moved(log, row) for row in laid.changes[: laid.size[1]]],
         [Told(int(row["at"]), int(row["alert"]), bool(row["firing"])) for row in laid.alert_changes[: laid.size[2]]],
     )
@@ -258,6 +265,12 @@ def _codes(values: Sequence[str | None], words: Sequence[str], kind: Any) -> Any
 # --- out ---
 
 
+def _as_logged(wait_ms: int) -> Ended:
+    wait = wait_ms * MS if wait_ms >= 0 else None
+    nothing = Fraction(0)
+    return Ended(None, -1, -1, -1, 0, 0, wait, None, "", nothing, nothing, exact=True, probe=False, is_no_model=False)
+
+
 def _ended(policy: Policy, log: Log, position: int, d: Any) -> Ended:
     has_outcome = d["wait_us"] >= 0
     error = log.errors[d["error"]] if has_outcome else "unknown"
@@ -265,6 +278,7 @@ def _ended(policy: Policy, log: Log, position: int, d: Any) -> Ended:
     primary = int(wiring.order(log.request_id[position], route.weights)[0]) if route.weights else 0
     unit = _unit(route.chain[primary].breaker, testing=d["state"] == 2)
     return Ended(
+        int(d["route"]),
         int(d["first"]),
         int(d["called"]),
         int(d["entry"]),
