@@ -122,6 +122,49 @@ def test_scopes(quiet: Incident) -> None:
     assert sample_budget(quiet, shared)["seen"].to_list() == [403, 12]
 
 
+def test_routes_that_match_on_more_than_the_intent(quiet: Incident) -> None:
+    """Half of the requests came on one channel: the first route has these, the second the rest of the intent."""
+    quiet.store.run("update requests set channel = 'chat' where arrived_at < '2026-01-05T12:30:00Z'::timestamptz")
+    policy = Policy.parse(
+        "routes: [{intent: chat, match: {channel: chat}, primary: big, fallback: small, max_p95_ms: 3500},"
+        ' {intent: "*", primary: big, fallback: human, breaker: {when: tool_success_rate < 0.5, window: 1h}}]'
+    )
+    found = sample_budget(quiet, policy)
+    assert found.select("counts", "seen").rows() == [("calls", 180), ("tool calls", 24)]
+
+
+@pytest.mark.slow
+def test_weighted_primaries_share_the_traffic(quiet: Incident) -> None:
+    policy = Policy.parse(
+        "routes: [{intent: chat, primary: {big: 3, small: 1}, fallback: [human], max_p95_ms: 3500, sticky: conversation}]"
+    )
+    found = sample_budget(quiet, policy)
+    assert found["target"].to_list() == ["big", "small"]
+    assert found["seen"].sum() == 391
+    assert 260 < found["seen"][0] < 320
+
+
+def test_windows_of_every_kind(quiet: Incident) -> None:
+    policy = Policy.parse(
+        "routes: [{intent: chat, primary: big, fallback: small, breaker: {when: p95_ms > 900, min_requests: 20, "
+        "window: [1h, 5m]}}, {intent: rare, primary: big, fallback: small, "
+        "breaker: {when: {any: [p95_ms > 900, consecutive_errors >= 3]}, window: 10 requests}}]"
+    )
+    found = sample_budget(quiet, policy)
+    assert found.select("route", "window", "needed").rows() == [
+        ("chat", "1h", 20),
+        ("chat", "5m", 20),
+        ("rare", "10 requests", 10),
+    ]
+    assert found["enough_share"][0] == 1
+    # the tenth call of twelve, one every ten minutes, is done 5,400.4 s into 7,200 s
+    assert found["enough_share"][2] == pytest.approx(1 - 5400.4 / 7200, abs=1e-3)
+    only = Policy.parse(
+        "routes: [{intent: chat, primary: big, fallback: small, breaker: {when: consecutive_errors >= 3}}]"
+    )
+    assert sample_budget(quiet, only).is_empty(), "nothing has to be counted up to"
+
+
 def test_the_log_s_switches_do_not_count(store: Store) -> None:
     """A request that the log sent to the backup is a call that a healthy primary would have had."""
     requests = [Request(f"a{i}", 10_000 * i, [Call("big" if i % 2 else "small", 400)]) for i in range(100)]

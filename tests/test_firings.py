@@ -145,5 +145,7 @@ def test_through_the_replay(tmp_path: Path) -> None:
     assert row["cleared_at"] == at(35)
     assert watched.firings.height == 1
     under = alerts(replay(found, POLICY))
-    when = ("alert", "fired_at", "cleared_at", "flap", "in_impact", "metric", "n")
-    assert under.firings.select(when).equals(watched.firings.select(when)), "nothing goes elsewhere under this policy"
+    assert under.firings.drop("policy").equals(watched.firings.drop("policy")), (
+        "nothing goes elsewhere under this policy"
+    )
+    assert (row["value"], row["n"]) == (3000, 50)

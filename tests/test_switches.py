@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 
 import pytest
@@ -107,3 +108,41 @@ def test_without_tests_the_cooldown_is_all(store: Store) -> None:
     rule = {"when": "error_rate > 0.5", "min_requests": 2, "cooldown": "5s", "half_open": {"requests": 0}}
     found = replay_log(read(store), route(fallback="small", breaker=rule))
     assert "its cooldown of 5s was over, and nothing tests it first." in explain_switch(found, 2)
+
+
+@pytest.mark.slow
+def test_one_breaker_an_intent(store: Store) -> None:
+    """Two intents on one route, each with its own breaker: only one of them fails, and only its requests count."""
+    requests = [Request(f"a{i:02}", 1000 * i, [Call("big", 90, "500" if i < 5 else None)]) for i in range(20)]
+    requests += [Request(f"b{i:02}", 1000 * i + 500, [Call("big", 90)], intent="calm") for i in range(20)]
+    fill(store, requests)
+    rule = {
+        "when": "error_rate > 0.5",
+        "min_requests": 2,
+        "cooldown": "5s",
+        "scope": "intent",
+        "half_open": {"requests": 1},
+    }
+    policy = Policy.parse(
+        json.dumps({"routes": [{"intent": "*", "primary": "big", "fallback": "small", "breaker": rule}]})
+    )
+    said = explain_switch(replay_log(read(store), policy), 1)
+    assert "route * (chat) left big for small: in the 5m since 11:55:01 UTC, 100 % of 2 calls failed" in said
+    # out at 1.09 s; a02 to a06 are away, a07 is the first from 6.09 s on and tests, which passes at 7.09 s
+    assert "In that time 6 requests of the route came: 5 went to small, 1 went to big (1 as tests)" in said
+
+
+@pytest.mark.slow
+def test_an_alert_that_switches_a_route(store: Store) -> None:
+    fill(store, [Request(f"a{i:03}", 2000 * i, [Call("big", 90, "500" if i > 60 else None)]) for i in range(200)])
+    policy = Policy.parse("""
+routes:
+- intent: chat
+  primary: big
+  fallback: small
+  fallback_on: []
+  breaker: {when: {alert: broken}, cooldown: 1m, half_open: {requests: 0}}
+alerts: [{name: broken, window: 1m, min_requests: 10, when: error_rate > 0.5, every: 10s}]
+""")
+    said = explain_switch(replay_log(read(store), policy), 1)
+    assert "route chat left big for small: the alert broken was firing." in said
