@@ -27,6 +27,10 @@ class Setting:
         self.heap: list[Event] = []
         self.pushed = self.ticks = 0
         self.touched: list[Guard] = []
+        for r, route in enumerate(self.routes):  # S6: per route, whether it has requests or not; of an intent: if it has
+            for e, entry in enumerate(route.chain):
+                if entry.breaker and entry.breaker.scope != "intent":
+                    self.guards[r, e, None] = Guard(r, e, None, entry.model, entry.breaker)
         for request in self.requests:
             self.set_out(request)
         ordered = sorted(self.guards.values(), key=lambda g: (g.route, g.entry, g.intent is not None, g.intent or ""))
@@ -47,9 +51,8 @@ class Setting:
             primaries.sort(key=lambda e: -primary_rank(name, route.primaries[e], weights[route.primaries[e]]))
         request.order = primaries + list(range(len(primaries), len(route.chain)))
         for e, entry in enumerate(route.chain):
-            if entry.breaker:
-                intent = request.intent if entry.breaker.scope == "intent" else None
-                key = (request.route, e, intent)
+            if entry.breaker and entry.breaker.scope == "intent":
+                key = (request.route, e, request.intent)
                 self.guards.setdefault(key, Guard(*key, entry.model, entry.breaker))
 
     def put(self, at: int, order: int, by: Request | Sent | int, what: str, *args: Any, then: int = 0) -> None:
