@@ -48,7 +48,7 @@ FLOORS = [
     ["evidence"],
     ["wiring"],
     ["replays", "metrics"],
-    ["decisions", "outcomes", "series", "fidelity"],
+    ["decisions", "outcomes", "series", "fidelity", "flags"],
     ["played"],
     ["desk", "litellmlog"],
     ["quality", "scorecard", "explain", "switches", "budget", "caveats"],
