@@ -49,13 +49,19 @@ def column(policy: str) -> str:
     return WHAT_HAPPENED if policy in AS_LOGGED else _PEOPLE.get(policy, words.label(policy))
 
 
+def worked_out(row: dict[str, Any]) -> float | None:
+    """Return the share of outcomes that are worked out from similar requests, of whatever label; None without any shares."""
+    shares = [row.get(f"share_{label}") for label in ("same_cell", "same_time", "same_intent")]
+    return sum(share or 0.0 for share in shares) if any(share is not None for share in shares) else None
+
+
 def evidence(row: dict[str, Any]) -> tuple[str, ...]:
     """Return how sure a number is, in the kit's three fixed phrases, with shares where it is a mixture."""
     if row.get("estimate") is None:
         return (CANNOT_TELL,)
     shares = {
         SAW: row.get("share_observed"),
-        WORKED_OUT: row.get("share_nearest"),
+        WORKED_OUT: worked_out(row),
         CANNOT_TELL: row.get("share_none"),
         "sent to no model": row.get("share_no_model"),
     }
@@ -109,7 +115,7 @@ def _cell(known: words.Metric, row: dict[str, Any] | None, *, observed: bool) ->
         return Cell(_DASH, (CANNOT_TELL,))
     flags = [words.label(flag, longest=160) for flag in row.get("flags") or ()]
     bound = "at least" if observed and any(flag.startswith(_BOUND) for flag in flags) else ""
-    low, high = row.get("bound_low"), row.get("bound_high")
+    low, high = (row.get("low"), row.get("high")) if row.get("low") is not None else (row.get("bound_low"), row.get("bound_high"))
     limits = ""
     if not observed and low is not None and high is not None and low != high:
         limits = f"{known.shown(low, plain=True)} to {known.shown(high, plain=True)}"

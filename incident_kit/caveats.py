@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from incident_kit.errors import did_you_mean
+from incident_kit.evidence import NONE, OBSERVED, nearest
+from incident_kit.flags import flags
 from incident_kit.words import label, number
 
 if TYPE_CHECKING:
     from incident_kit.replays import Replay
 
 
+_LIKE = {
+    "same_cell": "from the same intent at that time",
+    "same_time": "from other intents at that time",
+    "same_intent": "from the same intent at other times",
+}
 ENOUGH = 0.9  # a window that can act less of the time than this is worth a word
 
 
@@ -36,12 +43,23 @@ def caveats(replay: Replay) -> tuple[str, ...]:
             f"For {number(shares['none'], '%')} of the requests these logs cannot tell what would have happened: no call of "
             "that model for that intent was seen."
         )
-    if shares["nearest"]:
+    told = {label: shares[label] for label in _LIKE if shares[label]}
+    if told and replay.estimator is nearest:
         gap = _median_gap_s(replay)
         said.append(
-            f"{number(shares['nearest'], '%')} of the outcomes are worked out from the nearest similar request "
+            f"{number(sum(told.values()), '%')} of the outcomes are worked out from the nearest similar request "
             f"(half of them over {number(gap, '')} s away), with no interval around them."
         )
+    elif told:
+        kinds = "; ".join(f"{number(share, '%')} {_LIKE[label]}" for label, share in told.items())
+        said.append(f"{number(sum(told.values()), '%')} of the outcomes are worked out from similar requests: {kinds}.")
+    far = getattr(replay.estimator, "is_extrapolated", None)
+    if far is not None and (share := float((far(replay.outcome.target) & (replay.outcome.evidence > OBSERVED)).mean())):
+        said.append(
+            f"{number(share, '%')} of the outcomes are extrapolated: those of a degraded model at times when these logs do "
+            "not show it. Look at the bounds too."
+        )
+    said += flags(replay, getattr(replay.estimator, "cells", None)) if told else ()
     untold = replay.outcome.tools_disabled & (replay.outcome.evidence > 0)
     if untold.any():
         share = float(untold.mean())
@@ -67,6 +85,7 @@ def caveats(replay: Replay) -> tuple[str, ...]:
 
 def _median_gap_s(replay: Replay) -> float:
     of_another = replay.log.calls.request[replay.outcome.call] != np.arange(len(replay.log))
-    borrowed = (replay.outcome.evidence == 1) & (replay.outcome.call >= 0) & of_another
+    evidence = replay.outcome.evidence
+    borrowed = (evidence > OBSERVED) & (evidence < NONE) & (replay.outcome.call >= 0) & of_another
     sent = replay.log.calls.sent_us[replay.outcome.call[borrowed]]
     return float(np.median(np.abs(sent - replay.log.arrived_us[borrowed]))) / 1e6 if borrowed.any() else 0.0

@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from incident_kit import machine
-from incident_kit.evidence import LABELS
+from incident_kit.evidence import LABELS, NONE, OBSERVED
 from incident_kit.kernel import BY_CONDITION, BY_COOLDOWN, CLOSED, OPEN
 from incident_kit.runs import IN_QUEUE
 
@@ -134,7 +134,8 @@ def decisions(replay: Replay) -> pl.DataFrame:
 def _donor_ids(replay: Replay) -> pl.Series:
     """Return whose call each outcome was borrowed from; NULL where none was."""
     log, outcome = replay.log, replay.outcome
-    borrowed = np.flatnonzero((outcome.evidence == 1) & (outcome.call >= 0))
+    is_told = (outcome.evidence > OBSERVED) & (outcome.evidence < NONE)
+    borrowed = np.flatnonzero(is_told & (outcome.call >= 0))
     donors = np.full(len(log), -1, np.int32)
     donors[borrowed] = log.calls.request[outcome.call[borrowed]]
     return log.request_id.gather(known(donors))

@@ -2,7 +2,8 @@
 
 An estimator fills a matrix of potential outcomes, one record for every (entry of the chain, attempt number, request).
 What the log observed stands in its own cell; the rest is for the estimator, which marks it. :func:`nearest` is the
-plain one: a real call of the same target and intent, the nearest in time.
+plain one: a real call of the same target and intent, the nearest in time. :mod:`incident_kit.model` is the one that knows
+how sure it is.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from incident_kit.cells import LABELS, NONE, SAME_CELL, SAME_INTENT, SAME_TIME
 from incident_kit.log import UNKNOWN, Log
 
-LABELS = ("observed", "nearest", "none")  # of an outcome: as logged, borrowed, or the log cannot tell
+OBSERVED = 0  # positions in LABELS (EVIDENCE.md section 2)
+
+__all__ = ["LABELS", "NONE", "OBSERVED", "SAME_CELL", "SAME_INTENT", "SAME_TIME", "Estimator", "Outcomes", "nearest"]
 
 
 @dataclass(frozen=True)
@@ -24,26 +28,55 @@ class Outcomes:
     """Potential outcomes ``[entry, attempt number, request]``: kernel.OUTCOME records, and whose they are.
 
     ``donor`` is the position in ``log.calls`` of the call that an outcome was taken from, -1 where there is none.
+    ``label``, ``[entry, request]``, is the evidence label of an estimated outcome (without it: same_intent), ``changed`` what
+    is no longer as the donor had it: flags of :mod:`incident_kit.borrowing` (without it: nothing).
     """
 
     records: NDArray[Any]
     donor: NDArray[np.int32]
+    label: NDArray[np.int8] | None = None
+    changed: NDArray[np.int8] | None = None
 
 
 class Estimator(Protocol):
-    """Anything that fills a matrix of potential outcomes for some requests of a log."""
+    """Anything that fills a matrix of potential outcomes for some requests of a log.
 
-    def __call__(self, log: Log, requests: NDArray[Any], targets: Sequence[str], *, attempts: int) -> Outcomes:
-        """Return the outcomes of ``requests`` (positions in the log, in order) on each of ``targets``."""
+    One that also knows how sure it is has ``at(draw, draws=, seed=)``, which gives an estimator for each draw, and ``cells``.
+    """
+
+    def __call__(
+        self,
+        log: Log,
+        requests: NDArray[Any],
+        targets: Sequence[str],
+        *,
+        attempts: int,
+        without_tools: Sequence[bool] = (),
+        timeout_ms: int | None = None,
+    ) -> Outcomes:
+        """Return the outcomes of ``requests`` (positions in the log, in order) on each of ``targets``.
+
+        ``without_tools`` says on which of them the policy takes tools away, ``timeout_ms`` when it cuts an attempt.
+        """
         ...
 
 
-def nearest(log: Log, requests: NDArray[Any], targets: Sequence[str], *, attempts: int) -> Outcomes:
+def nearest(
+    log: Log,
+    requests: NDArray[Any],
+    targets: Sequence[str],
+    *,
+    attempts: int,
+    without_tools: Sequence[bool] = (),
+    timeout_ms: int | None = None,
+) -> Outcomes:
     """Return the nearest observed outcome of each target and intent in time; without any, no outcome.
 
     A logged call stands in its own cell. Elsewhere the j-th attempt borrows the j-th nearest call of the same target and
-    intent by other requests (the earlier one where two are equally near). Cache hits are never borrowed.
+    intent by other requests (the earlier one where two are equally near). Cache hits are never borrowed. Tools and timeouts
+    make no difference to it, and all that it borrows is labelled ``same_intent``.
     """
+    del without_tools, timeout_ms
     from incident_kit import donors, kernel
 
     codes = {target: code for code, target in enumerate(log.targets)}

@@ -154,8 +154,15 @@ def _result(one: dict[str, Any]) -> str:
         return f"What came of it was seen: {came}."
     if one["donor_request_id"] == one["request_id"]:
         return f"Worked out from its own calls in the log: {came}."
-    donor = f" (nearest in time: request {label(one['donor_request_id'])})" if one["donor_request_id"] else ""
+    donor = f" (request {label(one['donor_request_id'])}, {_LIKE[one['evidence']]})" if one["donor_request_id"] else ""
     return f"Worked out from a similar request{donor}: {came}."
+
+
+_LIKE = {
+    "same_cell": "where that model answered the same intent at that time",
+    "same_time": "where that model answered other intents at that time",
+    "same_intent": "where that model answered the same intent at other times",
+}
 
 
 def _log(one: dict[str, Any]) -> str:

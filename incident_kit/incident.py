@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,12 @@ from incident_kit.sources import Answer, LoadReport
 from incident_kit.store import Store
 
 if TYPE_CHECKING:
+    from incident_kit.model import Model
     from incident_kit.policy import Policy
     from incident_kit.replays import Replay
 
 SLOW_MS = 3500
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Incident:
@@ -97,7 +99,7 @@ class Incident:
         return report
 
     def _forget(self) -> None:
-        for name in ("log", "answers", "as_logged", "phases"):
+        for name in ("log", "answers", "as_logged", "phases", "model"):
             self.__dict__.pop(name, None)
 
     @cached_property
@@ -117,6 +119,20 @@ class Incident:
         from incident_kit.replays import replay
 
         return replay(self, Policy(name="as logged", routes=()))
+
+    @cached_property
+    def model(self) -> Model:
+        """The model of outcomes that the log does not hold, fitted when it is first asked."""
+        from incident_kit.model import Model
+
+        ends = [phase.at for phase in self.phases if phase.kind == "recovered"]
+        last = self.about()["last"]
+        spans = []
+        for phase in self.phases:
+            if phase.kind == "impact":
+                until = phase.until or min((at for at in ends if at > phase.at), default=last)
+                spans.append((_us(phase.at), _us(until) + (until == last)))
+        return Model(self.log, tuple(one for one in spans if one[0] < one[1]))
 
     def annotate(
         self, kind: str, at: datetime, until: datetime | None = None, *, text: str = "", link: str = ""
@@ -216,3 +232,7 @@ class Incident:
     def about(self) -> dict[str, Any]:
         """Return the span and size of the log: first, last, requests, share without an intent."""
         return self.store.query("about").row(0, named=True)
+
+
+def _us(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(microseconds=1)

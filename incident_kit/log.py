@@ -92,6 +92,14 @@ class Log:
         return read_details(self)
 
     @cached_property
+    def request_facts(self) -> pl.DataFrame:
+        """One row a request: tools, tokens and cost of its answer, and whether an agent overrode it, as logged."""
+        facts = self.store.query("replay_request_facts")
+        return pl.DataFrame({"request_id": self.request_id}).join(
+            facts, on="request_id", how="left", maintain_order="left"
+        )
+
+    @cached_property
     def call_facts(self) -> pl.DataFrame:
         """One row per element of ``calls``: tools, tokens and cost of the answer, and whether an agent overrode it."""
         facts = self.store.query("replay_call_facts")

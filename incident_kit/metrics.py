@@ -11,11 +11,13 @@ from functools import partial
 import polars as pl
 
 from incident_kit.errors import NoSuchItem, did_you_mean
+from incident_kit.tallies import TALLIES
 
-WORST_MS = 60_000  # a wait that was not observed lies between 0 and this (EVIDENCE.md section 4)
 PLAIN = (
-    "p50_ms", "p95_ms", "mean_ms", "error_rate", "tool_success_rate", "override_rate", "fallback_rate", "cost_per_request",
+    "p50_ms", "p95_ms", "mean_ms", "error_rate", "timeout_rate", "rate_429", "consecutive_errors", "tool_success_rate",
+    "override_rate", "fallback_rate", "requests", "cost_per_request", "share_no_model", *TALLIES,
 )  # fmt: skip
+OF_DESK = ("escalation_rate", "reopen_rate", "sla_breach_rate")
 
 
 @dataclass(frozen=True)
@@ -23,14 +25,21 @@ class Metric:
     """One metric: the question a log must answer for it, and its value over a group of outcomes.
 
     ``value``, ``low`` and ``high`` are aggregations; the bounds put every outcome that was not observed at its best and at
-    its worst. They are None where there is no such bound.
+    its worst. They are None where there is no such bound. ``tally`` is in place of a value for what is counted of breakers'
+    changes. ``is_decided``: known from the decision, whatever came of it.
     """
 
     name: str
     question: str | None
-    value: pl.Expr
+    value: pl.Expr | None
     low: pl.Expr | None = None
     high: pl.Expr | None = None
+    is_decided: bool = False
+
+    @property
+    def tally(self) -> bool:
+        """Whether the metric is one of :data:`tallies.TALLIES`."""
+        return self.value is None
 
 
 def metric(name: str) -> Metric:
@@ -45,28 +54,28 @@ def metric(name: str) -> Metric:
     found = re.fullmatch(r"p(\d{1,2}(?:\.\d{1,4})?)_ms", name, re.ASCII)
     if found and Fraction(found[1]):
         quantile = partial(_nearest_rank, share=Fraction(found[1]) / 100)
-        return _bounded(name, "waits", quantile, _WAIT, 0, WORST_MS)
+        return _bounded(name, "waits", quantile, _WAIT, 0, _WORST)
     if found := re.fullmatch(r"slow_rate\((\d+)ms\)", name, re.ASCII):
         slow = (pl.col("wait_ms") > int(found[1])).cast(pl.Float64)
-        return _bounded(name, "waits", pl.Expr.mean, slow, 0.0, 1.0)
-    if name == "mean_ms":
-        return _bounded(name, "waits", pl.Expr.mean, _WAIT, 0, WORST_MS)
-    if name == "error_rate":
-        return _bounded(name, "errors", pl.Expr.mean, pl.col("failed").cast(pl.Float64), 0.0, 1.0)
-    if name == "override_rate":
-        return Metric(name, "overrides", pl.col("overridden").cast(pl.Float64).mean())
-    if name == "tool_success_rate":
-        calls = pl.col("tool_calls").filter(JUDGED).sum()
-        return Metric(name, "tools", pl.when(calls > 0).then(1 - pl.col("tool_errors").filter(JUDGED).sum() / calls))
-    if name == "fallback_rate":
-        return Metric(name, None, pl.col("is_fallback").cast(pl.Float64).mean())
-    if name == "cost_per_request":
-        return Metric(name, None, pl.col("cost_usd").mean())
-    known = (*PLAIN, "slow_rate(8000ms)")
+        return _bounded(name, "waits", pl.Expr.mean, slow, 0.0, pl.lit(1.0))
+    if found := re.fullmatch(r"served_share\((.+)\)", name):
+        return Metric(name, None, (pl.col("served").cast(pl.String) == found[1]).mean(), is_decided=True)
+    if name in _NAMED:
+        return _NAMED[name]
+    if name in TALLIES:
+        return Metric(name, None, None, is_decided=True)
+    if name in OF_DESK:
+        raise NoSuchItem(
+            f"{name} is not moved by a replay: what a help desk does with a ticket is known as logged only. "
+            "Ask for waits, errors, tools or overrides"
+        )
+    known = (*PLAIN, "slow_rate(8000ms)", "served_share(TARGET)")
     raise NoSuchItem(f"there is no metric {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}")
 
 
 _WAIT = pl.col("wait_ms").cast(pl.Float64)
+_WORST = pl.col("worst_ms").cast(pl.Float64)
+IS_FACT = pl.col("evidence") == "observed"
 JUDGED = (pl.col("tool_calls") > 0) & pl.col(
     "tool_errors"
 ).is_not_null()  # a call whose result is unknown did not succeed
@@ -80,14 +89,67 @@ def _nearest_rank(values: pl.Expr, *, share: Fraction) -> pl.Expr:
     return ordered.get(rank.clip(1) - 1, null_on_oob=True)
 
 
+def _longest_run(failed: pl.Expr) -> pl.Expr:
+    """Return the length of the longest run of failures, in order of arrival."""
+    runs = failed.fill_null(value=False).rle()
+    return runs.struct.field("len").filter(runs.struct.field("value")).max().fill_null(0).cast(pl.Float64)
+
+
 def _bounded(
-    name: str, question: str, aggregate: Callable[[pl.Expr], pl.Expr], value: pl.Expr, best: float, worst: float
+    name: str, question: str, aggregate: Callable[[pl.Expr], pl.Expr], value: pl.Expr, best: float, worst: pl.Expr
 ) -> Metric:
     """Return a metric whose unobserved outcomes lie between ``best`` and ``worst``, or the worst that is known if worse."""
-    is_fact = pl.col("evidence") == "observed"
-    low = pl.when(is_fact).then(value).otherwise(best)
-    high = pl.when(is_fact).then(value).otherwise(pl.max_horizontal(value.max(), pl.lit(float(worst))))
+    low = pl.when(IS_FACT).then(value).otherwise(best)
+    high = pl.when(IS_FACT).then(value).otherwise(pl.max_horizontal(value.max(), worst))
     return Metric(name, question, aggregate(value), aggregate(low), aggregate(high))
+
+
+def _tool_success() -> Metric:
+    """Return the share of tool calls that worked; at worst every call of an estimated answer failed."""
+    calls, errors = pl.col("tool_calls").filter(JUDGED), pl.col("tool_errors").filter(JUDGED)
+    fact = IS_FACT.filter(JUDGED)
+    untold = (pl.col("evidence") == "none").sum()  # each may have made one call
+
+    def share(failed: pl.Expr, made: pl.Expr) -> pl.Expr:
+        return pl.when(made > 0).then(1 - failed / made)
+
+    return Metric(
+        "tool_success_rate",
+        "tools",
+        share(errors.sum(), calls.sum()),
+        share(pl.when(fact).then(errors).otherwise(calls).sum() + untold, calls.sum() + untold),
+        share(pl.when(fact).then(errors).otherwise(0).sum(), calls.sum() + untold),
+    )
+
+
+def _override() -> Metric:
+    value = pl.col("overridden").cast(pl.Float64)
+    is_open = pl.col("evidence").eq("none") | (IS_FACT.not_() & value.is_not_null())
+    low, high = (pl.when(is_open).then(end).otherwise(value) for end in (0.0, 1.0))
+    return Metric("override_rate", "overrides", value.mean(), low.mean(), high.mean())
+
+
+def _of_class(name: str, error: str) -> Metric:
+    value = (pl.col("error_class").cast(pl.String) == error).cast(pl.Float64)
+    return _bounded(name, "errors", pl.Expr.mean, value, 0.0, pl.lit(1.0))
+
+
+_NAMED = {
+    one.name: one
+    for one in (
+        _bounded("mean_ms", "waits", pl.Expr.mean, _WAIT, 0, _WORST),
+        _bounded("error_rate", "errors", pl.Expr.mean, pl.col("failed").cast(pl.Float64), 0.0, pl.lit(1.0)),
+        _of_class("timeout_rate", "timeout"),
+        _of_class("rate_429", "429"),
+        _tool_success(),
+        _override(),
+        Metric("consecutive_errors", "errors", _longest_run(pl.col("failed"))),
+        Metric("fallback_rate", None, pl.col("is_fallback").cast(pl.Float64).mean(), is_decided=True),
+        Metric("requests", None, pl.len().cast(pl.Float64), is_decided=True),
+        Metric("cost_per_request", None, pl.col("cost_usd").mean()),
+        Metric("share_no_model", None, pl.col("no_model").is_not_null().mean(), is_decided=True),
+    )
+}
 
 
 def shares(labels: Sequence[str]) -> list[pl.Expr]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from incident_kit.decisions import instants, known, words
-from incident_kit.evidence import LABELS
+from incident_kit.evidence import LABELS, NONE, OBSERVED
 
 if TYPE_CHECKING:
     from incident_kit.replays import Replay
 
+WORST_MS = 60_000  # a wait that was not observed lies between 0 and this, where the policy has no timeout
+TOOLS_FAILED, TOOLS_WORKED, OVERRIDDEN, ACCEPTED = 2, 4, 8, 16  # flags of borrowing, which compiles when it is imported
 NO_MODEL = ("template", "queue", "human", "reject")  # machine.TEMPLATE ...; a queue ends nothing
 FACTS = ("tool_calls", "tool_errors", "prompt_tokens", "completion_tokens", "cost_usd", "overridden")
 
@@ -20,17 +23,17 @@ FACTS = ("tool_calls", "tool_errors", "prompt_tokens", "completion_tokens", "cos
 def outcomes(replay: Replay) -> pl.DataFrame:
     """Return one row a request in order of arrival.
 
-    Columns: at, intent, served, is_fallback, wait_ms, failed, tool_calls, tool_errors, prompt_tokens, completion_tokens,
-    cost_usd, overridden, evidence, tools_disabled, no_model. Where the policy serves a request as logged, all are as logged;
-    elsewhere they are those of the borrowed call, and NULL without one. A request that ended without a model (``no_model``
-    says how: a template, a person, a refusal) has no wait for an answer, no tools and no override. A cost that the log does
-    not give is tokens times the case's price.
+    Columns: at, intent, served, is_fallback, wait_ms, failed, error_class, tool_calls, tool_errors, prompt_tokens,
+    completion_tokens, cost_usd, overridden, evidence, tools_disabled, no_model, worst_ms (what a wait that was not seen may
+    be: the policy's timeout, else a minute). Where the policy serves a request as logged, all are as logged; elsewhere they
+    are those of the borrowed call, changed where the draw of the outcomes says so, and NULL without one. A request that ended
+    without a model (``no_model`` says how: a template, a person, a refusal) has no wait for an answer, no tools and no
+    override. A cost that the log does not give is tokens times the case's price.
     """
     log, outcome = replay.log, replay.outcome
-    logged = pl.DataFrame({"request_id": log.request_id}).join(
-        log.store.query("replay_request_facts"), on="request_id", how="left", maintain_order="left"
-    )
+    logged = log.request_facts
     apart = ~replay.same_as_log
+    timeouts = np.array([*(route.retry.timeout_ms or WORST_MS for route in replay.policy.routes), WORST_MS], np.int32)
     frame = pl.DataFrame(
         {
             "at": instants(log.arrived_us),
@@ -39,40 +42,58 @@ def outcomes(replay: Replay) -> pl.DataFrame:
             "is_fallback": _is_fallback(replay, logged["is_fallback"]),
             "wait_ms": known(np.where(outcome.no_model > 0, -1, outcome.wait_ms)).cast(pl.Int64),
             "failed": pl.select(pl.when(pl.Series(outcome.error >= 0)).then(pl.Series(outcome.error > 0))).to_series(),
+            "error_class": words(outcome.error, log.errors),
             **{name: logged[name] for name in FACTS},
             "evidence": words(outcome.evidence, LABELS),
             "tools_disabled": outcome.tools_disabled,
             "no_model": words(outcome.no_model - 1, NO_MODEL),
+            "worst_ms": timeouts[replay.route],
         }
     )
     if not apart.any():
         return _priced(frame, replay)
-    moved = pl.DataFrame(
-        {
-            "apart": apart,
-            "without_tools": outcome.tools_disabled | (log.tools_offered == 0),
-            "call": known(np.where(outcome.evidence == 1, outcome.call, -1)).cast(pl.UInt32),
-        }
-    )
-    borrowed = moved.join(
-        log.call_facts.select(FACTS).with_row_index("call"), on="call", how="left", maintain_order="left"
-    )
-    # an answer given without tools makes no tool call whatever its donor did; one that failed makes none, and nobody edits it
-    nobody = pl.col("no_model").is_not_null()
-    gone = {"tool_calls": pl.col("without_tools") | pl.col("failed") | nobody, "overridden": pl.col("failed") | nobody}
-    gone["tool_errors"] = gone["tool_calls"]
-    whole = (
-        frame.with_columns(moved["apart", "without_tools"])
-        .with_columns(
-            *(pl.when("apart").then(borrowed[name]).otherwise(pl.col(name)).alias(name) for name in FACTS),
-        )
-        .with_columns(
-            pl.when(pl.col("apart") & test).then(None).otherwise(name).alias(name) for name, test in gone.items()
-        )
-        .with_columns(pl.when(nobody & pl.col("cost_usd").is_null()).then(0.0).otherwise("cost_usd").alias("cost_usd"))
-        .drop("apart", "without_tools")
+    rows = np.flatnonzero(apart)
+    moved = frame[rows].with_columns(_borrowed(replay, rows))
+    whole = frame.select(
+        name if name not in FACTS else _scattered(frame[name], rows, moved[name]) for name in frame.columns
     )
     return _priced(whole, replay)
+
+
+def _borrowed(replay: Replay, rows: NDArray[Any]) -> list[pl.Expr]:
+    """Return the facts of requests that the policy does not serve as logged: their donors', as the draw has them."""
+    log, outcome = replay.log, replay.outcome
+    evidence = outcome.evidence[rows]
+    is_told = (evidence > OBSERVED) & (evidence < NONE)
+    call = known(np.where(is_told, outcome.call[rows], -1)).cast(pl.UInt32)
+    facts = {name: log.call_facts[name].gather(call) for name in FACTS}
+    changed = np.where(is_told, outcome.changed[rows], 0)
+    has = {flag: pl.lit(pl.Series((changed & flag) > 0)) for flag in (TOOLS_FAILED, TOOLS_WORKED, OVERRIDDEN, ACCEPTED)}
+    said = {name: pl.lit(column) for name, column in facts.items()}
+    results = said["tool_errors"].is_not_null()
+    said["tool_errors"] = (
+        pl.when(results & has[TOOLS_FAILED]).then(said["tool_calls"]).when(results & has[TOOLS_WORKED]).then(0)
+        .otherwise(said["tool_errors"])
+    )  # fmt: skip
+    reviewed = said["overridden"].is_not_null()
+    said["overridden"] = (
+        pl.when(reviewed & has[OVERRIDDEN]).then(pl.lit(value=True)).when(reviewed & has[ACCEPTED])
+        .then(pl.lit(value=False)).otherwise(said["overridden"])
+    )  # fmt: skip
+    # an answer given without tools makes no tool call whatever its donor did; one that failed makes none, and nobody edits it
+    nobody = pl.col("no_model").is_not_null()
+    without_tools = pl.lit(pl.Series(outcome.tools_disabled[rows] | (log.tools_offered[rows] == 0)))
+    said["tool_calls"] = pl.when(without_tools | pl.col("failed") | nobody).then(None).otherwise(said["tool_calls"])
+    said["tool_errors"] = pl.when(without_tools | pl.col("failed") | nobody).then(None).otherwise(said["tool_errors"])
+    said["overridden"] = pl.when(pl.col("failed") | nobody).then(None).otherwise(said["overridden"])
+    said["cost_usd"] = pl.when(nobody & said["cost_usd"].is_null()).then(0.0).otherwise(said["cost_usd"])
+    return [column.alias(name) for name, column in said.items()]
+
+
+def _scattered(column: pl.Series, rows: NDArray[Any], values: pl.Series) -> pl.Series:
+    """Return a column with some of its rows replaced, NULLs included."""
+    found = column.clone()
+    return found.scatter(rows, values.cast(column.dtype))
 
 
 def _is_fallback(replay: Replay, logged: pl.Series) -> pl.Series:

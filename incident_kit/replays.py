@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from incident_kit.incident import Incident
 
 UNROUTED = -1
-OBSERVED, NEAREST, NONE = range(3)  # positions in evidence.LABELS
 _KEPT = ("k", "n", "first", "entry", "attempts", "state", "exact", "probe", "estimated")
 QUESTION_OF = {
     **dict.fromkeys(("latency", "mean", "ttft"), "waits"),
@@ -48,7 +48,8 @@ class Outcome:
 
     ``target`` answered (or was tried last), ``call`` is the position in ``log.calls`` of the call behind the outcome,
     ``error`` 0 is ok and -1 unknown, ``evidence`` a position in ``evidence.LABELS``, ``no_model`` the kind of an end without
-    a model (machine.TEMPLATE, HUMAN, REJECT), 0 of any other.
+    a model (machine.TEMPLATE, HUMAN, REJECT), 0 of any other, ``changed`` what the outcome no longer has of that call (flags
+    of :mod:`incident_kit.borrowing`).
     """
 
     target: NDArray[np.int16]
@@ -58,6 +59,7 @@ class Outcome:
     evidence: NDArray[np.int8]
     tools_disabled: NDArray[np.bool_]
     no_model: NDArray[np.int8]
+    changed: NDArray[np.int8]
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Replay:
     entry, at_us, from, to, why, condition, value, n, exact, intent), sorted by time. ``targets`` is the vocabulary of
     ``outcome.target`` and of ``first_target``; an end without a model stands there under its label. ``reason`` is why the
     first entry was taken (machine.BY_CHAIN, BY_HAND, BY_CONVERSATION), ``alerted`` what the machine says of alerts; None
-    where the policy needed no machine.
+    where the policy needed no machine. ``agreement`` is the share of draws that decide each request alike; None without draws.
     """
 
     policy: Policy
@@ -86,6 +88,7 @@ class Replay:
     alerted: NDArray[Any] | None = None
     estimator: Estimator = nearest
     potential: bool = False
+    agreement: NDArray[np.float32] | None = None
 
     @property
     def name(self) -> str:
@@ -165,6 +168,11 @@ class Replay:
         return float(self.same_as_log.mean()) if len(self.log) else 1.0
 
     @property
+    def is_certain(self) -> bool:
+        """Whether nothing that the replay used was estimated: then every draw is this one."""
+        return not self.outcome.evidence.any() and not self.records["estimated"].any() and self.state_exact_share == 1.0
+
+    @property
     def state_exact_share(self) -> float:
         """The share of decisions whose breakers had seen observed outcomes only."""
         routed = self.route >= 0
@@ -172,7 +180,7 @@ class Replay:
 
     @property
     def evidence(self) -> Mapping[str, float]:
-        """The share of outcomes by label: observed, nearest (borrowed), none (the log cannot tell)."""
+        """The share of outcomes by label: observed, worked out from ever less similar calls, none (the log cannot tell)."""
         from incident_kit.evidence import LABELS
 
         counts = np.bincount(self.outcome.evidence, minlength=len(LABELS)) / max(len(self.log), 1)
@@ -210,10 +218,14 @@ class Replay:
         return caveats(self)
 
 
-def replay(incident: Incident, policy: Policy, *, estimator: Estimator = nearest) -> Replay:
+def replay(
+    incident: Incident, policy: Policy, *, draws: int = 0, seed: int = 0, estimator: Estimator | None = None
+) -> Replay:
     """Return ``policy`` replayed over an incident, in closed loop: breakers see only what the policy itself would have made.
 
-    Outcomes of requests that would have gone elsewhere come from ``estimator`` and are labelled.
+    Outcomes of requests that would have gone elsewhere come from ``estimator`` (the incident's own model where none is given)
+    and are labelled. With ``draws``, ``replay.agreement`` says of each decision how many of so many draws of the outcomes come
+    to the same.
 
     Raises
     ------
@@ -221,7 +233,32 @@ def replay(incident: Incident, policy: Policy, *, estimator: Estimator = nearest
         A breaker's condition needs what the loaded logs do not hold: it must never read as healthy.
     """
     _refuse_unanswered(policy, incident)
-    return replay_log(incident.log, policy, estimator=estimator, incident=incident)
+    if estimator is None:
+        estimator = incident.model if policy.routes else nearest
+    central = replay_log(incident.log, policy, estimator=estimator, incident=incident)
+    if not draws:
+        return central
+    alike = np.zeros(len(incident.log), np.int64)
+    for one in drawn(central, draws=draws, seed=seed):
+        alike += (one.first_target == central.first_target) & (one.outcome.target == central.outcome.target)
+    return replaced(central, agreement=(alike / draws).astype(np.float32))
+
+
+def drawn(central: Replay, *, draws: int, seed: int = 0) -> Iterator[Replay]:
+    """Yield a replay on each draw of the outcomes; where no outcome was estimated, or nothing is drawn, always the same one."""
+    at = getattr(central.estimator, "at", None)
+    for draw in range(draws):
+        yield central if at is None else on_draw(central, draw, draws=draws, seed=seed)
+
+
+def on_draw(central: Replay, draw: int, *, draws: int, seed: int = 0) -> Replay:
+    """Return a replay on one of ``draws`` draws; the central one itself where all that it used is in the log."""
+    at = getattr(central.estimator, "at", None)
+    if at is None or central.is_certain:
+        return central
+    return replay_log(
+        central.log, central.policy, estimator=at(draw, draws=draws, seed=seed), incident=central.incident
+    )
 
 
 def replay_log(
@@ -255,6 +292,7 @@ def replay_log(
         evidence=np.zeros(len(log), np.int8),
         tools_disabled=np.zeros(len(log), np.bool_),
         no_model=np.zeros(len(log), np.int8),
+        changed=np.zeros(len(log), np.int8),
     )
     same = np.ones(len(log), np.bool_)
     changes = [np.empty((0, 11))]
@@ -277,10 +315,11 @@ def replay_log(
         without_tools = chosen.on_fallback.tools == "disabled"
         no_model = np.zeros(len(run.requests), np.int8) if run.no_model is None else run.no_model
         settle(
-            run.requests, run.own, run.call, no_model, chain, chosen.degraded_start, len(chosen.primaries), without_tools,
+            run.requests, run.own, run.call, run.label, no_model, chain, chosen.degraded_start, len(chosen.primaries), without_tools,
             logged, tuple(records.values()), entered,
         )  # fmt: skip
         result.no_model[run.requests] = no_model
+        result.changed[run.requests] = run.changed
         if run.reason is not None:
             reason[run.requests] = run.reason
         changes.append(np.column_stack([np.full(len(run.changes), run.route), run.changes]))
@@ -299,6 +338,8 @@ def replay_log(
         same,
         reason=reason,
         alerted=alerted,
+        estimator=estimator,
+        potential=potential,
     )
 
 

@@ -9,19 +9,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from incident_kit.conditions import Condition
-from incident_kit.evidence import Estimator, Outcomes
+from incident_kit.evidence import SAME_INTENT, Estimator, Outcomes
 from incident_kit.log import UNKNOWN, Log
 from incident_kit.policy import Policy
 from incident_kit.routes import Breaker, Route
 
 if TYPE_CHECKING:
+    from incident_kit.details import Details
     from incident_kit.replays import Replay
 
 CHANGE_COLUMNS = ("entry", "at", "was", "now", "why", "condition", "value", "n", "exact", "intent")
@@ -34,14 +35,17 @@ class Run:
     """One route's requests and what came of them.
 
     ``own`` are records with the fields of kernel.DECISION, ``call`` the position in ``log.calls`` of the call behind each
-    outcome (-1: none), ``no_model`` the kind of the end (0: a model's answer), ``reason`` why the first entry was taken
-    (machine.BY_CHAIN ..., IN_QUEUE), ``changes`` one row a change of state: :data:`CHANGE_COLUMNS`.
+    outcome (-1: none), ``changed`` what it no longer has of that call, ``label`` its evidence label, ``no_model`` the kind of
+    the end (0: a model's answer), ``reason`` why the first entry was taken (machine.BY_CHAIN ..., IN_QUEUE), ``changes`` one
+    row a change of state: :data:`CHANGE_COLUMNS`.
     """
 
     route: int
     requests: NDArray[Any]
     own: NDArray[Any]
     call: NDArray[np.int32]
+    changed: NDArray[np.int8]
+    label: NDArray[np.int8]
     changes: NDArray[np.float64]
     no_model: NDArray[np.int8] | None = None
     reason: NDArray[np.int8] | None = None
@@ -83,10 +87,11 @@ def by_kernel(
     def one(position: int) -> Run:
         requests = np.flatnonzero(route == position)
         own, table, outcomes = _run_kernel(log, policy.routes[position], requests, estimator)
-        from incident_kit.settlement import behind
+        from incident_kit.settlement import behind, weakest
 
         changes = np.column_stack([table, np.full(len(table), ANY_INTENT)])
-        return Run(position, requests, own, behind(own, outcomes.donor), changes)
+        call, changed = behind(own, outcomes.donor, _changed(outcomes))
+        return Run(position, requests, own, call, changed, weakest(own, _labels(outcomes, policy.routes[position])), changes)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(one, np.argsort(-sizes, kind="stable").tolist())
@@ -99,7 +104,7 @@ def _run_kernel(
     from incident_kit.plan import plan
 
     p = plan(route, log.errors)
-    outcomes = estimator(log, requests, p.targets, attempts=p.attempts)
+    outcomes = asked(estimator, log, route, requests)
     arrived = log.arrived_us[requests]
     done_us, done_request = kernel.ends(arrived, outcomes.records[0, 0], int(p.retry["timeout_ms"][0]))
     draws = np.empty(0)
@@ -119,15 +124,16 @@ def by_machine(
 ) -> tuple[list[Run], NDArray[Any]]:
     """Return every route's run, and the changes of alerts as machine.ALERT_CHANGE records."""
     from incident_kit import machine, wiring
+    from incident_kit.settlement import weakest
 
     members = [np.flatnonzero(route == position) for position in range(len(policy.routes))]
     outcomes = [
-        estimator(log, requests, [entry.model for entry in one.chain], attempts=1 + one.retry.attempts)
-        for one, requests in zip(policy.routes, members, strict=True)
+        asked(estimator, log, one, requests) for one, requests in zip(policy.routes, members, strict=True)
     ]
+    details, told, origin = _as_changed(log, outcomes)
     room, is_done = 1, False
     while not is_done:
-        world = wiring.build(log, policy, route, outcomes, log.details, potential=potential, room=room)
+        world = wiring.build(log, policy, route, told, details, potential=potential, room=room)
         is_done = machine.run(world)
         room *= 4
     own = world.requests[: world.routed]
@@ -135,17 +141,75 @@ def by_machine(
     runs = []
     for position, requests in enumerate(members):
         mine = own[own["route"] == position]
-        call = np.full(len(mine), UNKNOWN, np.int32)
+        call, flags = np.full(len(mine), UNKNOWN, np.int32), np.zeros(len(mine), np.int8)
+        fact = np.full(len(mine), UNKNOWN, np.int32)
         has_cell = mine["cell"] >= 0
-        call[has_cell] = world.donors[mine["cell"][has_cell]]
+        fact[has_cell] = world.donors[mine["cell"][has_cell]]
+        call[fact >= 0], flags[fact >= 0] = origin[0][fact[fact >= 0]], origin[1][fact[fact >= 0]]
         rows = changed[changed["route"] == position]
         table = np.column_stack([rows[name] for name in CHANGE_COLUMNS]).astype(np.float64)
         kinds = world.entries["kind"][position][mine["entry"]]
         no_model = np.where(mine["no_model"] == 1, kinds, 0).astype(np.int8)
         mine["first"] = mine["called"]
         reason = np.where(mine["held"] & 2, IN_QUEUE, mine["reason"]).astype(np.int8)
-        runs.append(Run(position, requests, mine, call, table, no_model, reason))
+        label = weakest(mine, _labels(outcomes[position], policy.routes[position]))
+        runs.append(Run(position, requests, mine, call, flags, label, table, no_model, reason))
     return runs, world.alert_changes[: world.size[2]]
+
+
+def asked(estimator: Estimator, log: Log, route: Route, requests: NDArray[Any]) -> Outcomes:
+    """Return what an estimator says of a route's requests on each entry of its chain."""
+    usual = 0 if route.degraded_start else len(route.primaries)
+    takes_tools = route.on_fallback.tools == "disabled"
+    return estimator(
+        log,
+        requests,
+        [entry.model for entry in route.chain],
+        attempts=1 + route.retry.attempts,
+        without_tools=[takes_tools and entry >= usual for entry in range(len(route.chain))],
+        timeout_ms=route.retry.timeout_ms,
+    )
+
+
+def _labels(outcomes: Outcomes, route: Route) -> NDArray[np.int8]:
+    """Return the evidence label of each outcome ``[entry, request]``: `observed` of facts, and of what asks no model."""
+    records, label = outcomes.records, outcomes.label
+    is_fact = (records["estimated"][:, 0] == 0) & (records["kind"][:, 0] != 0)
+    is_fact |= np.array([entry.kind != "model" for entry in route.chain])[:, None]
+    return np.where(is_fact, np.int8(0), np.int8(SAME_INTENT) if label is None else label).astype(np.int8)
+
+
+def _changed(outcomes: Outcomes) -> NDArray[np.int8]:
+    return np.zeros((0, 0, 0), np.int8) if outcomes.changed is None else outcomes.changed
+
+
+def _as_changed(log: Log, outcomes: Sequence[Outcomes]) -> tuple[Details, list[Outcomes], tuple[NDArray[Any], ...]]:
+    """Return details with a fact of its own for each changed call, outcomes that point to them, and their (call, changes)."""
+    from incident_kit.borrowing import ACCEPTED, OVERRIDDEN, TOOLS_FAILED, TOOLS_WORKED
+
+    details, calls = log.details, len(log.calls.request)
+    origin = np.arange(calls, dtype=np.int32), np.zeros(calls, np.int8)
+    if all(one.changed is None for one in outcomes):
+        return details, list(outcomes), origin
+    pairs = [
+        np.where((one.donor >= 0), one.donor.astype(np.int64) << 8 | _changed(one), -1).reshape(-1) for one in outcomes
+    ]
+    known = np.unique(np.concatenate(pairs)) if pairs else np.zeros(0, np.int64)
+    known = known[(known >= 0) & ((known & 255) != 0)]
+    call, flags = known >> 8, known & 255
+    facts = details.facts[call].copy()
+    facts["tools_ok"] = np.where(flags & TOOLS_FAILED, 0, np.where(flags & TOOLS_WORKED, facts["tool_calls"], facts["tools_ok"]))
+    reviewed = facts["overridden"] >= 0
+    said = np.where(flags & OVERRIDDEN, 1, np.where(flags & ACCEPTED, 0, facts["overridden"]))
+    facts["overridden"] = np.where(reviewed, said, facts["overridden"])
+    told = []
+    for one, pair in zip(outcomes, pairs, strict=True):
+        where = np.searchsorted(known, pair)
+        is_changed = (pair >= 0) & ((pair & 255) != 0)
+        donor = np.where(is_changed, calls + where, one.donor.reshape(-1)).astype(np.int32).reshape(one.donor.shape)
+        told.append(replace(one, donor=donor))
+    origin = np.concatenate([origin[0], call]).astype(np.int32), np.concatenate([origin[1], flags]).astype(np.int8)
+    return replace(details, facts=np.concatenate([details.facts, facts])), told, origin
 
 
 def alerted(replay: Replay) -> NDArray[Any]:

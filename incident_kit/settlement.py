@@ -11,12 +11,17 @@ from typing import Any
 import numba as nb
 import numpy as np
 
+from incident_kit.cells import NONE
+
+_NONE = NONE
+
 
 @nb.njit(cache=True, nogil=True)
 def settle(
     requests: Any,
     own: Any,
     behind: Any,
+    label: Any,
     no_model: Any,
     chain: Any,
     degraded_start: bool,
@@ -30,9 +35,9 @@ def settle(
 
     Parameters
     ----------
-    requests, own, behind, no_model
-        The positions of the route's requests, their records, the call behind each outcome, and the kind of an end without
-        a model (0: with one).
+    requests, own, behind, label, no_model
+        The positions of the route's requests, their records, the call behind each outcome, its evidence label, and the kind
+        of an end without a model (0: with one).
     chain
         The code of each entry's target.
     degraded_start, primaries, without_tools
@@ -42,7 +47,7 @@ def settle(
     kept
         The fields of the records that outlive them, in the order of replays.KEPT.
     results
-        first_target, same_as_log, tools_disabled, call, target, wait_ms, error, evidence: 1 is borrowed, 2 unknown.
+        first_target, same_as_log, tools_disabled, call, target, wait_ms, error, evidence.
     """
     first_logged, served, error_logged, tools_offered, took_tools, is_complete, starts = logged
     k, n, first, entry, attempts, state, exact, probe, estimated = kept
@@ -74,13 +79,26 @@ def settle(
         wait_ms[r] = d.wait_us // 1000 if d.wait_us >= 0 else -1
         error[r] = d.error
         is_known = no_model[column] > 0 and d.estimated == 0  # what ends without a model does so for sure
-        evidence[r] = 0 if is_known else 1 if d.error >= 0 else 2
+        evidence[r] = 0 if is_known else max(label[column], 1) if d.error >= 0 else _NONE
 
 
 @nb.njit(cache=True, nogil=True)
-def behind(own: Any, donor: Any) -> Any:
-    """Return the call behind each outcome: whose outcome ``[entry, attempt, request]`` the last attempt met."""
-    found = np.empty(len(own), np.int32)
+def behind(own: Any, donor: Any, changed: Any) -> Any:
+    """Return the call behind each outcome, and its changes: of ``[entry, attempt, request]``, what the last attempt met."""
+    found, flags = np.empty(len(own), np.int32), np.zeros(len(own), np.int8)
     for column in range(len(own)):
-        found[column] = donor[own[column].entry, own[column].number, column]
+        d = own[column]
+        found[column] = donor[d.entry, d.number, column]
+        if changed.size:
+            flags[column] = changed[d.entry, d.number, column]
+    return found, flags
+
+
+@nb.njit(cache=True, nogil=True)
+def weakest(own: Any, label: Any) -> Any:
+    """Return the evidence label of each outcome, of those ``[entry, request]``: the weaker of its first and last entry."""
+    found = np.empty(len(own), np.int8)
+    for column in range(len(own)):
+        d = own[column]
+        found[column] = max(label[max(d.first, 0), column], label[max(d.entry, 0), column])
     return found

@@ -79,7 +79,8 @@ def _cell(name: str, value: Any) -> str:
 
 def scorecard(board: Board, *, by: str | None = None) -> Group:
     """Return policies side by side, one row each, and below them between which limits each truth lies."""
-    frame = board.table(by=by)
+    worked_out = pl.sum_horizontal("share_same_cell", "share_same_time", "share_same_intent")
+    frame = board.table(by=by).with_columns(worked_out.alias("worked_out"))
     if not frame["n"].max():
         return Group(Text("There are no requests in this span."))
     parts: list[RenderableType] = []
@@ -102,7 +103,8 @@ def scorecard(board: Board, *, by: str | None = None) -> Group:
         parts.append(Text(f"{metric(row['metric']).title}: {row['flags'][0]}", style="dim"))
     parts.append(
         Text(
-            "≥ is a lower bound. ~ is an estimate, worked out in part from similar requests, with no interval yet.",
+            "≥ is a lower bound. ~ is an estimate, worked out in part from similar requests; in brackets where nine draws in "
+            "ten lie.",
             style="dim",
         )
     )
@@ -118,7 +120,7 @@ _SHORT = {
 }
 _EVIDENCE = (
     ("share_observed", "we saw this"),
-    ("share_nearest", "worked out from similar requests"),
+    ("worked_out", "worked out from similar requests"),
     ("share_none", "these logs cannot tell"),
 )
 
@@ -152,8 +154,19 @@ def _estimate(row: dict[str, Any]) -> str:
     if row["estimate"] is None:
         return UNKNOWN
     if row["share_observed"] < 1:
-        return f"~{value}"
+        return f"~{value}{_between(row)}"
     return f"≥{value}" if any(flag.startswith("lower bound") for flag in row["flags"]) else value
+
+
+def _between(row: dict[str, Any]) -> str:
+    """Return the interval of an estimate in brackets; nothing without one."""
+    if row["low"] is None or row["low"] == row["high"]:
+        return ""
+    of = metric(row["metric"])
+    times = 1000 if row["metric"] == "cost_per_request" else 1
+    if times > 1:
+        return f" ({times * row['low']:.2f} to {times * row['high']:.2f})"
+    return f" ({of.shown(row['low'], plain=True)} to {of.shown(row['high'], plain=True)})"
 
 
 def _limits(row: dict[str, Any]) -> str:

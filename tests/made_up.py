@@ -147,7 +147,7 @@ def table(intents: tuple[str, ...] = ("all", "refund-policy")) -> pl.DataFrame:
                         "observed": value,
                         "estimate": None if value is None else value * share,
                         "share_observed": share,
-                        "share_nearest": round(0.98 - share, 2) if share < 1 else 0.0,
+                        "share_same_time": round(0.98 - share, 2) if share < 1 else 0.0,
                         "share_none": 0.02 if share < 1 else 0.0,
                         "share_no_model": 0.0,
                         "flags": ["rests on 14 requests"] if policy == "blind" else [],

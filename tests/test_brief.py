@@ -221,8 +221,8 @@ def test_caveats_come_from_what_the_logs_can_answer() -> None:
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"estimate": 1.0, "share_observed": 1.0, "share_nearest": 0.0}, ("we saw this",)),
-        ({"estimate": 1.0, "share_nearest": 1.0}, ("worked out from similar requests",)),
+        ({"estimate": 1.0, "share_observed": 1.0, "share_same_intent": 0.0}, ("we saw this",)),
+        ({"estimate": 1.0, "share_same_intent": 1.0}, ("worked out from similar requests",)),
         ({"estimate": None, "share_observed": 1.0}, ("these logs cannot tell",)),
         ({"estimate": 1.0}, ("these logs cannot tell",)),
         (

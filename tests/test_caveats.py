@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 import pytest
 from test_replays import TRIPS, route
 from written import Call, Request, fill
 
+from incident_kit import replays
 from incident_kit.baselines import always_fallback, always_primary
 from incident_kit.caveats import caveats
+from incident_kit.evidence import nearest
 from incident_kit.incident import Incident
 from incident_kit.log import read
 from incident_kit.policy import Policy
-from incident_kit.replays import replay, replay_log
+from incident_kit.replays import replay_log
 from incident_kit.store import Store
+
+replay = partial(replays.replay, estimator=nearest)  # what it borrows can be told by hand
 
 
 def test_by_hand(tiny: Incident) -> None:
@@ -62,4 +67,4 @@ def test_on_the_capture_the_shares_are_those_of_the_replay(sample: Incident, nam
     found = replay(sample, next(policy for policy in sample.policies if policy.name == name))
     said = " ".join(caveats(found))
     assert ("cannot tell" in said) == (found.evidence["none"] > 0)
-    assert f"{100 * found.evidence['nearest']:.0f} % of the outcomes are worked out" in said
+    assert f"{100 * found.evidence['same_intent']:.0f} % of the outcomes are worked out" in said

@@ -15,6 +15,7 @@ from written import TINY, Call, Request, fill
 
 from incident_kit.baselines import always_fallback
 from incident_kit.decisions import ACTIONS, REASONS, STATES, known, words
+from incident_kit.evidence import LABELS
 from incident_kit.log import read
 from incident_kit.policy import Policy
 from incident_kit.replays import Replay, replay_log
@@ -77,7 +78,7 @@ def test_columns_and_types(store: Store, requests: Any) -> None:
 def test_enums_hold_the_words_of_people(store: Store) -> None:
     schema = replayed(store, TINY, {"intent": "chat", "fallback": "small", "max_p95_ms": 1000}).decisions.schema
     expected = {"action": ACTIONS, "reason": REASONS, "breaker_state": STATES, "tools": ("as offered", "disabled")}
-    expected |= {"route": ("chat",), "policy": ("p",), "evidence": ("observed", "nearest", "none")}
+    expected |= {"route": ("chat",), "policy": ("p",), "evidence": LABELS}
     assert {name: tuple(schema[name].categories) for name in expected} == expected
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 import polars as pl
 import pytest
 from test_replays import TRIPS, route
 from written import Call, Request, fill, frames
 
+from incident_kit import replays
 from incident_kit.baselines import always_fallback
 from incident_kit.errors import NoSuchItem
 from incident_kit.explain import explain
+from incident_kit.evidence import nearest
 from incident_kit.incident import Incident
 from incident_kit.log import read
 from incident_kit.policy import Policy
-from incident_kit.replays import Replay, replay, replay_log
+from incident_kit.replays import Replay, replay_log
 from incident_kit.store import Store
+
+replay = partial(replays.replay, estimator=nearest)  # what it borrows can be told by hand
 
 CAUSE = "of 3 calls, the slowest one in twenty took at least 3,000 ms, the limit is 1,000 ms"
 

@@ -52,7 +52,7 @@ def test_what_it_reaches_today(emulation: Emulation) -> None:
     assert emulation.fidelity == 1.0
     assert (emulation.refusals.emulated, emulation.refusals.both) == (229, 229)
     assert emulation.differences.is_empty()
-    assert emulation.evidence == {"observed": 1.0, "nearest": 0.0, "none": 0.0}
+    assert emulation.evidence == {"observed": 1.0, "same_cell": 0.0, "same_time": 0.0, "same_intent": 0.0, "none": 0.0}
     assert dict(emulation.cooldowns["deployment"].value_counts().iter_rows()) == {EAST: 6, WEST: 31}
 
 

@@ -143,7 +143,7 @@ def test_what_litellm_refused_and_this_serves() -> None:
         incident_of(Request("r1", 0, [ok("a")]), Request("r2", 1000, [REFUSAL, ok("c", target="small")])), PAIR
     )
     assert ways(found)[1] == ("big", 1, DIFFERENCES[1], False)
-    assert found.decisions["evidence"].to_list() == ["observed", "nearest"]
+    assert found.decisions["evidence"].to_list() == ["observed", "same_intent"]
     assert (found.refusals.observed, found.refusals.met_share, found.refusals.false_share) == (1, 0.0, None)
 
 

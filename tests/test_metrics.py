@@ -82,7 +82,7 @@ def test_of_nothing_there_is_no_value(name: str) -> None:
 def test_bounds_put_the_unseen_at_its_best_and_worst() -> None:
     frame = outcomes(
         {"wait_ms": 100, "failed": True}, {"wait_ms": 200, "failed": False},
-        {"wait_ms": 300, "failed": False, "evidence": "nearest"}, {"evidence": "none"},
+        {"wait_ms": 300, "failed": False, "evidence": "same_intent"}, {"evidence": "none"},
     )  # fmt: skip
     waits, errors = metric("mean_ms"), metric("error_rate")
     assert frame.select(waits.low).item() == (100 + 200 + 0 + 0) / 4
@@ -117,7 +117,7 @@ def test_an_estimate_lies_between_its_bounds(drawn: list[dict[str, Any]], name: 
 
 
 def test_shares_of_evidence_sum_to_one() -> None:
-    frame = outcomes({}, {"evidence": "none"}, {"evidence": "nearest"}, {})
+    frame = outcomes({}, {"evidence": "none"}, {"evidence": "same_intent"}, {})
     assert frame.select(shares(LABELS)).row(0) == (1 / 2, 1 / 4, 1 / 4)
 
 
@@ -134,6 +134,6 @@ def test_a_near_miss_is_suggested() -> None:
 
 def test_waits_longer_than_the_worst_that_is_assumed_stay_within_bounds() -> None:
     """A reasoning model may take minutes: what was not seen is then not better than what was."""
-    frame = outcomes({"wait_ms": 90_000}, {"wait_ms": 90_000, "evidence": "nearest"}, {"evidence": "none"})
+    frame = outcomes({"wait_ms": 90_000}, {"wait_ms": 90_000, "evidence": "same_intent"}, {"evidence": "none"})
     assert frame.select(metric("mean_ms").high).item() == 90_000
     assert frame.select(metric("p50_ms").high).item() == 90_000

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import polars as pl
 import pytest
 from written import TINY, Call, Request, fill
 
+from incident_kit import replays
 from incident_kit.baselines import always_fallback, always_primary, blind
+from incident_kit.evidence import nearest
 from incident_kit.incident import Incident
 from incident_kit.log import read
 from incident_kit.metrics import metric
 from incident_kit.policy import Policy
-from incident_kit.replays import replay, replay_log
+from incident_kit.replays import replay_log
 from incident_kit.store import Store
+
+replay = partial(replays.replay, estimator=nearest)  # what it borrows can be told by hand
 
 CHAT = Policy.parse("routes: [{intent: chat, primary: big, fallback: small}]")
 
@@ -44,7 +49,7 @@ def test_always_primary_by_hand(tiny: Incident) -> None:
     frame = found.outcomes
     assert found.decisions["donor_request_id"].to_list() == [None] * 5 + ["r5", None, None]
     assert frame["wait_ms"].to_list() == [400, 600, 3000, 500, 700, 700, 450, 350]
-    assert frame["evidence"].to_list() == ["observed"] * 5 + ["nearest"] + ["observed"] * 2
+    assert frame["evidence"].to_list() == ["observed"] * 5 + ["same_intent"] + ["observed"] * 2
     assert frame["is_fallback"].to_list() == [False] * 8
     assert value(frame, "mean_ms") == 6700 / 8
     assert frame.select(metric("mean_ms").low, high=metric("mean_ms").high).row(0) == (6000 / 8, 66_000 / 8)
@@ -59,7 +64,7 @@ def test_always_fallback_by_hand(tiny: Incident) -> None:
     frame = found.outcomes
     assert frame["wait_ms"].to_list() == [200, 600, 200, 200, 200, 200, 200, 200]
     assert frame["is_fallback"].to_list() == [True, False, True, True, True, True, True, True]
-    assert frame["evidence"].to_list() == ["nearest", "observed"] + ["nearest"] * 3 + ["observed"] + ["nearest"] * 2
+    assert frame["evidence"].to_list() == ["same_intent", "observed"] + ["same_intent"] * 3 + ["observed"] + ["same_intent"] * 2
     assert value(frame, "mean_ms") == 2000 / 8
     assert value(frame, "error_rate") == 0
     assert value(frame, "tool_success_rate") == 1 / 2
@@ -107,7 +112,7 @@ def test_tools_taken_away_make_no_tool_calls(store: Store) -> None:
     assert frame["tools_disabled"].to_list() == [True, True]
     assert frame["tool_calls"].to_list() == [None, None]
     # the log has no answer of the backup without tools, not even where the backup did answer
-    assert frame["evidence"].to_list() == ["nearest", "nearest"]
+    assert frame["evidence"].to_list() == ["same_intent", "same_intent"]
 
 
 def test_a_borrowed_failure_was_not_rewritten_by_anybody(store: Store) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from written import Call, Request, fill, frames, write
 
 from incident_kit import kernel
-from incident_kit.evidence import Estimator, Outcomes
+from incident_kit.evidence import LABELS, Estimator, Outcomes
 from incident_kit.incident import Incident
 from incident_kit.log import Log, read
 from incident_kit.policy import Policy
@@ -186,7 +186,7 @@ def given_matrix(seed: int, *, known_until_us: int | None = None) -> Estimator:
     With ``known_until_us`` every attempt that may still be in flight then ends otherwise, and later than then.
     """
 
-    def outcomes(log: Log, requests: Any, targets: Sequence[str], *, attempts: int) -> Outcomes:
+    def outcomes(log: Log, requests: Any, targets: Sequence[str], *, attempts: int, **_: Any) -> Outcomes:
         records = np.zeros((len(targets), attempts, len(requests)), kernel.OUTCOME)
         for column, (name, at) in enumerate(
             zip(log.request_id.gather(requests), log.arrived_us[requests], strict=True)
@@ -414,6 +414,6 @@ def test_random_replays_switch_test_return_and_borrow() -> None:
 
     collect()
     assert seen == {
-        "over the limit", "cooldown over", "tests passed", "tests failed", "observed", "nearest", "none", "as logged",
+        "over the limit", "cooldown over", "tests passed", "tests failed", *LABELS, "as logged",
         "primary", "fallback", "test", True, False,
     }  # fmt: skip

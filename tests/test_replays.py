@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 import json
 from collections import defaultdict
 from dataclasses import replace
@@ -15,13 +16,17 @@ from reference import Attempt, Interpreter
 from worlds import Arrival, World
 from written import START, TINY, Call, Request, fill
 
+from incident_kit import replays
 from incident_kit.errors import NoSuchItem, UnansweredQuestion
+from incident_kit.evidence import nearest
 from incident_kit.incident import Incident
 from incident_kit.log import read
 from incident_kit.policy import Policy
-from incident_kit.replays import Replay, replay, replay_log
+from incident_kit.replays import Replay, replay_log
 from incident_kit.samples import sample as bundled
 from incident_kit.store import Store
+
+replay = partial(replays.replay, estimator=nearest)  # what it borrows can be told by hand
 
 # one slow answer among fewer than twenty is enough to trip
 TRIPS = """
@@ -58,7 +63,7 @@ def test_decisions_by_hand(tripped: Replay) -> None:
         "on primary", None, "on primary", "on primary", "on backup", "on backup", "testing primary", "on primary",
     ]  # fmt: skip
     assert found["same_as_log"].to_list() == [True] * 4 + [False, True, True, False]
-    assert found["evidence"].to_list() == ["observed"] * 4 + ["nearest", "observed", "observed", "nearest"]
+    assert found["evidence"].to_list() == ["observed"] * 4 + ["same_intent", "observed", "observed", "same_intent"]
     assert found["wait_ms"].to_list() == [400, 600, 3000, 500, 200, 200, 450, 350 + 200]
     assert found["served"].to_list() == ["big", "big", "big", "big", "small", "small", "big", "small"]
     assert found["attempts"].to_list() == [1, 0, 1, 1, 1, 1, 1, 2]
@@ -104,7 +109,7 @@ def test_states_fill_the_time_between_transitions(tripped: Replay) -> None:
 def test_what_is_always_shown(tripped: Replay) -> None:
     assert tripped.overlap == 6 / 8
     assert tripped.state_exact_share == 1
-    assert tripped.evidence == {"observed": 6 / 8, "nearest": 2 / 8, "none": 0}
+    assert tripped.evidence == {"observed": 6 / 8, "same_cell": 0, "same_time": 0, "same_intent": 2 / 8, "none": 0}
     # r5's answer comes from elsewhere than in the log; r8 had none there, so it does not count
     assert tripped.fidelity == 6 / 7
     assert tripped.samples.row(0) == ("chat", "10s", 2, 4, 0.5, 0.0)
@@ -113,7 +118,7 @@ def test_what_is_always_shown(tripped: Replay) -> None:
 def test_the_log_s_own_decisions_give_the_log(tiny: Incident) -> None:
     found = replay(tiny, Policy(name="as logged", routes=()))
     assert found.overlap == found.state_exact_share == found.fidelity == 1
-    assert found.evidence == {"observed": 1, "nearest": 0, "none": 0}
+    assert found.evidence == {"observed": 1, "same_cell": 0, "same_time": 0, "same_intent": 0, "none": 0}
     assert found.transitions.is_empty()
     assert found.caveats == ()
     assert (found.decisions["action"] == "as logged").all()
@@ -172,7 +177,7 @@ def test_retries_and_fallbacks_of_one_request(
     one = replay_log(read(store), policy).decisions.row(0, named=True)
     assert (one["wait_ms"], one["error_class"], one["attempts"], one["served"]) == (wait_ms, error, attempts, served)
     assert not one["same_as_log"]
-    assert one["evidence"] == "nearest"
+    assert one["evidence"] == "same_intent"
 
 
 def test_the_same_attempts_as_logged_are_a_fact(store: Store) -> None:
@@ -194,13 +199,13 @@ def test_where_attempts_may_be_missing_equal_ends_are_enough(store: Store) -> No
     assert (one["wait_ms"], one["evidence"], one["attempts"]) == (400, "observed", 3)
     fill(store, [replace(a, complete=True), Request("b", 60_000, [Call("big", 50, "500")])])
     one = replay_log(read(store), policy).decisions.row(0, named=True)
-    assert (one["wait_ms"], one["evidence"], one["attempts"]) == (100 + 50 + 300, "nearest", 3)
+    assert (one["wait_ms"], one["evidence"], one["attempts"]) == (100 + 50 + 300, "same_intent", 3)
 
 
 def test_a_shorter_timeout_is_not_as_logged(store: Store) -> None:
     fill(store, [Request("a", 0, [Call("big", 5000, "timeout"), Call("small", 300)], complete=True)])
     one = replay_log(read(store), route(fallback="small", retry={"timeout_ms": 2000})).decisions.row(0, named=True)
-    assert (one["wait_ms"], one["evidence"]) == (2300, "nearest")
+    assert (one["wait_ms"], one["evidence"]) == (2300, "same_intent")
 
 
 def test_what_no_log_tells_is_said(store: Store) -> None:
@@ -293,7 +298,7 @@ def test_on_the_capture_every_outcome_has_its_label(sample: Incident) -> None:
         assert sum(found.evidence.values()) == pytest.approx(1)
         evidence = found.decisions["evidence"]
         assert (found.decisions["same_as_log"] == (evidence == "observed")).all()
-        told = found.decisions.filter(evidence == "nearest")
+        told = found.decisions.filter(evidence == "same_intent")
         assert told["wait_ms"].null_count() == told["error_class"].null_count() == 0
         assert (
             found.decisions.filter(evidence == "none").select("wait_ms", "error_class").null_count().row(0)

@@ -72,7 +72,7 @@ class Emulation:
 
     @property
     def evidence(self) -> Mapping[str, float]:
-        """The share of requests by label: observed, nearest (an outcome was borrowed), none (the log cannot tell)."""
+        """The share of requests by label: observed, same_intent (the nearest call was borrowed), none (the log cannot tell)."""
         count = max(len(self.walks), 1)
         return {label: sum(walk.evidence == i for walk in self.walks) / count for i, label in enumerate(LABELS)}
 

@@ -10,7 +10,7 @@ from incident_kit.evidence import LABELS
 from incident_kit.gateways.litellm_router import SECOND, Failure, Router
 from incident_kit.gateways.litellm_settings import Deployment
 
-OBSERVED, NEAREST, NONE = range(len(LABELS))
+OBSERVED, NEAREST, NONE = 0, LABELS.index("same_intent"), LABELS.index("none")
 FIRST_DELAY_S, LONGEST_DELAY_S, LONGEST_ASKED_S = 0.5, 8.0, 60.0  # LiteLLM's back-off; its random addition is left out
 DONE, SEND = 0, 1  # at the same instant, what is done comes before what is sent
 # how an emulated way leaves the logged one

@@ -1,0 +1,317 @@
+"""Borrowing: real calls drawn in place of those that the log does not hold, tilted towards what a cell's outcome would be.
+
+Compiled. The choice is a counter-based hash of (seed, draw, request id, target, attempt number): the same in any order of
+rows, whatever else is drawn.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any
+
+import numba as nb
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from incident_kit.kernel import CALL, NO_OUTCOME
+
+# what was changed of a borrowed call; the record holds a changed error or latency already
+ERROR, TOOLS_FAILED, TOOLS_WORKED, OVERRIDDEN, ACCEPTED, LATENCY = 1, 2, 4, 8, 16, 32
+OUTCOMES = 3  # error, tool failure, override: what weights are tilted towards; the latency has a factor
+_RIDGE = 0.01
+_STEPS = 12
+_HALVINGS = 30
+_MOST = np.log(20.0)  # a latency factor stays within 1/20 and 20
+_jit = nb.njit(cache=True, nogil=True)
+
+
+def key(*name: str | int) -> np.uint64:
+    """Return a hash of names and numbers."""
+    text = "\x1f".join(map(str, name))
+    return np.uint64(int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big"))
+
+
+def keys(ids: pl.Series) -> NDArray[np.uint64]:
+    """Return a hash of each id."""
+    cells = ids.to_arrow().cast("large_string")
+    chunks = cells.chunks if hasattr(cells, "chunks") else [cells]
+    found = []
+    for chunk in chunks:
+        _, offsets, data = chunk.buffers()
+        places = np.frombuffer(offsets, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
+        found.append(_hashes(places, np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8)))
+    return np.concatenate(found) if found else np.zeros(0, np.uint64)
+
+
+@_jit
+def _mixed(x: Any) -> Any:
+    """Return the bits of a number well mixed (the finalizer of splitmix64)."""
+    x = np.uint64(x)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+@_jit
+def _uniform(state: Any, step: int) -> float:
+    word = _mixed(np.uint64(state) + np.uint64(step) * np.uint64(0x9E3779B97F4A7C15))
+    return (float(word >> np.uint64(11)) + 0.5) * 2.0**-53
+
+
+@_jit
+def _hashes(places: Any, data: Any) -> Any:
+    found = np.empty(len(places) - 1, np.uint64)
+    for i in range(len(found)):
+        state = np.uint64(0xCBF29CE484222325)
+        for j in range(places[i], places[i + 1]):
+            state = (state ^ np.uint64(data[j])) * np.uint64(0x100000001B3)
+        found[i] = _mixed(state)
+    return found
+
+
+@_jit
+def tilt(members: Any, starts: Any, values: Any, latency: Any, wanted: Any, chances: Any) -> tuple[Any, Any, Any]:
+    """Return how a draw borrows in each cell: cumulative weights of its donors, flips, and its latency factor.
+
+    Parameters
+    ----------
+    members, starts
+        The donors (positions of calls) of cell c are ``members[starts[c]:starts[c + 1]]``.
+    values
+        ``[outcome, call]``: error, tool failure, override in [0, 1], NaN where not known.
+    latency
+        ``[(scaled, fixed), call]``: L / T of a call that a factor may change, or min(L, T) / T of one that it may not.
+    wanted
+        ``[error, tool failure, override, latency; cell]``: what the cell's outcomes should be on average; NaN: as they are.
+    chances
+        Room for ``[outcome, (up, down); cell]``: with what chance an outcome is turned to 1, or to 0.
+    """
+    cells = len(starts) - 1
+    cumulative = np.empty(len(members), np.float64)
+    factors = np.ones(cells)
+    most = 0
+    for c in range(cells):
+        most = max(most, starts[c + 1] - starts[c])
+    g, w = np.empty((most, OUTCOMES)), np.empty(most)
+    theta, gradient, hessian = np.zeros(OUTCOMES), np.empty(OUTCOMES), np.empty((OUTCOMES, OUTCOMES))
+    for c in range(cells):
+        first, n = starts[c], starts[c + 1] - starts[c]
+        if n == 0:
+            continue
+        for j in range(n):
+            for k in range(OUTCOMES):
+                value, p = values[k, members[first + j]], wanted[k, c]
+                g[j, k] = 0.0 if np.isnan(value) or np.isnan(p) else value - p
+        theta[:] = 0.0
+        _solve(g, w, n, theta, gradient, hessian)
+        for k in range(OUTCOMES):
+            p = wanted[k, c]
+            mass, hit = 0.0, 0.0
+            for j in range(n):
+                value = values[k, members[first + j]]
+                if not np.isnan(value):
+                    mass += w[j]
+                    hit += w[j] * value
+            if np.isnan(p) or mass <= 0:
+                continue
+            q = min(hit / mass, 1.0)
+            if p > q:
+                chances[k, 0, c] = (p - q) / (1 - q)
+            elif p < q:
+                chances[k, 1, c] = (q - p) / q
+        if not np.isnan(wanted[OUTCOMES, c]):
+            factors[c] = _factor(members[first : first + n], w, latency, wanted[OUTCOMES, c])
+        total = 0.0
+        for j in range(n):
+            total += w[j]
+            cumulative[first + j] = total
+        cumulative[starts[c + 1] - 1] = 2.0
+    return cumulative, chances, factors
+
+
+@_jit
+def _solve(g: Any, w: Any, n: int, theta: Any, gradient: Any, hessian: Any) -> None:
+    """Find weights ``w`` ~ exp(theta . g) that bring the means of g near 0: ridge-penalised, by damped Newton steps."""
+    for _ in range(_STEPS):
+        highest = -np.inf
+        for j in range(n):
+            w[j] = 0.0
+            for k in range(OUTCOMES):
+                w[j] += theta[k] * g[j, k]
+            highest = max(highest, w[j])
+        total = 0.0
+        for j in range(n):
+            w[j] = np.exp(w[j] - highest)
+            total += w[j]
+        gradient[:] = 0.0
+        hessian[:] = 0.0
+        for j in range(n):
+            w[j] /= total
+            for k in range(OUTCOMES):
+                gradient[k] += w[j] * g[j, k]
+                for m in range(k + 1):
+                    hessian[k, m] += w[j] * g[j, k] * g[j, m]
+        for k in range(OUTCOMES):
+            for m in range(k + 1):
+                hessian[k, m] -= gradient[k] * gradient[m]
+                hessian[m, k] = hessian[k, m]
+        size = 0.0
+        for k in range(OUTCOMES):
+            hessian[k, k] += _RIDGE
+            gradient[k] += _RIDGE * theta[k]
+            size += abs(gradient[k])
+        if size < 1e-4:
+            return
+        _step(hessian, gradient, theta)
+
+
+@_jit
+def _step(a: Any, b: Any, theta: Any) -> None:
+    """Take a Newton step, at most 2 in each direction: theta -= a^-1 b for a symmetric positive 3 x 3 matrix."""
+    c00 = a[1, 1] * a[2, 2] - a[1, 2] * a[1, 2]
+    c01 = a[0, 2] * a[1, 2] - a[0, 1] * a[2, 2]
+    c02 = a[0, 1] * a[1, 2] - a[0, 2] * a[1, 1]
+    c11 = a[0, 0] * a[2, 2] - a[0, 2] * a[0, 2]
+    c12 = a[0, 1] * a[0, 2] - a[0, 0] * a[1, 2]
+    c22 = a[0, 0] * a[1, 1] - a[0, 1] * a[0, 1]
+    det = a[0, 0] * c00 + a[0, 1] * c01 + a[0, 2] * c02
+    d0 = (c00 * b[0] + c01 * b[1] + c02 * b[2]) / det
+    d1 = (c01 * b[0] + c11 * b[1] + c12 * b[2]) / det
+    d2 = (c02 * b[0] + c12 * b[1] + c22 * b[2]) / det
+    theta[0] -= min(max(d0, -2.0), 2.0)
+    theta[1] -= min(max(d1, -2.0), 2.0)
+    theta[2] -= min(max(d2, -2.0), 2.0)
+
+
+@_jit
+def _factor(members: Any, w: Any, latency: Any, wanted: float) -> float:
+    """Return by what factor latencies are multiplied so that the mean of min(L, T) / T is as wanted, as far as it can be."""
+    fixed = 0.0
+    for j in range(len(members)):
+        fixed += w[j] * latency[1, members[j]]
+    low, high = -_MOST, _MOST
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        factor, mean = np.exp(middle), fixed
+        for j in range(len(members)):
+            mean += w[j] * min(factor * latency[0, members[j]], 1.0)
+        if mean < wanted:
+            low = middle
+        else:
+            high = middle
+    return float(np.exp(0.5 * (low + high)))
+
+
+@_jit
+def borrow(
+    request_key: Any, draw_key: Any, cell: Any, chosen: Any, table: Any, calls: Any, tail: Any, failed: int, timeout: Any,
+    records: Any, donor: Any, changed: Any,
+) -> None:  # fmt: skip
+    """Fill the empty cells of one entry with drawn calls.
+
+    Parameters
+    ----------
+    request_key, cell, chosen
+        Per column: the hash of its request, its cell, and whether it is to be filled here.
+    draw_key
+        A hash of seed, draw and target.
+    table
+        members, starts, and what :func:`tilt` returned.
+    calls
+        latency_ms, error, is_censored, T in ms, of all calls.
+    tail
+        at_ms, above: the survival of the target's latencies, for a timeout longer than the one that cut a donor.
+    failed, timeout
+        The class of an error that a flip makes, and (the policy's timeout in ms or 0, the class of timeouts).
+    records, donor, changed
+        ``[attempt number, column]``, filled in.
+    """
+    members, starts, cumulative, chances, factors = table
+    latency_ms, error, is_censored, cap_ms = calls
+    for column in range(len(cell)):
+        c = cell[column]
+        if not chosen[column] or starts[c] == starts[c + 1]:
+            continue
+        for number in range(records.shape[0]):
+            one = records[number, column]
+            if one.kind != NO_OUTCOME:
+                continue
+            state = _mixed(request_key[column] ^ _mixed(np.uint64(draw_key) + np.uint64(number)))
+            u = _uniform(state, 1)
+            low, high = starts[c], starts[c + 1] - 1
+            while low < high:
+                middle = (low + high) // 2
+                if cumulative[middle] > u:
+                    high = middle
+                else:
+                    low = middle + 1
+            call = members[low]
+            flags = 0
+            milliseconds, of = np.int64(latency_ms[call]), np.int64(error[call])
+            if is_censored[call] and timeout[0] > milliseconds * 1.05:
+                milliseconds, of = _longer(milliseconds, _uniform(state, 5), tail, timeout)
+                flags |= LATENCY
+            elif not is_censored[call] and abs(factors[c] - 1) > 1e-9:
+                milliseconds = np.int64(min(np.rint(milliseconds * factors[c]), max(cap_ms, float(milliseconds))))
+                flags |= LATENCY
+            turn = _uniform(state, 2)
+            if of == 0 and turn < chances[0, 0, c]:
+                of = np.int64(failed)
+                flags |= ERROR
+            elif of > 0 and turn < chances[0, 1, c]:
+                of = np.int64(0)
+                flags |= ERROR
+            turn = _uniform(state, 3)
+            if turn < chances[1, 0, c]:
+                flags |= TOOLS_FAILED
+            elif turn < chances[1, 1, c]:
+                flags |= TOOLS_WORKED
+            turn = _uniform(state, 4)
+            if turn < chances[2, 0, c]:
+                flags |= OVERRIDDEN
+            elif turn < chances[2, 1, c]:
+                flags |= ACCEPTED
+            one.latency_ms, one.error, one.kind = milliseconds, of, CALL
+            donor[number, column] = call
+            changed[number, column] = flags
+
+
+@_jit
+def _longer(cut_ms: int, u: float, tail: Any, timeout: Any) -> tuple[int, int]:
+    """Return latency and error of a call that lasted longer than ``cut_ms``; unknown beyond the tail: another timeout."""
+    at_ms, above = tail
+    i = np.searchsorted(at_ms, float(cut_ms), side="right")
+    before = above[i - 1] if i > 0 else 1.0
+    while i < len(at_ms) and above[i] > u * before:
+        i += 1
+    if i < len(at_ms) and at_ms[i] <= timeout[0]:
+        return np.int64(at_ms[i]), np.int64(0)
+    return np.int64(timeout[0]) + 1, np.int64(timeout[1])
+
+
+@_jit
+def differ(bare: Any, offered: Any, is_bare: Any, records: Any, donor: Any) -> None:
+    """Empty the logged cells of one entry whose tools differ from the policy's: ``bare`` a column, ``is_bare`` a call."""
+    for number in range(records.shape[0]):
+        for column in range(records.shape[1]):
+            call = donor[number, column]
+            if call >= 0 and offered[column] > 0 and bare[column] != is_bare[call]:
+                records[number, column].kind, donor[number, column] = NO_OUTCOME, -1
+                records[number, column].estimated = 1
+
+
+@_jit
+def outlast(request_key: Any, draw_key: Any, tail: Any, timeout: Any, records: Any, changed: Any) -> None:
+    """Draw what a longer timeout would have seen of logged attempts that a shorter one cut."""
+    if timeout[0] == 0:
+        return
+    for number in range(records.shape[0]):
+        for column in range(records.shape[1]):
+            one = records[number, column]
+            if one.kind == CALL and one.error == timeout[1] and timeout[0] > one.latency_ms * 1.05:
+                state = _mixed(request_key[column] ^ _mixed(np.uint64(draw_key) + np.uint64(number)))
+                found = _longer(np.int64(one.latency_ms), _uniform(state, 5), tail, timeout)
+                one.latency_ms, one.error = found
+                one.estimated = 1
+                changed[number, column] = LATENCY

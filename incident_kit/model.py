@@ -1,0 +1,269 @@
+"""Model: complete outcomes of every request on every target, borrowed from real calls, as many times over as one likes.
+
+Every draw is one world that the log allows (EVIDENCE.md section 4): what was logged stands in its own place, anything else is a
+real call of the same target, tilted towards that draw's expectation for its cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from threading import RLock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from incident_kit.cells import Cells
+from incident_kit.errors import UnansweredQuestion
+from incident_kit.evidence import NONE, Outcomes
+from incident_kit.log import UNKNOWN, Log
+from incident_kit.observations import OUTCOMES, Observations, observe
+from incident_kit.pools import Pools
+from incident_kit.posterior import Posterior, fit
+from incident_kit.survival import Curve
+from incident_kit.timebins import switches_us
+
+CENTRAL = -1  # the draw at the mean of every cell
+TILTED = OUTCOMES[:3]  # error, tool failure, override; the last outcome is the latency
+Floats = NDArray[np.float64]
+
+
+@dataclass(eq=False)
+class Model:
+    """The model of a log's outcomes: the estimator of :func:`incident_kit.replay`, in itself the central draw.
+
+    Parameters
+    ----------
+    log
+        The log that it is fitted on, and that it answers for.
+    spans
+        Declared incidents as (begin, end), microseconds since the epoch.
+    is_fitted
+        Without it nothing is fitted: donors are taken as they are, from the first evidence label that has enough.
+    """
+
+    log: Log
+    spans: Sequence[tuple[int, int]] = ()
+    is_fitted: bool = True
+    lock: Any = field(default_factory=RLock, repr=False)  # routes are replayed side by side
+    _tables: dict[Any, Any] = field(default_factory=dict, repr=False)
+    _pools: dict[Any, Any] = field(default_factory=dict, repr=False)
+    _wanted: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    def __call__(
+        self,
+        log: Log,
+        requests: NDArray[Any],
+        targets: Sequence[str],
+        *,
+        attempts: int,
+        without_tools: Sequence[bool] = (),
+        timeout_ms: int | None = None,
+    ) -> Outcomes:
+        """Return the outcomes of the central draw: every cell at its mean."""
+        central = self.at(CENTRAL)
+        return central(
+            log, requests, targets, attempts=attempts, without_tools=without_tools, timeout_ms=timeout_ms
+        )
+
+    def at(self, draw: int, *, draws: int = 1, seed: int = 0) -> Draw:
+        """Return the estimator of one of ``draws`` draws; CENTRAL is the one at the mean of every cell."""
+        return Draw(self, draw, draws, seed)
+
+    @cached_property
+    def observations(self) -> Observations:
+        """What every logged call says of its target."""
+        return observe(self.log)
+
+    @cached_property
+    def cells(self) -> Cells:
+        """The calls by target, intent and time."""
+        arrived = self.log.arrived_us
+        window = (int(arrived[0]), int(arrived[-1])) if len(arrived) else None
+        return Cells.of(self.observations, incident=self.spans, switches=switches_us(self.log), window=window)
+
+    @cached_property
+    def posteriors(self) -> dict[str, Posterior]:
+        """The model of each outcome that the log holds anything of."""
+        found = {}
+        for name in OUTCOMES if self.is_fitted and len(self.observations) else ():
+            try:
+                found[name] = fit(self.cells, name)
+            except UnansweredQuestion:
+                continue
+        return found
+
+    def expected(self, draw: int, *, draws: int, seed: int) -> Floats:
+        """Return a draw's expectations, ``[outcome, target, intent, bin]``; NaN where an outcome is nowhere known."""
+        if draw == CENTRAL:
+            return self._stacked({name: one.mean for name, one in self.posteriors.items()})
+        if (draws, seed) not in self._wanted:
+            self._wanted.clear()
+            self._wanted[draws, seed] = {
+                name: one.draws(draws, seed=seed) for name, one in self.posteriors.items()
+            }
+        return self._stacked({name: one[draw] for name, one in self._wanted[draws, seed].items()})
+
+    def _stacked(self, found: dict[str, Floats]) -> Floats:
+        unknown = np.full(self.cells.shape, np.nan)
+        return np.stack([found.get(name, unknown) for name in OUTCOMES])
+
+    @cached_property
+    def cell(self) -> NDArray[np.int64]:
+        """The cell of each request, ``intent * bins + bin``, by its arrival; the last intent is none."""
+        intents, bins = self.cells.shape[1:]
+        intent = np.where(self.log.intent < 0, intents - 1, self.log.intent).astype(np.int64)
+        return np.asarray(intent * bins + self.cells.bin_of(self.log.arrived_us))
+
+    @cached_property
+    def request_keys(self) -> NDArray[np.uint64]:
+        """A hash of each request's id."""
+        from incident_kit import borrowing
+
+        return borrowing.keys(self.log.request_id)
+
+    @cached_property
+    def labels(self) -> NDArray[np.int8]:
+        """``[without tools, target, cell]``: the evidence label of what is not in the log."""
+        both = [self.cells.labels(without_tools=one) for one in (False, True)]
+        return np.stack(both).reshape(2, self.cells.shape[0], -1)
+
+    def is_extrapolated(self, target: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return for each request whether its outcome on a target (a code) is that of a degraded one, unseen at that time."""
+        table = self.cells.is_extrapolated.reshape(self.cells.shape[0], -1)
+        return np.asarray((target < len(table)) & table[np.where(target < len(table), target, 0), self.cell])
+
+    @cached_property
+    def bare(self) -> NDArray[np.bool_]:
+        """Of each call, whether it was made without the tools that its request offered."""
+        found = np.zeros(len(self.log.calls.request), np.bool_)
+        found[self.observations.call] = self.observations.without_tools
+        return found
+
+    @cached_property
+    def _values(self) -> tuple[Floats, Floats]:
+        """Error, tool failure and override of every call; latency / T, of calls that a factor may change and others."""
+        it, calls = self.observations, len(self.log.calls.request)
+        values, latency = np.full((len(TILTED), calls), np.nan), np.zeros((2, calls))
+        for k, name in enumerate(TILTED):
+            values[k, it.call] = it.values[name]
+        latency[0, it.call] = np.where(it.is_censored, 0, it.latency_ms / it.cap_ms)
+        latency[1, it.call] = np.where(it.is_censored, it.values["latency"], 0)
+        return values, latency
+
+    @cached_property
+    def calls(self) -> tuple[NDArray[Any], ...]:
+        """Latency, error, and whether a timeout cut it, of every call."""
+        of = self.log.calls
+        return of.latency_ms, of.error, of.error == self.log.errors.index("timeout")
+
+    def table(self, draw: int, target: int, *, without_tools: bool, draws: int, seed: int) -> tuple[Any, ...]:
+        """Return how a draw borrows on one target: members, starts, cumulative weights, chances of flips, factors."""
+        from incident_kit import borrowing
+
+        if (target, without_tools) not in self._pools:
+            wanted = np.zeros(int(np.prod(self.cells.shape[1:])), np.bool_)
+            wanted[self.cell] = True
+            wanted &= self.labels[int(without_tools), target] < NONE
+            self._pools[target, without_tools] = Pools.of(
+                self.cells, target, without_tools=without_tools, wanted=wanted
+            )
+        name = draw, draws, seed
+        if name not in self._tables:
+            for other in [one for one in self._tables if one[0] != CENTRAL]:
+                del self._tables[other]
+            self._tables[name] = {}
+        tables = self._tables[name]
+        if (target, without_tools) not in tables:
+            pool = self._pools[target, without_tools]
+            wanted = self.expected(draw, draws=draws, seed=seed)[:, target].reshape(len(OUTCOMES), -1)
+            chances = np.zeros((len(TILTED), 2, wanted.shape[1]))
+            tilted = borrowing.tilt(pool.members, pool.starts, *self._values, wanted, chances)
+            tables[target, without_tools] = (pool.members, pool.starts, *tilted)
+        found: tuple[Any, ...] = tables[target, without_tools]
+        return found
+
+    def tail(self, target: int) -> tuple[Floats, Floats]:
+        """Return a target's survival curve, as what a longer timeout would have seen is drawn from it."""
+        it = self.observations
+        of = it.target == target
+        curve = Curve.of(it.latency_ms[of], it.is_censored[of])
+        return curve.at_ms, curve.above
+
+    def failed(self, target: int) -> int:
+        """Return the class of an error that is made up: the target's commonest but timeouts, else the log's."""
+        calls, errors = self.log.calls, self.log.errors
+        known = [code for code, name in enumerate(errors) if name not in {"ok", "timeout", "rejected", "cut"}]
+        for error in (calls.error[calls.target == target], calls.error):
+            counts = np.bincount(error[error > 0], minlength=len(errors))
+            best = max(known, key=lambda code: (counts[code], -code), default=0)
+            if counts[best]:
+                return best
+        return known[0] if known else errors.index("timeout")
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """One draw of a model: an estimator that gives complete outcomes."""
+
+    model: Model
+    number: int
+    draws: int
+    seed: int
+
+    def __call__(
+        self,
+        log: Log,
+        requests: NDArray[Any],
+        targets: Sequence[str],
+        *,
+        attempts: int,
+        without_tools: Sequence[bool] = (),
+        timeout_ms: int | None = None,
+    ) -> Outcomes:
+        """Return the outcomes of requests on targets; ``log`` is the model's own."""
+        from incident_kit import borrowing, donors, kernel
+
+        model = self.model
+        with model.lock:
+            of_cells = (model.observations, model.cells, model.cell, model.labels, model.bare, model.request_keys)
+            del of_cells  # found once, for all threads
+        codes = {target: code for code, target in enumerate(log.targets)}
+        shape = (len(targets), attempts, len(requests))
+        records = np.zeros(shape, kernel.OUTCOME)
+        records["estimated"] = 1
+        donor = np.full(shape, UNKNOWN, np.int32)
+        changed = np.zeros(shape, np.int8)
+        label = np.full(shape[::2], NONE, np.int8)
+        entry_of = np.full(max(len(log.targets), 1), UNKNOWN, np.int64)
+        for entry, target in enumerate(targets):
+            if target in codes:
+                entry_of[codes[target]] = entry
+        of = log.calls
+        calls = (of.request, of.target, of.number, of.sent_us, of.latency_ms, of.error, of.is_call, of.starts)
+        donors.stand(calls, entry_of, requests, records, donor)
+        offered, keys = log.tools_offered[requests], model.request_keys[requests]
+        timeout = np.array([timeout_ms or 0, log.errors.index("timeout")], np.int64)
+        for entry, target in enumerate(targets):
+            if target not in codes:
+                continue
+            code = codes[target]
+            bare = (offered > 0) & (len(without_tools) > 0 and bool(without_tools[entry]))
+            borrowing.differ(bare, offered, model.bare, records[entry], donor[entry])
+            draw_key = borrowing.key(self.seed, self.number, target)
+            tail = model.tail(code) if timeout_ms else (np.empty(0), np.empty(0))
+            borrowing.outlast(keys, draw_key, tail, timeout, records[entry], changed[entry])
+            label[entry] = model.labels[bare.astype(np.int64), code, model.cell[requests]]
+            for variant in (False, True):
+                chosen = bare == variant
+                if not chosen.any() or (records["kind"][entry][:, chosen] != kernel.NO_OUTCOME).all():
+                    continue
+                with model.lock:
+                    table = model.table(self.number, code, without_tools=variant, draws=self.draws, seed=self.seed)
+                borrowing.borrow(
+                    keys, draw_key, model.cell[requests], chosen, table, (*model.calls, model.observations.cap_ms), tail,
+                    model.failed(code), timeout, records[entry], donor[entry], changed[entry],
+                )  # fmt: skip
+        return Outcomes(records, donor, label, changed)
