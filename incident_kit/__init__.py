@@ -26,19 +26,23 @@ _WHERE = {
     "charts": "",
     "check": "checking",
     "compare": "scorecard",
+    "compatibility": "compatibilities",
     "convert": "gateways.conversion",
     "describe": "policy",
     "diff": "policy",
     "draft": "drafting",
     "emulate": "gateways.emulation",
     "export": "gateways.export",
+    "frontier": "frontiers",
     "new_case": "case",
     "open_case": "case",
     "rehearse": "rehearsal",
     "replay": "replays",
     "sample_budget": "budget",
+    "sensitivity": "sensitivities",
     "simulate": "simulation",
     "sources": "",
+    "sweep": "tuning",
 }
 __all__ = [
     "Board",
@@ -58,19 +62,23 @@ __all__ = [
     "charts",
     "check",
     "compare",
+    "compatibility",
     "convert",
     "describe",
     "diff",
     "draft",
     "emulate",
     "export",
+    "frontier",
     "new_case",
     "open_case",
     "rehearse",
     "replay",
     "sample_budget",
+    "sensitivity",
     "simulate",
     "sources",
+    "sweep",
 ]
 
 if TYPE_CHECKING:
@@ -80,9 +88,11 @@ if TYPE_CHECKING:
     from incident_kit.budget import sample_budget
     from incident_kit.case import new_case, open_case
     from incident_kit.checking import Check, check
+    from incident_kit.compatibilities import compatibility
     from incident_kit.drafting import draft
     from incident_kit.errors import IncidentKitError
     from incident_kit.firings import alerts
+    from incident_kit.frontiers import frontier
     from incident_kit.gateways.conversion import convert
     from incident_kit.gateways.emulation import emulate
     from incident_kit.gateways.export import export
@@ -93,8 +103,10 @@ if TYPE_CHECKING:
     from incident_kit.replays import Replay, replay
     from incident_kit.scenario import Scenario
     from incident_kit.scorecard import Board, compare
+    from incident_kit.sensitivities import sensitivity
     from incident_kit.simulation import simulate
     from incident_kit.store import Store
+    from incident_kit.tuning import sweep
 
 
 def __getattr__(name: str) -> Any:

@@ -160,10 +160,8 @@ def judge(name: str, one: Measured, margins: Margins) -> str:
     _, low, high = one.difference
     if name in {"tool_success_rate", "tools_called"}:
         low, high = -high, -low
-    margin = {
-        "p95_ms": (margins.p95_times - 1) * one.primary[0],
-        "override_without_tools": margins.override_rate,
-    }.get(name) or getattr(margins, name, 0.0)
+    of = {"p95_ms": (margins.p95_times - 1) * one.primary[0], "override_without_tools": margins.override_rate}
+    margin: float = of[name] if name in of else getattr(margins, name)
     return WITHIN if high <= margin else WORSE if low > margin else OPEN
 
 
@@ -183,7 +181,11 @@ def _verdict(judged: Mapping[str, str], n: tuple[int, int], margins: Margins) ->
     if "override_rate" in bare:
         bare["override_rate"] = judged.get("override_without_tools", OPEN)
     if any(one != WITHIN for one in tools.values()) and bare and all(one == WITHIN for one in bare.values()):
-        return WITHOUT_TOOLS, f"{_listed(tools, WORSE, OPEN)} not shown to be as good; without tools the rest is"
+        untold = "" if "override_rate" in bare else " (overrides are not logged)"
+        return (
+            WITHOUT_TOOLS,
+            f"{_listed(tools, WORSE, OPEN)} not shown to be as good; without tools the rest is{untold}",
+        )
     beyond = {name: one for name, one in rest.items() if one == WORSE and bare[name] == WORSE}
     if beyond:
         return NOT_SAFE, f"worse beyond the margin, with tools or without: {_listed(beyond, WORSE)}"
@@ -228,11 +230,10 @@ def _alike(
     cluster = np.where(ticket >= 0, ticket, ticket.max(initial=0) + 1 + it.request[chosen])
     seed, resamples = options
     is_backup = it.target[chosen] == backup
-    for matched, stratum in zip(LIKE, (2 * bins[chosen] + offered, offered), strict=True):
-        alike = Likeness(is_backup, np.asarray(stratum, np.int64), cluster, seed, name, resamples)
-        if min(alike.n) >= least:
-            break
-    return alike, matched
+    in_time = Likeness(is_backup, 2 * bins[chosen] + offered, cluster, seed, name, resamples)
+    if min(in_time.n) >= least:
+        return in_time, LIKE[0]
+    return Likeness(is_backup, offered, cluster, seed, name, resamples), LIKE[1]
 
 
 def _shares(incident: Incident, it: Observations) -> tuple[dict[str, Share], tuple[str, ...]]:

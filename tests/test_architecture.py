@@ -54,7 +54,8 @@ FLOORS = [
     ["quality", "scorecard", "explain", "switches", "budget", "caveats"],
     ["gateways"],
     ["incident"],
-    ["healthy", "healthywindows", "groups"],
+    ["healthy", "healthywindows", "groups", "likeness", "tuning", "frontiers"],
+    ["compatibilities", "sensitivities"],
     ["chains", "limits"],
     ["drafting", "bars", "overrides"],
     ["checking", "firings"],
@@ -67,6 +68,7 @@ FLOORS = [
     ["simulation"],
     ["rehearsal"],
     ["terminal"],
+    ["terminal_evidence"],
     ["cli"],
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
