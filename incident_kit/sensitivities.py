@@ -37,6 +37,7 @@ WORDS = {  # the words that may stand in place of one, next first
 INSTEAD: dict[str, tuple[Any, ...]] = {"every": ("30s",), "for": ("30s",), "attempts": (1,), "backoff_ms": (200,)}
 IDLE = ("version", "name", "owner", "reason", "decided", "review_by", "rehearsed", "note", "severity")
 OF_RETRY = ("retry_on", "backoff_ms")  # without effect while there are no retries
+_ROUTE = re.compile(r"routes\[(\d+)\]\.")
 _WINDOW = re.compile(r"(\S+)( requests| tumbling)?")
 
 
@@ -82,9 +83,9 @@ def sensitivity(
     for path, value in _heeded(policy):
         for other in _others(path.rsplit(".", 1)[-1], value):
             try:
-                tried.append((path, inline(value), inline(other), policy.with_value(path, other)))
+                tried.append((_named(policy, path), inline(value), inline(other), policy.with_value(path, other)))
             except InvalidPolicy as error:
-                refused.append((path, inline(value), inline(other), str(error)))
+                refused.append((_named(policy, path), inline(value), inline(other), str(error)))
     base = _differences(compare(incident, {"as it stands": policy}, **options), least)["as it stands"]
     rows: list[tuple[Any, ...]] = []
     for first in range(0, len(tried), TOGETHER):
@@ -142,6 +143,15 @@ def _heeded(policy: Policy) -> Iterator[tuple[str, Any]]:
         value = value_at(policy, implied.path)
         if value is not None:
             yield implied.path, value
+
+
+def _named(policy: Policy, path: str) -> str:
+    """Return a path with its route's name in place of the number, where no other route has that name."""
+    match = _ROUTE.match(path)
+    names = [route.name for route in policy.routes]
+    if match is None or names.count(name := names[int(match[1])]) > 1:
+        return path
+    return f"{name}.{path[match.end() :]}"
 
 
 def _others(key: str, value: Any) -> Iterator[Any]:

@@ -1,0 +1,97 @@
+"""Sweeps: settings, their scores, and how they stop."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+import incident_kit as ik
+from incident_kit import tuning
+from incident_kit.errors import InvalidPolicy, NoSuchItem
+from incident_kit.incident import Incident
+from incident_kit.tuning import sweep, value_at
+
+POLICY = ik.Policy.parse(
+    "routes: [{intent: chat, primary: big, fallback: small, max_p95_ms: 2000, "
+    "breaker: {window: 10s, min_requests: 1, cooldown: 5s, half_open: {requests: 1}}}]"
+)
+LIMIT = "chat.max_p95_ms"
+
+
+def test_a_sweep_is_the_comparison_of_each_setting(tiny: Incident) -> None:
+    grid = sweep(tiny, POLICY, {LIMIT: [1000, 2000, 4000]}, metrics=["p95_ms", "fallback_rate"])
+    assert grid.columns[:5] == ["setting", "is_current", LIMIT, "intent", "metric"]
+    assert grid.filter(metric="p95_ms").select("setting", "is_current", LIMIT).rows() == [
+        (0, True, 2000), (1, False, 1000), (2, False, 4000),
+    ]  # fmt: skip
+    alone = ik.compare(tiny, [POLICY.with_value(LIMIT, 4000)], metrics=["p95_ms", "fallback_rate"]).table()
+    alone = alone.filter(pl.col("policy") != "as logged")
+    assert grid.filter(setting=2)["estimate"].to_list() == alone["estimate"].to_list()
+    assert grid.filter(setting=2)["observed"].to_list() == alone["observed"].to_list()
+
+
+def test_settings_that_are_more_than_one_lot(tiny: Incident) -> None:
+    grid = sweep(tiny, POLICY, {LIMIT: range(500, 1100, 100)}, metrics=["fallback_rate"])
+    assert grid["setting"].to_list() == list(range(7))
+    assert grid.schema[LIMIT] == pl.Int64
+
+
+def test_every_combination_and_words(tiny: Incident) -> None:
+    grid = sweep(tiny, POLICY, {LIMIT: [1000, 2000], "chat.breaker.cooldown": ["5s", "20s"]}, metrics=["p50_ms"])
+    assert grid.select(LIMIT, "chat.breaker.cooldown").rows() == [
+        (2000, "5s"),
+        (1000, "5s"),
+        (1000, "20s"),
+        (2000, "20s"),
+    ]
+
+
+def test_by_intent_and_during(tiny: Incident) -> None:
+    grid = sweep(tiny, POLICY, {LIMIT: [1000]}, metrics=["p50_ms"], by="intent")
+    assert set(grid["intent"]) == {"chat", "(no intent)"}
+
+
+def test_progress_stops_it(tiny: Incident) -> None:
+    seen = []
+
+    def progress(done: int, total: int) -> bool:
+        seen.append((done, total))
+        return done < 8
+
+    grid = sweep(tiny, POLICY, {LIMIT: range(500, 1900, 100)}, metrics=["p50_ms"], progress=progress)
+    assert seen == [(4, 15), (8, 15)]
+    assert grid["setting"].to_list() == list(range(8))
+
+
+def test_some_drawn_at_random() -> None:
+    grid = {LIMIT: list(range(1000, 9000)), "chat.breaker.min_requests": list(range(1, 9))}
+    drawn = [tuning._settings(POLICY, grid, most=20, seed=seed) for seed in (1, 1, 2)]
+    values = [[one.values for one in some] for some in drawn]
+    assert len(set(values[0])) == 21
+    assert values[0] == values[1] != values[2]
+    for one in drawn[0][1:]:
+        assert value_at(one.policy, LIMIT) == one.values[0]
+        assert value_at(one.policy, "chat.breaker.min_requests") == one.values[1]
+
+
+def test_all_is_checked_before_anything_is_replayed(tiny: Incident, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "compare", None)
+    with pytest.raises(InvalidPolicy):
+        sweep(tiny, POLICY, {"chat.breaker.cooldown": ["5s", "soon"]})
+    with pytest.raises(NoSuchItem, match="leads nowhere"):
+        sweep(tiny, POLICY, {"chart.max_p95_ms": [1]})
+    with pytest.raises(NoSuchItem, match="a sweep needs a path"):
+        sweep(tiny, POLICY, {LIMIT: []})
+    with pytest.raises(InvalidPolicy, match="too many to replay"):
+        sweep(tiny, POLICY, {LIMIT: range(1, 9000)})
+
+
+def test_values_as_a_file_writes_them() -> None:
+    policy = ik.Policy.parse(
+        "routes: [{intent: a, primary: big, fallback: small, breaker: {when: [p95_ms > 10, error_rate > 0.2]}}]"
+    )
+    assert value_at(policy, "a.breaker.when.error_rate") == 0.2
+    assert value_at(policy, "a.max_p95_ms") == 10
+    assert value_at(policy, "a.breaker.half_open.requests") == 5
+    assert value_at(policy, "a.breaker.when.mean_ms") is None
+    assert value_at(policy, "a.breaker.nothing.there") is None
