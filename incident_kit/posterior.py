@@ -57,8 +57,7 @@ class Posterior:
     def mean(self) -> Floats:
         """The expected outcome of every cell, in [0, 1] (a latency: the share of ``cells.observations.cap_ms``)."""
         centre, spread = self._logits
-        wide = spread * self.factors**2
-        return np.asarray(1 / (1 + np.exp(-centre / np.sqrt(1 + np.pi * wide / 8))))
+        return np.asarray(1 / (1 + np.exp(-centre / np.sqrt(1 + np.pi * spread / 8))))
 
     @cached_property
     def noise(self) -> Floats:
@@ -79,7 +78,7 @@ class Posterior:
         drawn = [self._draws(i, len(part), rng) for i, part in enumerate(parts) if len(part)]
         logits = np.concatenate(drawn)[:, :, self.cells.group]
         if calibrated:
-            logits = centre + self.factors * (logits - centre)
+            logits = _widened(logits, centre, self.factors)
         return np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))))
 
     @cached_property
@@ -162,6 +161,16 @@ def fit(cells: Cells, outcome: str, *, seed: int = 0, calibrated: bool = True) -
         wide = table(cells, factors(cells, found, shares, places, around), outcome=outcome)
     thetas = _walk(prior, places, shares, theta, found, np.random.default_rng([seed, 5]))
     return Posterior(cells, outcome, prior, places, shares, tuple(thetas), wide, dispersion)
+
+
+def _widened(logits: Floats, centre: Floats, factor: Floats) -> Floats:
+    """Return logits with wider deviations and the same mean share: wider ones alone would move a rare outcome's mean up."""
+    aim = (1 / (1 + np.exp(-np.clip(logits, -30, 30)))).mean(axis=0)
+    wide = centre + factor * (logits - centre)
+    for _ in range(4):
+        p = 1 / (1 + np.exp(-np.clip(wide, -30, 30)))
+        wide = wide + np.clip((aim - p.mean(axis=0)) / np.maximum((p * (1 - p)).mean(axis=0), 1e-9), -1, 1)
+    return wide
 
 
 def y_of(found: Mode, shares: Shares) -> Floats:
