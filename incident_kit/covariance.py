@@ -21,9 +21,9 @@ Floats = NDArray[np.float64]
 LEVEL_SD = 2.5  # of a target's own level: all but flat
 SUSPECT_SD, UNSEEN_SD, OTHER_SD = 2.0, 1.2, 0.5  # of a declared incident's shift; a suspect hardly seen in it
 SHARED = ("ell", "sb", "sk", "sl", "elld", "rho", "sw")
-_START = {"sg": 0.5, "tau": 0.25, "ell": 60.0, "sb": 0.5, "sk": 0.5, "sl": 0.15, "elld": 40.0, "rho": 0.3, "sw": 0.6}
+_START = {"sg": 0.5, "tau": 0.25, "ell": 60.0, "sb": 0.5, "sk": 0.5, "sl": 0.15, "elld": 40.0, "rho": 0.3, "sw": 0.7}
 _WIDTH = {"sg": 1.0, "tau": 0.7, "ell": 0.5, "sb": 0.6, "sk": 0.6, "sl": 0.7, "elld": 0.4, "rho": 0.4, "sw": 0.6}
-_SWING = 20.0  # how long an incident stays as bad as it is, on the model's clock
+_SWING = 12.0  # how long an incident stays as bad as it is, on the model's clock
 _UNIT = 60.0  # the incident's length on the model's clock: ell and elld are minutes of an incident of an hour
 
 
@@ -50,7 +50,9 @@ class Covariance:
     """The prior of all cells, given hyper-parameters: logs of sg and tau by target, then of SHARED.
 
     ``at`` is the middle of each bin on the model's clock, ``shift`` the prior sd of an incident's shift over
-    ``[span, target, bin]``, ``swings`` how much of each ``[target, bin]`` lies in a suspect's incident, ``size`` the incident's size over ``[target, bin]``, zero until it is known.
+    ``[span, target, bin]``, ``swings`` how much of each ``[target, bin]`` lies in a suspect's incident, ``apart``
+    what part of the swings' variance separates the calls that were seen there from those that were not, ``size`` the
+    incident's size over ``[target, bin]``, zero until it is known.
     """
 
     targets: int
@@ -58,6 +60,7 @@ class Covariance:
     at: Floats
     shift: Floats
     swings: Floats
+    apart: Floats
     size: Floats
 
     @classmethod
@@ -67,13 +70,17 @@ class Covariance:
         inside = (cells.spans * np.diff(edges)).sum(axis=1)
         length = float(inside.max()) if len(inside) and inside.max() > 0 else float(edges[-1] - edges[0]) / 6
         seen = cells.n().sum(axis=1) @ (cells.spans.T > 0.5)  # [target, span]
+        clock = _UNIT / max(length, 1.0)
+        swings = np.clip(cells.suspects.astype(np.float64) @ cells.spans, 0, 1)
+        width = np.diff(edges) * clock
         sd = np.where(cells.suspects, np.where(seen < FEWEST, UNSEEN_SD, SUSPECT_SD), OTHER_SD)
         return cls(
             cells.observations.targets,
             cells.groups,
-            (cells.middle_us - edges[0]) / max(length, 1.0) * _UNIT,
+            (cells.middle_us - edges[0]) * clock,
             sd.T[:, :, None] * cells.spans[:, None, :],
-            np.clip(cells.suspects.astype(np.float64) @ cells.spans, 0, 1),
+            swings,
+            swings**2 * cells.mixing * np.minimum(width / _SWING, 1),
             np.zeros((cells.observations.targets, len(edges) - 1)),
         )
 
@@ -130,6 +137,20 @@ class Covariance:
                 result[np.ix_(r, c)] += own[a][pair] + alike * both[a][pair]
         return result
 
+    def aside(self, theta: Floats, at: Places) -> Floats:
+        """Return the variance between what calls of a cell showed and what the cell's other calls would have.
+
+        A bin is not one moment: a probe that succeeds is seen when the incident ends, the bin's other requests came before.
+        """
+        one = self._named(theta)[2]
+        return np.asarray(one["sw"] ** 2 * self.apart[at.target, at.bin])
+
+    def seen(self, theta: Floats, at: Places) -> Floats:
+        """Return the covariances of what calls of some cells showed."""
+        found = self.matrix(theta, at, at)
+        found[np.diag_indices(len(at))] += self.aside(theta, at)
+        return found
+
     def variance(self, theta: Floats, at: Places) -> Floats:
         """Return the prior variance of some cells."""
         sg, tau, one = self._named(theta)
@@ -140,7 +161,7 @@ class Covariance:
         return np.asarray(fixed + moving)
 
     def slopes(self, theta: Floats, at: Places, weight: Floats) -> Floats:
-        """Return, for each hyper-parameter, the sum of ``weight`` times the derivative of ``matrix(theta, at, at)``.
+        """Return, for each hyper-parameter, the sum of ``weight`` times the derivative of ``seen(theta, at)``.
 
         ``at`` is sorted by target.
         """
@@ -154,6 +175,7 @@ class Covariance:
         found[sl] = 2 * one["sl"] ** 2 * (by_bin * slow).sum()
         found[ell] = one["sl"] ** 2 * (by_bin * dslow).sum()
         found[sk] = 2 * one["sk"] ** 2 * weight[at.group[:, None] == at.group].sum()
+        found[sw] = 2 * float(np.diag(weight) @ self.aside(theta, at))
         edges = np.searchsorted(at.target, np.arange(self.targets + 1))
         for a in range(self.targets):
             part = slice(edges[a], edges[a + 1])

@@ -88,7 +88,7 @@ class Posterior:
 
     def _mode(self, i: int) -> Mode:
         if i not in self._modes:
-            matrix = self.prior.matrix(self.thetas[i], self.places, self.places)
+            matrix = self.prior.seen(self.thetas[i], self.places)
             self._modes[i] = mode(matrix, self.shares)
         return self._modes[i]
 
@@ -121,6 +121,7 @@ class Posterior:
         theta, found, at = self.thetas[i], self._mode(i), self.places
         drawn = self.prior.sample(theta, size, rng)
         seen = drawn[:, at.target, at.group, at.bin]
+        seen = seen + np.sqrt(self.prior.aside(theta, at)) * rng.standard_normal(seen.shape)
         off = found.root * seen + rng.standard_normal(seen.shape)
         pull = found.root[:, None] * cho_solve((found.chol, True), off.T, check_finite=False)
         across = self.prior.matrix(theta, self._everywhere, at)
@@ -211,7 +212,7 @@ def _climb(
     def loss(there: Floats) -> tuple[float, Floats]:
         off = (there - middle) / width
         try:
-            matrix = prior.matrix(there, places, places)
+            matrix = prior.seen(there, places)
             found = mode(matrix, shares, start=last[0])
             slopes = prior.slopes(there, places, slope_weights(matrix, found))
         except np.linalg.LinAlgError:
@@ -221,7 +222,7 @@ def _climb(
 
     bounds = list(zip(middle - 3 * width, middle + 3 * width, strict=True))
     theta = minimize(loss, theta, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps}).x
-    return theta, mode(prior.matrix(theta, places, places), shares, start=last[0])
+    return theta, mode(prior.seen(theta, places), shares, start=last[0])
 
 
 def _walk(
@@ -233,7 +234,7 @@ def _walk(
     def log_density(there: Floats) -> float:
         off = (there - middle) / width
         try:
-            near = mode(prior.matrix(there, places, places), shares, start=found.weights)
+            near = mode(prior.seen(there, places), shares, start=found.weights)
         except np.linalg.LinAlgError:
             return -np.inf
         return near.evidence - 0.5 * float(off @ off)
