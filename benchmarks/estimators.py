@@ -128,10 +128,9 @@ def direct(cells: Cells, outcome: str, wanted: Floats) -> Guess:
     return estimate(np.ones(bins)), float(low), float(high)
 
 
-def realised(posterior: Posterior, wanted: Floats, *, seed: int = 0, calibrated: bool = True) -> Floats:
+def realised(posterior: Posterior, drawn: Floats, wanted: Floats) -> Floats:
     """Return draws of the sum over calls that were not made, their own noise included."""
-    rng = np.random.default_rng([seed, 9])
-    drawn = posterior.draws(DRAWS, seed=seed, calibrated=calibrated)
+    rng = np.random.default_rng(9)
     rows = np.nonzero(wanted)
     p, n = drawn[:, *rows], wanted[rows]
     if posterior.shares.squared:
@@ -141,8 +140,8 @@ def realised(posterior: Posterior, wanted: Floats, *, seed: int = 0, calibrated:
     return rng.binomial(n.astype(np.int64), p).sum(axis=1).astype(np.float64)
 
 
-def ours(posterior: Posterior, wanted: Floats, *, calibrated: bool = True) -> Guess:
-    """The evidence model."""
-    drawn = realised(posterior, wanted, calibrated=calibrated)
-    low, high = np.quantile(drawn, [0.05, 0.95], method="weibull")
-    return float(drawn.mean()), float(low), float(high)
+def ours(posterior: Posterior, drawn: Floats, wanted: Floats) -> Guess:
+    """The evidence model, on some of its draws."""
+    sums = realised(posterior, drawn, wanted)
+    low, high = np.quantile(sums, [0.05, 0.95], method="weibull")
+    return float(sums.mean()), float(low), float(high)

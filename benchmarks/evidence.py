@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from benchmarks.estimators import Guess, backoff, before_after, direct, ours, pooled
+from benchmarks.estimators import DRAWS, Guess, backoff, before_after, direct, ours, pooled
 from benchmarks.incidents import VARIANTS, Made, make
 from incident_kit.cells import LABELS, NONE, Cells
 from incident_kit.posterior import Posterior, fit
@@ -41,6 +41,7 @@ def cases(made: Made) -> Iterable[dict[str, Any]]:
     for outcome in OUTCOMES:
         truth = made.truth(outcome)
         posterior = fit(cells, outcome)
+        drawn = {OURS: posterior.draws(DRAWS), "ours, uncalibrated": posterior.draws(DRAWS, calibrated=False)}
         for name, decided in made.candidates.items():
             own = truth[decided, np.arange(len(decided))]
             rows = inside & np.isfinite(own)
@@ -53,7 +54,7 @@ def cases(made: Made) -> Iterable[dict[str, Any]]:
             wanted = _counts(cells, decided, made.intent, bins, moved)
             base = {"outcome": outcome, "candidate": name, "manski": apart / size, "size": size}
             total = float(own[rows].sum())
-            for estimator, guess in _guesses(made, cells, posterior, outcome, wanted, decided, rows, fact):
+            for estimator, guess in _guesses(made, cells, posterior, drawn, outcome, wanted, decided, rows, fact):
                 yield base | {"estimator": estimator, "label": "all"} | _row(guess, total, fact, apart, size, logged)
             of = labels[decided, made.intent, bins]
             degraded = cells.is_degraded[decided, bins]
@@ -63,12 +64,20 @@ def cases(made: Made) -> Iterable[dict[str, Any]]:
                     if (n := int(those.sum())) >= 15:
                         part = _counts(cells, decided, made.intent, bins, those)
                         yield base | {"estimator": OURS, "label": LABELS[label] + " degraded" * state, "manski": 1.0} | _row(
-                            ours(posterior, part), float(own[those].sum()), 0.0, n, n, float("nan")
+                            ours(posterior, drawn[OURS], part), float(own[those].sum()), 0.0, n, n, float("nan")
                         )  # fmt: skip
 
 
 def _guesses(
-    made: Made, cells: Cells, posterior: Posterior, outcome: str, wanted: Any, decided: Any, rows: Any, fact: float
+    made: Made,
+    cells: Cells,
+    posterior: Posterior,
+    drawn: Any,
+    outcome: str,
+    wanted: Any,
+    decided: Any,
+    rows: Any,
+    fact: float,
 ) -> Iterable[tuple[str, Guess]]:
     for estimator, plain in PLAIN.items():
         estimate, low, high = plain(cells, outcome, wanted)
@@ -79,8 +88,8 @@ def _guesses(
     if found is not None and (made.chance < 1).any():
         size = int(rows.sum())
         yield SNIPS, (found.value * size, found.low * size, found.high * size)
-    for estimator, calibrated in ((OURS, True), ("ours, uncalibrated", False)):
-        estimate, low, high = ours(posterior, wanted, calibrated=calibrated)
+    for estimator, draws in drawn.items():
+        estimate, low, high = ours(posterior, draws, wanted)
         yield estimator, (fact + estimate, fact + low, fact + high)
 
 

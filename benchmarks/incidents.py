@@ -14,7 +14,7 @@ from incident_kit.observations import Observations
 
 VARIANTS = ("additive", "heterogeneous", "overlapping")
 RATES = {"error": (-4.6, 0.5), "tool_failure": (-3.0, 0.6), "override": (-2.0, 0.4)}  # level, sd between targets
-HARM = {"error": (0.0, 2.5), "tool_failure": (0.3, 2.5), "override": (0.2, 1.6), "latency": (0.6, 2.0)}
+HARM = {"error": (0.0, 2.5), "tool_failure": (0.3, 2.5), "override": (0.3, 1.8), "latency": (0.6, 2.0)}
 MINUTE = 60_000_000
 PRIMARY, BACKUP, OTHER = 0, 1, 2
 Floats = NDArray[np.float64]
@@ -87,7 +87,7 @@ def make(seed: int, *, variant: str = "additive") -> Made:
     rng = np.random.default_rng([seed, VARIANTS.index(variant)])
     hours, size, intents = (
         rng.uniform(3, 8),
-        int(np.exp(rng.uniform(np.log(4000), np.log(24000)))),
+        int(np.exp(rng.uniform(np.log(5000), np.log(30000)))),
         int(rng.integers(3, 9)),
     )
     span = hours * 60
@@ -104,7 +104,7 @@ def make(seed: int, *, variant: str = "additive") -> Made:
         spans.append((begin2, end2))
     usual = np.where(rng.random(intents) < 0.15, OTHER, PRIMARY)
     usual[0] = PRIMARY
-    logits = _logits(rng, at, intent, harmed, variant, hours)
+    logits = _logits(rng, at, intent, harmed, variant)
     feel = {name: 0.25 * rng.standard_normal(size // 2 + 1) for name in logits}
     alike = {name: np.where(ticket >= 0, feel[name][ticket], 0.0) for name in logits}
     timeout = float(rng.choice([30_000, 60_000]))
@@ -113,7 +113,7 @@ def make(seed: int, *, variant: str = "additive") -> Made:
     latency = np.minimum(latency, timeout)
     outcomes = {name: _flips(rng, logits[name] + alike[name]) for name in RATES}
     outcomes["error"][latency >= timeout] = 1.0
-    asks, seen = rng.random(size) < 0.6, rng.random(size) < 0.5
+    asks, seen = rng.random(size) < 0.6, rng.random(size) < 0.6
     outcomes["tool_failure"][:, ~asks] = np.nan
     outcomes["override"][:, ~seen] = np.nan
     outcomes["latency"] = latency / timeout
@@ -159,7 +159,7 @@ def _ou(rng: np.random.Generator, at: Floats, sd: float, minutes: float, shape: 
 
 
 def _logits(
-    rng: np.random.Generator, at: Floats, intent: NDArray[Any], harmed: list[Any], variant: str, hours: float
+    rng: np.random.Generator, at: Floats, intent: NDArray[Any], harmed: list[Any], variant: str
 ) -> dict[str, Floats]:
     """Return every outcome's logit (latency: the log of its median in seconds) over ``[target, request]``."""
     intents = int(intent.max()) + 1

@@ -12,7 +12,7 @@ from incident_kit.kernel import HALF_OPEN, OPEN
 from incident_kit.machinery import COOLED, DONE, FEEDBACK, HELD, LATE, OVERDUE, TESTED
 
 # what completes an attempt is told apart only after whose attempt it is
-_CLASS = np.array([DONE if OVERDUE <= what <= DONE else what for what in range(19)])
+_CLASS = np.array([DONE if OVERDUE <= what <= DONE else what for what in range(20)])
 
 _jit = nb.njit(cache=True, nogil=True)
 _inlined = nb.njit(inline="always")

@@ -22,7 +22,7 @@ _inlined = nb.njit(inline="always")
 def change(w: Any, j: int, at: int, tick: int, state: int, why: int) -> None:
     """Move a breaker to another state: record it, clear its windows, begin a new epoch (S14, S15)."""
     b = w.judges[j]
-    testing = why == BY_PROBES or why == BY_TIME
+    testing = why in (BY_PROBES, BY_TIME)
     first = b.recover if testing else b.trip
     leaf = first
     if state == OPEN:
@@ -34,7 +34,7 @@ def change(w: Any, j: int, at: int, tick: int, state: int, why: int) -> None:
     row.value, row.n = np.nan, 0.0
     if why != BY_COOLDOWN:
         row.value, row.n = value(w, leaf)
-    b.reopened = 0 if state == CLOSED or b.state == CLOSED else b.reopened + (state == OPEN)
+    b.reopened = 0 if CLOSED in (state, b.state) else b.reopened + (state == OPEN)
     b.state = state
     b.epoch = tick
     judges.clear(w, j)
@@ -94,6 +94,7 @@ def evaluate_all(w: Any, at: int, tick: int) -> None:
 
 @_jit
 def judge_test(w: Any, j: int, at: int, tick: int, why: int) -> None:
+    """Judge a test over all that it has seen: closed again, or open again (S16)."""
     b = w.judges[j]
     met = verdict(w, j, at, True)
     passed = b.seen > 0 and met == (TRUE if b.own == 1 else 1 - TRUE)

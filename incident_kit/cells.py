@@ -193,6 +193,27 @@ class Cells:
         return np.asarray(np.where(bare, taken, given), np.int8)
 
     @cached_property
+    def mixing(self) -> Floats:
+        """``[target, bin]``: how unlike in time, inside the bin, a target's calls and all others are (Kolmogorov's distance).
+
+        0: at the same times, or no other calls; 1: all before or all after them, as probes are.
+        """
+        targets, _, bins = self.shape
+        found = np.zeros((targets, bins))
+        order = np.argsort(self.observations.sent_us, kind="stable")
+        sent, edges = self.observations.sent_us[order], self.edges_us[1:-1]
+        starts = np.concatenate([[0], np.searchsorted(sent, edges, side="left"), [len(sent)]])
+        by_target = self.observations.target[order]
+        for b in range(bins):
+            in_bin = by_target[starts[b] : starts[b + 1]]
+            for a in np.unique(in_bin):
+                own = in_bin == a
+                if not own.all():
+                    gap = np.cumsum(own) / own.sum() - np.cumsum(~own) / (~own).sum()
+                    found[a, b] = np.abs(gap).max()
+        return found
+
+    @cached_property
     def is_extrapolated(self) -> NDArray[np.bool_]:
         """``[target, intent, bin]``: a degraded target in its incident, known by other times only: show its bounds too."""
         return np.asarray((self.labels() == SAME_INTENT) & self.is_degraded[:, None, :])
@@ -228,20 +249,22 @@ def _membership(edges: NDArray[np.int64], incident: Sequence[tuple[int, int]]) -
 
 
 def _suspects(it: Observations, incident: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
-    """Return ``[target, span]``: whose calls differ inside a span from outside all, or who is hardly seen in it."""
+    """Return ``[target, span]``: whose calls differ in a third of a span from outside all; a usual choice also where it is not seen."""
     found = np.zeros((it.targets, len(incident)), np.bool_)
     outside = np.ones(len(it), np.bool_)
     for begin, end in incident:
         outside &= (it.sent_us < begin) | (it.sent_us >= end)
     usual = np.bincount(it.target[outside], minlength=it.targets) >= 0.2 * max(int(outside.sum()), 1)
     for s, (begin, end) in enumerate(incident):
-        inside = (it.sent_us >= begin) & (it.sent_us < end)
+        third = np.where(
+            (it.sent_us >= begin) & (it.sent_us < end), (it.sent_us - begin) * 3 // max(end - begin, 1), -1
+        )
         for target in range(it.targets):
             of = it.target == target
-            if (of & inside).sum() < 10:
-                found[target, s] = usual[target]
-            elif (of & outside).sum() >= 10:
-                found[target, s] = any(_differs(it.values[name], of & inside, of & outside) for name in it.values)
+            parts = [of & (third == i) for i in range(3)] + [of & (third >= 0)]
+            unseen = min(int(part.sum()) for part in parts) < 10
+            differs = any(_differs(it.values[name], part, of & outside) for name in it.values for part in parts)
+            found[target, s] = differs or bool(unseen and usual[target])
     return found
 
 

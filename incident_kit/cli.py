@@ -165,24 +165,23 @@ def explain(
     from incident_kit.replays import replay as replay_policy
     from incident_kit.switches import explain_switch
 
-    if switch is not None and request_id is not None:  # `explain --switch 3 CASE`
-        request_id, case = None, Path(request_id)
-    if request_id is None and switch is None:
+    if switch is not None:  # `explain --switch 3 CASE`: the case is the first argument
+        case = Path(request_id) if request_id is not None else case
+    elif request_id is None:
         raise InvalidCase("name a request, or a switch: incident-kit explain REQUEST CASE, or explain --switch 3 CASE")
     with working() as step:
         incident = opened(case, step)
         replays = [replay_policy(incident, one) for one in chosen(incident, policy)]
         said = [
-            one.explain(request_id) if request_id is not None else explain_switch(one, _number(switch), route=route)
+            one.explain(str(request_id)) if switch is None else explain_switch(one, _number(switch), route=route)
             for one in replays
         ]
     for sentence in said:
         terminal.said(out, sentence + "\n")
 
 
-def _number(switch: str | None) -> int | str:
-    text = switch or ""
-    return int(text) if text.isdigit() else text
+def _number(switch: str) -> int | str:
+    return int(switch) if switch.isdigit() else switch
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """Covariance: how alike the outcomes of two cells are, on the logit scale, before any call is seen (EVIDENCE.md section 3).
 
-A cell's logit is ``m + alpha_a + kappa_x + beta_ax + J_as incident_s(b) + gamma_a(b) + lambda(b) + r_ax g_a(b) + delta_ax(b)``
+A cell's logit is ``m + alpha_a + kappa_x + beta_ax + J_as incident_s(b) + gamma_a(b) + lambda(b) + r_ax g_a(b) + delta_ax(b)``,
+in a suspect's incident ``+ w_a(b)``,
 for target a, intent x and bin b. All parts are Gaussian; gamma, lambda and delta move over time as Ornstein-Uhlenbeck
 processes, ``r`` lets intents differ in proportion to the incident's size ``g_a``.
 """
@@ -8,19 +9,21 @@ processes, ``r`` lets intents differ in proportion to the incident's size ``g_a`
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from incident_kit.cells import Cells
+from incident_kit.cells import FEWEST, Cells
 
 Floats = NDArray[np.float64]
 LEVEL_SD = 2.5  # of a target's own level: all but flat
-SUSPECT_SD, OTHER_SD = 2.0, 0.5  # of a declared incident's shift
-SHARED = ("ell", "sb", "sk", "sl", "elld", "rho")
-_START = {"sg": 0.5, "tau": 0.25, "ell": 60.0, "sb": 0.5, "sk": 0.5, "sl": 0.15, "elld": 40.0, "rho": 0.3}
-_WIDTH = {"sg": 1.0, "tau": 0.7, "ell": 0.5, "sb": 0.6, "sk": 0.6, "sl": 0.7, "elld": 0.4, "rho": 0.4}
+SUSPECT_SD, UNSEEN_SD, OTHER_SD = 2.0, 1.2, 0.5  # of a declared incident's shift; a suspect hardly seen in it
+SHARED = ("ell", "sb", "sk", "sl", "elld", "rho", "sw")
+_START = {"sg": 0.5, "tau": 0.25, "ell": 60.0, "sb": 0.5, "sk": 0.5, "sl": 0.15, "elld": 40.0, "rho": 0.3, "sw": 0.7}
+_WIDTH = {"sg": 1.0, "tau": 0.7, "ell": 0.5, "sb": 0.6, "sk": 0.6, "sl": 0.7, "elld": 0.4, "rho": 0.4, "sw": 0.6}
+_SWING = 12.0  # how long an incident stays as bad as it is, on the model's clock
 _UNIT = 60.0  # the incident's length on the model's clock: ell and elld are minutes of an incident of an hour
 
 
@@ -47,13 +50,17 @@ class Covariance:
     """The prior of all cells, given hyper-parameters: logs of sg and tau by target, then of SHARED.
 
     ``at`` is the middle of each bin on the model's clock, ``shift`` the prior sd of an incident's shift over
-    ``[span, target, bin]``, ``size`` the incident's size over ``[target, bin]``, zero until it is known.
+    ``[span, target, bin]``, ``swings`` how much of each ``[target, bin]`` lies in a suspect's incident, ``apart``
+    what part of the swings' variance separates the calls that were seen there from those that were not, ``size`` the
+    incident's size over ``[target, bin]``, zero until it is known.
     """
 
     targets: int
     groups: int
     at: Floats
     shift: Floats
+    swings: Floats
+    apart: Floats
     size: Floats
 
     @classmethod
@@ -62,12 +69,18 @@ class Covariance:
         edges = cells.edges_us.astype(np.float64)
         inside = (cells.spans * np.diff(edges)).sum(axis=1)
         length = float(inside.max()) if len(inside) and inside.max() > 0 else float(edges[-1] - edges[0]) / 6
-        sd = np.where(cells.suspects, SUSPECT_SD, OTHER_SD)  # [target, span]
+        seen = cells.n().sum(axis=1) @ (cells.spans.T > 0.5)  # [target, span]
+        clock = _UNIT / max(length, 1.0)
+        swings = np.clip(cells.suspects.astype(np.float64) @ cells.spans, 0, 1)
+        width = np.diff(edges) * clock
+        sd = np.where(cells.suspects, np.where(seen < FEWEST, UNSEEN_SD, SUSPECT_SD), OTHER_SD)
         return cls(
             cells.observations.targets,
             cells.groups,
-            (cells.middle_us - edges[0]) / max(length, 1.0) * _UNIT,
+            (cells.middle_us - edges[0]) * clock,
             sd.T[:, :, None] * cells.spans[:, None, :],
+            swings,
+            swings**2 * cells.mixing * np.minimum(width / _SWING, 1),
             np.zeros((cells.observations.targets, len(edges) - 1)),
         )
 
@@ -90,6 +103,12 @@ class Covariance:
         flat = np.array([*by_target, *(values[name] for name in SHARED)])
         return np.log(flat) if log else flat
 
+    @cached_property
+    def _swing(self) -> Floats:
+        """The correlation of a suspect's swings inside its incident, over ``[target, bin, bin]``."""
+        alike = np.exp(-np.abs(self.at[:, None] - self.at) / _SWING)
+        return np.asarray(self.swings[:, :, None] * self.swings[:, None, :] * alike)
+
     def _named(self, theta: Floats) -> tuple[Floats, Floats, dict[str, float]]:
         values = np.exp(theta)
         a = self.targets
@@ -101,6 +120,7 @@ class Covariance:
         gap = np.abs(self.at[:, None] - self.at)
         slow, quick = np.exp(-gap / one["ell"]), np.exp(-gap / one["elld"])
         own = LEVEL_SD**2 + np.einsum("sab,sac->abc", self.shift, self.shift) + sg[:, None, None] ** 2 * slow
+        own = own + one["sw"] ** 2 * self._swing
         both = (
             one["sb"] ** 2
             + tau[:, None, None] ** 2 * quick
@@ -117,16 +137,31 @@ class Covariance:
                 result[np.ix_(r, c)] += own[a][pair] + alike * both[a][pair]
         return result
 
+    def aside(self, theta: Floats, at: Places) -> Floats:
+        """Return the variance between what calls of a cell showed and what the cell's other calls would have.
+
+        A bin is not one moment: a probe that succeeds is seen when the incident ends, the bin's other requests came before.
+        """
+        one = self._named(theta)[2]
+        return np.asarray(one["sw"] ** 2 * self.apart[at.target, at.bin])
+
+    def seen(self, theta: Floats, at: Places) -> Floats:
+        """Return the covariances of what calls of some cells showed."""
+        found = self.matrix(theta, at, at)
+        found[np.diag_indices(len(at))] += self.aside(theta, at)
+        return found
+
     def variance(self, theta: Floats, at: Places) -> Floats:
         """Return the prior variance of some cells."""
         sg, tau, one = self._named(theta)
         a, b = at.target, at.bin
         fixed = LEVEL_SD**2 + one["sl"] ** 2 + one["sk"] ** 2 + one["sb"] ** 2
         moving = sg[a] ** 2 + tau[a] ** 2 + (self.shift[:, a, b] ** 2).sum(axis=0) + (one["rho"] * self.size[a, b]) ** 2
+        moving = moving + (one["sw"] * self.swings[a, b]) ** 2
         return np.asarray(fixed + moving)
 
     def slopes(self, theta: Floats, at: Places, weight: Floats) -> Floats:
-        """Return, for each hyper-parameter, the sum of ``weight`` times the derivative of ``matrix(theta, at, at)``.
+        """Return, for each hyper-parameter, the sum of ``weight`` times the derivative of ``seen(theta, at)``.
 
         ``at`` is sorted by target.
         """
@@ -136,10 +171,11 @@ class Covariance:
         dslow, dquick = slow * gap / one["ell"], quick * gap / one["elld"]
         by_bin = _by_bin(weight, at.bin, at.bin, len(self.at))
         found = np.zeros(2 * self.targets + len(SHARED))
-        ell, sb, sk, sl, elld, rho = range(2 * self.targets, len(found))
+        ell, sb, sk, sl, elld, rho, sw = range(2 * self.targets, len(found))
         found[sl] = 2 * one["sl"] ** 2 * (by_bin * slow).sum()
         found[ell] = one["sl"] ** 2 * (by_bin * dslow).sum()
         found[sk] = 2 * one["sk"] ** 2 * weight[at.group[:, None] == at.group].sum()
+        found[sw] = 2 * float(np.diag(weight) @ self.aside(theta, at))
         edges = np.searchsorted(at.target, np.arange(self.targets + 1))
         for a in range(self.targets):
             part = slice(edges[a], edges[a + 1])
@@ -149,6 +185,7 @@ class Covariance:
             bins = _by_bin(block, at.bin[part], at.bin[part], len(self.at))
             found[a] = 2 * sg[a] ** 2 * (bins * slow).sum()
             found[ell] += sg[a] ** 2 * (bins * dslow).sum()
+            found[sw] += 2 * one["sw"] ** 2 * (bins * self._swing[a]).sum()
             alike = at.group[part][:, None] == at.group[part]
             same = _by_bin(block * alike, at.bin[part], at.bin[part], len(self.at))
             found[self.targets + a] = 2 * tau[a] ** 2 * (same * quick).sum()
@@ -167,6 +204,8 @@ class Covariance:
         intent = one["sk"] * rng.standard_normal((size, 1, g, 1)) + one["sb"] * rng.standard_normal((size, m, g, 1))
         shift = np.einsum("nsa,sab->nab", rng.standard_normal((size, len(self.shift), m)), self.shift)
         own = sg[:, None] * (rng.standard_normal((size, m, b)) @ slow)
+        swing = np.linalg.cholesky(np.exp(-gap / _SWING) + 1e-9 * np.eye(b)).T
+        own = own + one["sw"] * self.swings * (rng.standard_normal((size, m, b)) @ swing)
         shared = one["sl"] * (rng.standard_normal((size, 1, 1, b)) @ slow)
         tilt = one["rho"] * rng.standard_normal((size, m, g, 1)) * self.size[:, None, :]
         deviation = tau[:, None, None] * (rng.standard_normal((size, m, g, b)) @ quick)
@@ -180,7 +219,8 @@ class Covariance:
         for a in range(self.targets):
             of = at.target == a
             pull = np.bincount(at.bin[of], weights[of], minlength=len(self.at))
-            found[a] = sg[a] ** 2 * (slow @ pull) + self.shift[:, a].T @ (self.shift[:, a] @ pull)
+            found[a] = sg[a] ** 2 * (slow @ pull) + one["sw"] ** 2 * (self._swing[a] @ pull)
+            found[a] += self.shift[:, a].T @ (self.shift[:, a] @ pull)
         return np.asarray(found - np.median(found, axis=1, keepdims=True))
 
 

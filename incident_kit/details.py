@@ -57,7 +57,7 @@ def read(log: Log) -> Details:
         rows, on="request_id", how="left", maintain_order="left"
     )
     tickets = _codes(attributes["ticket_id"])
-    numbers = {name: code for name, code in zip(attributes["ticket_id"].to_list(), tickets.tolist(), strict=True)}
+    numbers = dict(zip(attributes["ticket_id"].to_list(), tickets.tolist(), strict=True))
     desk = log.store.query("replay_desk")
     known = desk.filter(pl.col("ticket_id").is_in([name for name in numbers if name is not None]))
     facts = facts_of(log)
@@ -73,7 +73,7 @@ def read(log: Log) -> Details:
         attributes=attributes,
         desk=known.with_columns(pl.col("ticket_id").replace_strict(numbers, return_dtype=pl.Int32).alias("ticket")),
         signals=log.store.query("replay_signals"),
-        feedback_lag_us=feedback_lag_us(facts, log),
+        feedback_lag_us=feedback_lag_us(facts),
     )
 
 
@@ -96,7 +96,7 @@ def facts_of(log: Log) -> NDArray[Any]:
     return facts
 
 
-def feedback_lag_us(facts: NDArray[Any], log: Log) -> int:
+def feedback_lag_us(facts: NDArray[Any]) -> int:
     """Return the 90th percentile of the lags of overrides where only overrides are logged; else REVIEWED."""
     reviewed = facts[facts["overridden"] >= 0]
     if not len(reviewed) or (reviewed["overridden"] == 0).any():

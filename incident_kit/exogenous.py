@@ -17,7 +17,7 @@ from incident_kit.details import REVIEWED, Details
 from incident_kit.factual import rows_of_alert
 from incident_kit.judges import ESCALATION, REOPEN, SIGNAL, SLA
 from incident_kit.log import UNKNOWN, Log
-from incident_kit.machinery import BEGUN, OUTSIDE, ROW
+from incident_kit.machinery import AT_ONCE, BEGUN, ENDED, HEARD, OUTSIDE, ROW
 from incident_kit.routes import Alert
 
 _DESK = {ESCALATION: "escalation", REOPEN: "reopen", SLA: "sla"}
@@ -63,6 +63,7 @@ def exogenous(log: Log, details: Details, watched: Sequence[Watched], route: NDA
     what = np.repeat(np.array([one.what for one in parts], np.int64), [len(one.at) for one in parts])
     names = ("at", "tie", "request", "minor", "k", "n", "key", "value")
     of = {name: np.concatenate([np.zeros(0, np.int64), *(getattr(one, name) for one in parts)]) for name in names}
+    what[((what == ENDED) | (what == HEARD)) & (of["at"] <= of["tie"])] = AT_ONCE
     order = np.lexsort((leaves, of["minor"], of["request"], of["tie"], what, of["at"]))
     rows = np.zeros(len(order), ROW)
     rows["leaf"], rows["what"] = leaves[order], what[order]

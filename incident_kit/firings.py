@@ -86,7 +86,7 @@ class Alerts:
         first_fired_at (its first firing in the impact, or the one that was already on when it began: already_firing),
         after_impact (how long the impact had lasted), before_felt, before_detected and before_mitigated (how long before the
         phases of these names), overrides_rose_at and before_overrides (:func:`incident_kit.overrides.first_rise`, of the
-        alert's own intents), and the same as a sentence.
+        alert's own intents, always of the log's own reviews), and the same as a sentence.
         """
         rows = [self._row(one, first_rise(self.incident, matches=one.matches)) for one in self.policy.alerts]
         return pl.DataFrame(rows, schema=_SUMMARY)

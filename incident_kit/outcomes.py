@@ -112,7 +112,8 @@ def _is_fallback(replay: Replay, logged: pl.Series) -> pl.Series:
         return found
     in_force = replay.incident.in_force if replay.incident else None
     if in_force is not None:
-        usual = [(route.primaries if (route := in_force.route_of(intent)) else ()) for intent in (*log.intents, None)]
+        routes_of = [in_force.route_of(intent) for intent in (*log.intents, None)]
+        usual = [one.primaries if one else () for one in routes_of]
         known = np.array([bool(one) for one in usual])[log.intent]
         by_force = np.array([[target not in one for target in replay.targets] for one in usual])[
             log.intent, replay.outcome.target

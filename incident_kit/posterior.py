@@ -57,8 +57,7 @@ class Posterior:
     def mean(self) -> Floats:
         """The expected outcome of every cell, in [0, 1] (a latency: the share of ``cells.observations.cap_ms``)."""
         centre, spread = self._logits
-        wide = spread * self.factors**2
-        return np.asarray(1 / (1 + np.exp(-centre / np.sqrt(1 + np.pi * wide / 8))))
+        return np.asarray(1 / (1 + np.exp(-centre / np.sqrt(1 + np.pi * spread / 8))))
 
     @cached_property
     def noise(self) -> Floats:
@@ -79,7 +78,7 @@ class Posterior:
         drawn = [self._draws(i, len(part), rng) for i, part in enumerate(parts) if len(part)]
         logits = np.concatenate(drawn)[:, :, self.cells.group]
         if calibrated:
-            logits = centre + self.factors * (logits - centre)
+            logits = _widened(logits, centre, self.factors)
         return np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))))
 
     @cached_property
@@ -89,7 +88,7 @@ class Posterior:
 
     def _mode(self, i: int) -> Mode:
         if i not in self._modes:
-            matrix = self.prior.matrix(self.thetas[i], self.places, self.places)
+            matrix = self.prior.seen(self.thetas[i], self.places)
             self._modes[i] = mode(matrix, self.shares)
         return self._modes[i]
 
@@ -122,6 +121,7 @@ class Posterior:
         theta, found, at = self.thetas[i], self._mode(i), self.places
         drawn = self.prior.sample(theta, size, rng)
         seen = drawn[:, at.target, at.group, at.bin]
+        seen = seen + np.sqrt(self.prior.aside(theta, at)) * rng.standard_normal(seen.shape)
         off = found.root * seen + rng.standard_normal(seen.shape)
         pull = found.root[:, None] * cho_solve((found.chol, True), off.T, check_finite=False)
         across = self.prior.matrix(theta, self._everywhere, at)
@@ -164,6 +164,16 @@ def fit(cells: Cells, outcome: str, *, seed: int = 0, calibrated: bool = True) -
     return Posterior(cells, outcome, prior, places, shares, tuple(thetas), wide, dispersion)
 
 
+def _widened(logits: Floats, centre: Floats, factor: Floats) -> Floats:
+    """Return logits with wider deviations and the same mean share: wider ones alone would move a rare outcome's mean up."""
+    aim = (1 / (1 + np.exp(-np.clip(logits, -30, 30)))).mean(axis=0)
+    wide = centre + factor * (logits - centre)
+    for _ in range(4):
+        p = 1 / (1 + np.exp(-np.clip(wide, -30, 30)))
+        wide = wide + np.clip((aim - p.mean(axis=0)) / np.maximum((p * (1 - p)).mean(axis=0), 1e-9), -1, 1)
+    return wide
+
+
 def y_of(found: Mode, shares: Shares) -> Floats:
     """Return the shares at the mode."""
     return np.asarray(1 / (1 + np.exp(-np.clip(shares.m + found.f, -30, 30))))
@@ -202,7 +212,7 @@ def _climb(
     def loss(there: Floats) -> tuple[float, Floats]:
         off = (there - middle) / width
         try:
-            matrix = prior.matrix(there, places, places)
+            matrix = prior.seen(there, places)
             found = mode(matrix, shares, start=last[0])
             slopes = prior.slopes(there, places, slope_weights(matrix, found))
         except np.linalg.LinAlgError:
@@ -212,7 +222,7 @@ def _climb(
 
     bounds = list(zip(middle - 3 * width, middle + 3 * width, strict=True))
     theta = minimize(loss, theta, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps}).x
-    return theta, mode(prior.matrix(theta, places, places), shares, start=last[0])
+    return theta, mode(prior.seen(theta, places), shares, start=last[0])
 
 
 def _walk(
@@ -224,7 +234,7 @@ def _walk(
     def log_density(there: Floats) -> float:
         off = (there - middle) / width
         try:
-            near = mode(prior.matrix(there, places, places), shares, start=found.weights)
+            near = mode(prior.seen(there, places), shares, start=found.weights)
         except np.linalg.LinAlgError:
             return -np.inf
         return near.evidence - 0.5 * float(off @ off)

@@ -9,17 +9,42 @@ import numpy as np
 
 from incident_kit.agenda import push
 from incident_kit.judges import (
-    CONSECUTIVE, COST, ERROR, FALLBACK, LATENCY, MEAN, OVERRIDE, TIMEOUT, TOO_MANY, TOOLS, TTFT, enter, leaves_in_use,
+    CONSECUTIVE,
+    COST,
+    ERROR,
+    FALLBACK,
+    LATENCY,
+    MEAN,
+    OVERRIDE,
+    TIMEOUT,
+    TOO_MANY,
+    TOOLS,
+    TTFT,
+    enter,
+    leaves_in_use,
     observes,
 )  # fmt: skip
 from incident_kit.kernel import CALL, CLOSED, HALF_OPEN
-from incident_kit.machinery import CROSSING, DONE, FEEDBACK, OVERDUE, TOKEN
+from incident_kit.machinery import CROSSING, FEEDBACK, OVERDUE, TOKEN
 
 _jit = nb.njit(cache=True, nogil=True)
 
 
 @_jit
-def announce(w: Any, request: int, j: int, target: int, tick: int) -> None:
+def announce_everywhere(w: Any, request: int, target: int, tick: int) -> None:
+    """Plan what an attempt's own breaker and those that listen to its target will see of it before its end."""
+    d = w.requests[request]
+    _announce(w, request, d.judge, tick)
+    for i in range(w.listeners.shape[1]):
+        j = w.listeners[target, i]
+        if j < 0:
+            break
+        if j != d.judge:
+            _announce(w, request, j, tick)
+
+
+@_jit
+def _announce(w: Any, request: int, j: int, tick: int) -> None:
     """Plan what a judge will see of an attempt before its end: its first token, and its age passing a limit (S18)."""
     d = w.requests[request]
     if j < 0 or not observes(w, j, tick, d.judge if d.probing == 1 else -1):
@@ -28,9 +53,9 @@ def announce(w: Any, request: int, j: int, target: int, tick: int) -> None:
     for leaf in range(first, end):
         c = w.leaves[leaf]
         if c.kind == LATENCY and c.elapsed == 1 and d.latency_ms > c.limit:
-            push(w, d.sent + c.limit * 1000, CROSSING, request, d.attempts, tick, j, 0, target, 0, c.limit, 0)
+            push(w, d.sent + c.limit * 1000, CROSSING, request, d.attempts, tick, j, 0, 0, 0, c.limit, 0)
         elif c.kind == TTFT and 0 <= d.ttft_ms <= d.latency_ms:
-            push(w, d.sent + d.ttft_ms * 1000, TOKEN, request, d.attempts, tick, j, 0, target, 0, 0, 0)
+            push(w, d.sent + d.ttft_ms * 1000, TOKEN, request, d.attempts, tick, j, 0, 0, 0, 0, 0)
 
 
 @_jit
@@ -104,7 +129,7 @@ def observe_everywhere(w: Any, request: int, what: int, at: int, limit: int) -> 
 
 
 @_jit
-def _feed(w: Any, e: Any, request: int, j: int, probing: int) -> None:
+def _feed(w: Any, e: Any, j: int, probing: int) -> None:
     """Enter late feedback on an attempt into one judge."""
     if j < 0 or not observes(w, j, e.tick, probing):
         return
@@ -119,19 +144,19 @@ def feed_everywhere(w: Any, e: Any, request: int) -> None:
     """Enter late feedback into the attempt's own breaker, those that listen to its target, and the alerts on its intent."""
     d = w.requests[request]
     probing = np.int64(e.judge) if e.probing & 1 else -1
-    _feed(w, e, request, e.judge, probing)
+    _feed(w, e, e.judge, probing)
     for i in range(w.listeners.shape[1]):
         j = w.listeners[e.target, i]
         if j < 0:
             break
         if j != e.judge:
-            _feed(w, e, request, j, -1)
+            _feed(w, e, j, -1)
     if e.probing & 2:
         for i in range(w.alerts_of.shape[1]):
             j = w.alerts_of[d.intent + 1, i]
             if j < 0:
                 break
-            _feed(w, e, request, j, -1)
+            _feed(w, e, j, -1)
 
 
 @_jit
@@ -167,7 +192,7 @@ def _plan(w: Any, request: int, at: int, kind: int, flags: int, k: int, n: int) 
 
 
 @_jit
-def finish(w: Any, request: int, at: int, error: int, tick: int) -> None:
+def finish(w: Any, request: int, at: int, error: int) -> None:
     """End a request, and enter it into what counts requests: breakers of its route, alerts on its intent."""
     d = w.requests[request]
     d.error, d.wait_us = error, at - d.arrived

@@ -66,9 +66,9 @@ def cause(
     if name in _ENDS:
         what, did = _ENDS[name]
         what = things if what == "calls" else what
-        return f"{number(value, '%')} of {count} {what} {did}, the limit is {number(threshold, '%')}"
+        return f"{_beside(value, threshold)} of {count} {what} {did}, the limit is {number(threshold, '%')}"
     if name.startswith(("slow_rate", "slow_ttft_rate")):
-        return f"{number(value, '%')} of {count} {things} were {counted(name)}, the limit is {number(threshold, '%')}"
+        return f"{_beside(value, threshold)} of {count} {things} were {counted(name)}, the limit is {number(threshold, '%')}"
     if name in _EACH:
         said, unit = _EACH[name]
         return (
@@ -82,6 +82,17 @@ def cause(
     seen = "unknown" if value is None else f"{value:.4g}"
     what = f"the signal {label(name.removeprefix('signal:'))}" if name.startswith("signal:") else label(name)
     return f"{what} was {seen}, the limit is {threshold or 0:.4g}"
+
+
+def _beside(value: float | None, threshold: float | None) -> str:
+    """Return a share, to as many digits as tell it from its limit."""
+    said = number(value, "%")
+    if value is None or threshold is None or value == threshold or said != number(threshold, "%"):
+        return said
+    return next(
+        (more for places in (1, 2, 3) if (more := f"{100 * value:.{places}f} %") != f"{100 * threshold:.{places}f} %"),
+        said,
+    )
 
 
 def alert_named(name: str | None, breaker: Breaker) -> str | None:

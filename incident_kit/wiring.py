@@ -322,7 +322,7 @@ def _watched(
             members = route == r
             if intent != ANY_INTENT:
                 members &= log.intent == intent
-                takes = (log.intents[intent] if intent >= 0 else None).__eq__
+                takes = {log.intents[intent] if intent >= 0 else None}.__contains__
         else:
             alert, target = policy.alerts[j - len(breakers)], None
             when, takes = alert.when, alert.matches

@@ -497,6 +497,26 @@ VOCABULARY = [
     ),
 ]
 
+VOCABULARY += [
+    Example(
+        "S6, vocabulary: with scope intent a signal of one intent is not the unlabelled requests'",
+        policy(
+            route(
+                intent="*", breaker=breaker(when="signal:churn > 0.5", scope="intent", min_requests=1, cooldown="60s")
+            )
+        ),
+        world(
+            ask("a", 0, None, big=100),
+            ask("m", 0, "mail", big=100),
+            ask("b", 500, None, big=100),
+            ask("n", 500, "mail", small=50),
+            signals=[signal(300, "churn", 1, intent="mail")],
+        ),
+        {"b": "big 100", "n": "small 50"},
+        ["300 big mail OPEN 1/1"],
+    ),
+]
+
 
 def alert(**keys: Any) -> dict[str, Any]:
     found = {"name": "q", "when": "error_rate >= 0.5", "window": "10s", "min_requests": 2, "every": "1s"}

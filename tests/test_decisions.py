@@ -31,7 +31,8 @@ DECISIONS = {
     "attempts": pl.Int16, "donor_request_id": pl.String,
 }  # fmt: skip
 TRANSITIONS = {
-    "at": INSTANT, "policy": pl.String, "route": pl.String, "breaker": pl.String, "intent": pl.String, "from": pl.String, "to": pl.String,
+    "at": INSTANT, "policy": pl.String, "route": pl.String, "breaker": pl.String, "intent": pl.String, "from": pl.String,
+    "to": pl.String,
     "why": pl.String, "metric": pl.String, "value": pl.Float64, "n": pl.Int32, "threshold": pl.Float64,
     "state_exact": pl.Boolean,
 }  # fmt: skip

@@ -81,6 +81,11 @@ def test_envoys_json_spelling_and_a_block_alone() -> None:
     assert made.policy.routes[0].primary == "primary"
 
 
+def test_envoys_longest_ejection_is_at_least_the_first() -> None:
+    found = breaker(envoy(base_ejection_time="400s"))
+    assert (found.cooldown_ms, found.cooldown_max_ms) == (400_000, 400_000)
+
+
 def test_a_route_a_cluster() -> None:
     made = ik.convert(ENVOY, fallback=["beta", "reject"])
     assert [(route.primary, dict(route.match)) for route in made.policy.routes] == [

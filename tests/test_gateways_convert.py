@@ -99,6 +99,23 @@ def test_secrets_stay_out_of_the_report() -> None:
     assert "2.5e-06" in str(converted(LITELLM).losses), "a price is no secret"
 
 
+def test_a_secret_is_known_by_its_looks_too() -> None:
+    text = "model_list: [{model_name: a, litellm_params: {api_base: 'https://me:pass@host/'}}]\n"
+    assert converted(text).losses.of("model_list[0].litellm_params.api_base")[0].value == HIDDEN
+
+
+def test_anchors_and_merge_keys_are_resolved() -> None:
+    text = """\
+shared: &shared {timeout: 7, rpm: 5}
+model_list:
+- {model_name: a, litellm_params: {<<: *shared, timeout: 9}}
+- {model_name: b, litellm_params: *shared}
+"""
+    made = converted(text)
+    assert [route.retry.timeout_ms for route in made.policy.routes] == [9000, 7000]
+    assert made.losses.of("model_list[0].litellm_params.rpm")[0].value == "5"
+
+
 def test_a_file_gives_the_policy_its_name(tmp_path: Path) -> None:
     file = tmp_path / "gateway.yaml"
     file.write_text(LITELLM)

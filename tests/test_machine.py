@@ -95,7 +95,7 @@ def difference(policy: Policy, own: Result, judge: Result) -> Any:
     return None if own.alert_changes == judge.alert_changes else (own.alert_changes, judge.alert_changes)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(policies(), worlds(most=40))
 def test_machine_equals_interpreter(policy: Policy, world: World) -> None:
     assert difference(policy, run(policy, world), interpreted(policy, world)) is None

@@ -87,7 +87,7 @@ def test_counters_of_a_decision_are_those_of_the_window_then() -> None:
 
 # --- random policies and worlds ---
 
-few = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def told(found: Interpreter, *, by_us: int = 0) -> Any:
@@ -171,8 +171,8 @@ def test_a_shift_by_whole_periods_changes_nothing_else(rules: Policy, world: Wor
 def test_random_policies_over_random_worlds_do_all_of_it() -> None:
     seen: Counter[Any] = Counter()
 
-    @settings(max_examples=100, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
-    @given(policies(), worlds(most=30))
+    @settings(max_examples=120, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(policies(), worlds())
     def collect(rules: Policy, world: World) -> None:
         found = interpreter(rules, world)
         seen.update((change.was, change.now) for change in found.changes)

@@ -100,7 +100,7 @@ def script() -> Scenario:
                     "gap_s": {"median": 8},
                 },
                 "mail": {"requested": "big", "per_minute": 30, "stream": 0.7, "channel": "email", "reviewed": 0.5},
-                "chat": {"requested": "other", "per_minute": 20, "reviewed": 0.5},
+                "chat": {"requested": "big", "per_minute": 20, "reviewed": 0.5},
             },
             "agents": {"review_s": {"median": 15, "p95": 60}},
             "degradations": [
@@ -153,6 +153,22 @@ def test_requests_may_end_without_a_model(truth: Truth) -> None:
     assert rejected.height > 10
     assert set(rejected["error_class"]) == {"rejected"}
     assert set(rejected["status"]) == {"error"}
+
+
+def test_what_waited_meets_the_outcome_of_the_time_of_its_release(truth: Truth) -> None:
+    made = play(truth, Policy.parse(POLICIES["queue"]))
+    held = made.trail.filter(pl.col("source") != pl.col("request"))
+    assert held.height > 5
+    arrived = truth.arrived_us
+    for row in held.iter_rows(named=True):
+        # the latest of its intent to arrive by then
+        assert arrived[row["request"]] < arrived[row["source"]] <= row["sent_us"]
+        call = truth.calls[row["target"], row["number"], row["source"]]
+        (attempt,) = made.attempts.filter(row=row["request"], seq=row["seq"]).to_dicts()
+        assert attempt["latency_ms"] == row["latency_ms"] == call["latency_ms"]
+        if attempt["status"] == "ok":
+            assert attempt["completion_tokens"] == call["completion_tokens"]
+            assert attempt["tool_calls"] == call["tool_calls"]
 
 
 def test_what_litellm_has_no_record_of(tmp_path: Path) -> None:

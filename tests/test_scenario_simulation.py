@@ -18,6 +18,7 @@ from incident_kit.case import open_case
 from incident_kit.desk import Desk
 from incident_kit.errors import InvalidScenario, UnwritableFile
 from incident_kit.incident import Incident
+from incident_kit.litellmlog import litellm_records
 from incident_kit.played import Played, play
 from incident_kit.policy import Policy
 from incident_kit.replays import replay
@@ -136,6 +137,19 @@ def test_the_log_says_what_was_played(case: Incident, played: Played) -> None:
     attempts = case.attempts()
     assert set(attempts["deployment"].unique()) == {"a", "b", "small-1"}
     assert attempts.filter(pl.col("first_token_at").is_not_null()).height > 100
+
+
+def test_the_record_of_a_streamed_answer_begins_with_the_request(played: Played) -> None:
+    arrived = dict(zip(played.requests["request_id"], played.requests["arrived_at"], strict=True))
+    seen = set()
+    for record in litellm_records(played):
+        begins = datetime.fromtimestamp(record["startTime"], UTC)
+        asked = arrived[record["litellm_call_id"]]
+        streamed, later = record["stream"] is True, record["id"].endswith("-2")
+        if record["status"] == "success" and later:
+            assert (begins == asked) == streamed
+            seen.add(streamed)
+    assert seen == {True, False}
 
 
 def test_both_formats_tell_the_same(case: Incident, tmp_path: Path) -> None:

@@ -36,6 +36,14 @@ def test_cause(name: str | None, value: float | None, n: int | None, threshold: 
     assert cause(name, value, n, threshold) == said
 
 
+@pytest.mark.parametrize(
+    ("value", "said"), [(0.1513, "15.1 % of"), (0.15003, "15.003 % of"), (0.15, "15 % of"), (0.2, "20 %")]
+)
+def test_a_share_is_told_from_its_limit(value: float, said: str) -> None:
+    assert cause("override_rate", value, 476, 0.15).startswith(said)
+    assert cause("slow_rate(900ms)", value, 476, 0.15).startswith(said)
+
+
 def test_an_alert_judges_requests() -> None:
     assert cause("p95_ms", 900, 12, 500, things="requests").startswith("of 12 requests, the slowest one in twenty")
     assert cause("error_rate", 0.5, 4, 0.2, things="requests").startswith("50 % of 4 requests failed")

@@ -245,8 +245,14 @@ def _signal_rows(
 
 def shifted(world: World, by_us: int) -> World:
     """Return the same world later."""
+
+    def outcome(request: int, target: str, number: int) -> Attempt:
+        one = world.outcome(request, target, number)
+        return one if one.sent_us is None else one._replace(sent_us=one.sent_us + by_us)
+
     return replace(
         world,
+        outcome=outcome,
         requests=[replace(one, arrived_us=one.arrived_us + by_us) for one in world.requests],
         logged={
             i: replace(one, calls=tuple(call._replace(sent_us=call.sent_us + by_us) for call in one.calls))
