@@ -128,12 +128,15 @@ class Model:
     def labels(self) -> NDArray[np.int8]:
         """``[without tools, target, cell]``: the evidence label of what is not in the log."""
         both = [self.cells.labels(without_tools=one) for one in (False, True)]
-        return np.stack(both).reshape(2, self.cells.shape[0], -1)
+        return np.stack(both).reshape(2, self.cells.shape[0], int(np.prod(self.cells.shape[1:])))
 
     def is_extrapolated(self, target: NDArray[Any]) -> NDArray[np.bool_]:
         """Return for each request whether its outcome on a target (a code) is that of a degraded one, unseen at that time."""
-        table = self.cells.is_extrapolated.reshape(self.cells.shape[0], -1)
-        return np.asarray((target < len(table)) & table[np.where(target < len(table), target, 0), self.cell])
+        table = self.cells.is_extrapolated.reshape(self.cells.shape[0], int(np.prod(self.cells.shape[1:])))
+        known = target < len(table)  # an end without a model has a code beyond them
+        found = np.zeros(len(target), np.bool_)
+        found[known] = table[target[known], self.cell[known]]
+        return found
 
     @cached_property
     def bare(self) -> NDArray[np.bool_]:
@@ -204,6 +207,16 @@ class Model:
         return known[0] if known else errors.index("timeout")
 
 
+def nothing(entries: int, attempts: int) -> Outcomes:
+    """Return the outcomes of no requests."""
+    from incident_kit import kernel
+
+    shape = (entries, attempts, 0)
+    return Outcomes(
+        np.zeros(shape, kernel.OUTCOME), np.zeros(shape, np.int32), np.zeros((entries, 0), np.int8), np.zeros(shape, np.int8)
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Draw:
     """One draw of a model: an estimator that gives complete outcomes."""
@@ -227,6 +240,8 @@ class Draw:
         from incident_kit import borrowing, donors, kernel
 
         model = self.model
+        if not len(requests):
+            return nothing(len(targets), attempts)
         with model.lock:
             of_cells = (model.observations, model.cells, model.cell, model.labels, model.bare, model.request_keys)
             del of_cells  # found once, for all threads

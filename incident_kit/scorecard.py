@@ -128,6 +128,11 @@ class Board:
 
     def _row(self, policy: str, group: dict[str, Any], one: Metric, said: Sequence[str]) -> dict[str, Any]:
         intent = group["intent"]
+        row: dict[str, Any] = dict.fromkeys(TABLE)
+        row |= {name: group[name] for name in group if name in TABLE}
+        row |= {"policy": policy, "metric": one.name, "flags": []}
+        if not group["n"]:
+            return row
         answer = self.incident.answers.get(one.question or "")
         is_answered = answer is None or answer.answer != "no"
         flags = []
@@ -144,9 +149,7 @@ class Board:
             flags.append(f"tools differ: {share} answered without tools, judged by answers of other requests")
         if one.name == "cost_per_request" and group["share_observed"] + group["share_none"] < 1:
             flags.append("last call only: a borrowed outcome brings the cost of its own call, not of those before it")
-        row: dict[str, Any] = dict.fromkeys(TABLE)
-        row |= {name: group[name] for name in group if name in TABLE}
-        row |= {"policy": policy, "metric": one.name, "flags": [*flags, *said]}
+        row["flags"] = [*flags, *said]
         if not is_answered:
             return row
         own = self._values[policy][intent, one.name]

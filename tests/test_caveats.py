@@ -67,4 +67,5 @@ def test_on_the_capture_the_shares_are_those_of_the_replay(sample: Incident, nam
     found = replay(sample, next(policy for policy in sample.policies if policy.name == name))
     said = " ".join(caveats(found))
     assert ("cannot tell" in said) == (found.evidence["none"] > 0)
-    assert f"{100 * found.evidence['same_intent']:.0f} % of the outcomes are worked out" in said
+    told = found.evidence["same_cell"] + found.evidence["same_intent"]
+    assert f"{100 * told:.0f} % of the outcomes are worked out" in said

@@ -13,16 +13,19 @@ from hypothesis import strategies as st
 
 from incident_kit.errors import NoSuchItem
 from incident_kit.evidence import LABELS
-from incident_kit.metrics import PLAIN, WORST_MS, metric, shares
+from incident_kit.metrics import PLAIN, metric, shares
+from incident_kit.outcomes import WORST_MS
+from incident_kit.tallies import TALLIES
 
 SCHEMA = {
     "wait_ms": pl.Int64, "failed": pl.Boolean, "overridden": pl.Boolean, "tool_calls": pl.Int32, "tool_errors": pl.Int32,
     "is_fallback": pl.Boolean, "cost_usd": pl.Float64, "evidence": pl.String,
+    "error_class": pl.String, "no_model": pl.String, "served": pl.String, "worst_ms": pl.Int32,
 }  # fmt: skip
 
 
 def outcomes(*rows: dict[str, Any]) -> pl.DataFrame:
-    return pl.DataFrame([dict.fromkeys(SCHEMA) | {"evidence": "observed"} | row for row in rows], schema=SCHEMA)
+    return pl.DataFrame([dict.fromkeys(SCHEMA) | {"evidence": "observed", "worst_ms": WORST_MS} | row for row in rows], schema=SCHEMA)
 
 
 def value(name: str, frame: pl.DataFrame) -> Any:
@@ -33,7 +36,7 @@ def value(name: str, frame: pl.DataFrame) -> Any:
 @pytest.mark.parametrize("n", [1, 2, 19, 20, 21, 25, 99, 100, 101, 1000, 10_000])
 def test_quantiles_are_nearest_rank_in_integers(percent: str, n: int) -> None:
     expected = math.ceil(Fraction(percent) * n / 100)
-    frame = pl.DataFrame({"wait_ms": range(n, 0, -1), "evidence": ["observed"] * n})
+    frame = pl.DataFrame({"wait_ms": range(n, 0, -1), "evidence": ["observed"] * n, "worst_ms": [WORST_MS] * n})
     assert value(f"p{percent}_ms", frame) == expected
 
 
@@ -70,7 +73,10 @@ def test_a_tool_call_whose_result_is_unknown_is_no_success() -> None:
     assert value("tool_success_rate", outcomes({"tool_calls": 6, "tool_errors": None})) is None
 
 
-@pytest.mark.parametrize("name", [*PLAIN, "slow_rate(8000ms)", "p99.9_ms"])
+COUNTS = ("consecutive_errors", "requests", "share_no_model", *TALLIES)
+
+
+@pytest.mark.parametrize("name", [*(name for name in PLAIN if name not in COUNTS), "slow_rate(8000ms)", "p99.9_ms"])
 def test_of_nothing_there_is_no_value(name: str) -> None:
     for frame in (outcomes(), outcomes({})):
         one = metric(name)
@@ -89,6 +95,28 @@ def test_bounds_put_the_unseen_at_its_best_and_worst() -> None:
     assert frame.select(waits.value).item() == (100 + 200 + 300) / 3
     assert frame.select(waits.high).item() == (100 + 200 + 2 * WORST_MS) / 4
     assert frame.select(errors.low, high=errors.high).row(0) == (1 / 4, 3 / 4)
+
+
+def test_runs_classes_and_shares() -> None:
+    errors = ["ok", "timeout", "429", "ok", "500"]
+    frame = outcomes(*({"failed": one != "ok", "error_class": one, "served": one[0]} for one in errors), {})
+    assert value("consecutive_errors", frame) == 2
+    assert value("consecutive_errors", outcomes()) == 0
+    assert (value("timeout_rate", frame), value("rate_429", frame)) == (1 / 5, 1 / 5)
+    assert value("requests", frame) == 6
+    assert value("served_share(o)", frame) == 2 / 5
+    assert value("share_no_model", outcomes({"no_model": "human"}, {})) == 1 / 2
+
+
+def test_tools_and_overrides_have_bounds_too() -> None:
+    """An estimated answer's calls may all have failed or worked; what cannot be told counts as one."""
+    frame = outcomes(
+        {"tool_calls": 2, "tool_errors": 1, "overridden": True},
+        {"tool_calls": 3, "tool_errors": 1, "overridden": False, "evidence": "same_time"}, {"evidence": "none"},
+    )  # fmt: skip
+    tools, overrides = metric("tool_success_rate"), metric("override_rate")
+    assert frame.select(tools.low, high=tools.high).row(0) == (1 - 5 / 6, 1 - 1 / 6)
+    assert frame.select(overrides.low, high=overrides.high).row(0) == (1 / 3, 1)
 
 
 rows = st.fixed_dictionaries(
@@ -118,7 +146,7 @@ def test_an_estimate_lies_between_its_bounds(drawn: list[dict[str, Any]], name: 
 
 def test_shares_of_evidence_sum_to_one() -> None:
     frame = outcomes({}, {"evidence": "none"}, {"evidence": "same_intent"}, {})
-    assert frame.select(shares(LABELS)).row(0) == (1 / 2, 1 / 4, 1 / 4)
+    assert frame.select(shares(LABELS)).row(0) == (1 / 2, 0, 0, 1 / 4, 1 / 4)
 
 
 @pytest.mark.parametrize("name", ["p95", "p100_ms", "p0_ms", "slow_rate(8s)", "tool_succes_rate", ""])

@@ -112,7 +112,7 @@ def test_tools_taken_away_make_no_tool_calls(store: Store) -> None:
     assert frame["tools_disabled"].to_list() == [True, True]
     assert frame["tool_calls"].to_list() == [None, None]
     # the log has no answer of the backup without tools, not even where the backup did answer
-    assert frame["evidence"].to_list() == ["same_intent", "same_intent"]
+    assert frame["evidence"].to_list() == ["same_cell", "same_intent"]
 
 
 def test_a_borrowed_failure_was_not_rewritten_by_anybody(store: Store) -> None:

@@ -177,7 +177,7 @@ def test_retries_and_fallbacks_of_one_request(
     one = replay_log(read(store), policy).decisions.row(0, named=True)
     assert (one["wait_ms"], one["error_class"], one["attempts"], one["served"]) == (wait_ms, error, attempts, served)
     assert not one["same_as_log"]
-    assert one["evidence"] == "same_intent"
+    assert one["evidence"] == "same_cell"  # its own calls
 
 
 def test_the_same_attempts_as_logged_are_a_fact(store: Store) -> None:
@@ -199,13 +199,13 @@ def test_where_attempts_may_be_missing_equal_ends_are_enough(store: Store) -> No
     assert (one["wait_ms"], one["evidence"], one["attempts"]) == (400, "observed", 3)
     fill(store, [replace(a, complete=True), Request("b", 60_000, [Call("big", 50, "500")])])
     one = replay_log(read(store), policy).decisions.row(0, named=True)
-    assert (one["wait_ms"], one["evidence"], one["attempts"]) == (100 + 50 + 300, "same_intent", 3)
+    assert (one["wait_ms"], one["evidence"], one["attempts"]) == (100 + 50 + 300, "same_cell", 3)
 
 
 def test_a_shorter_timeout_is_not_as_logged(store: Store) -> None:
     fill(store, [Request("a", 0, [Call("big", 5000, "timeout"), Call("small", 300)], complete=True)])
     one = replay_log(read(store), route(fallback="small", retry={"timeout_ms": 2000})).decisions.row(0, named=True)
-    assert (one["wait_ms"], one["evidence"]) == (2300, "same_intent")
+    assert (one["wait_ms"], one["evidence"]) == (2300, "same_cell")
 
 
 def test_what_no_log_tells_is_said(store: Store) -> None:

@@ -12,7 +12,7 @@ from written import START
 
 from incident_kit.baselines import always_fallback, always_primary, blind
 from incident_kit.errors import InvalidCase, InvalidPolicy, NoSuchItem
-from incident_kit.evidence import LABELS
+from incident_kit.evidence import LABELS, nearest
 from incident_kit.incident import Incident
 from incident_kit.policy import Policy
 from incident_kit.scorecard import AS_LOGGED, DEFAULT_METRICS, TABLE, Board, compare
@@ -31,7 +31,8 @@ def row(board: Board, policy: str, metric: str, **where: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def board(tiny: Incident) -> Board:
-    return compare(tiny, [CHAT, always_primary(CHAT), always_fallback(CHAT)], metrics=METRICS)
+    policies = [CHAT, always_primary(CHAT), always_fallback(CHAT)]
+    return compare(tiny, policies, metrics=METRICS, draws=0, estimator=nearest)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,10 @@ def capture(sample: Incident) -> Board:
     first = sample.policies[0]
     assert sample.in_force is not None
     return compare(
-        sample, [*sample.policies, always_primary(first), always_fallback(first), sample.in_force], metrics=METRICS
+        sample,
+        [*sample.policies, always_primary(first), always_fallback(first), sample.in_force],
+        metrics=METRICS,
+        draws=8,
     )
 
 
@@ -48,7 +52,7 @@ def test_by_hand(board: Board) -> None:
     logged, moved = row(board, AS_LOGGED, "mean_ms"), row(board, "always_primary", "mean_ms")
     assert (logged["estimate"], logged["bound_low"], logged["bound_high"], logged["observed"]) == (775, 775, 775, 775)
     assert (moved["estimate"], moved["bound_low"], moved["bound_high"], moved["observed"]) == (837.5, 750, 8250, 775)
-    assert [moved[share] for share in SHARES] == [7 / 8, 1 / 8, 0]
+    assert [moved[share] for share in SHARES] == [7 / 8, 0, 0, 1 / 8, 0]
     assert row(board, "always_fallback", "mean_ms")["estimate"] == 250
     assert logged["n"] == moved["n"] == 8
 
@@ -62,7 +66,7 @@ def test_by_intent_by_hand(board: Board) -> None:
 
 def test_taken_tools_are_flagged(board: Board) -> None:
     flags = row(board, "always_fallback", "tool_success_rate")["flags"]
-    assert flags == ["tools differ: 88% answered without tools, judged by answers with them"]
+    assert flags == ["tools differ: 88% answered without tools, judged by answers of other requests", "beyond observed load: small"]
     assert row(board, "always_primary", "tool_success_rate")["flags"] == []
 
 
@@ -99,9 +103,12 @@ def test_where_the_log_has_no_answer_there_is_no_number(capture: Board) -> None:
     assert overrides["flags"].list.first().str.starts_with("not in this log: load what agents did").all()
 
 
-def test_rows_that_the_log_cannot_tell_of_are_counted(capture: Board) -> None:
-    """blind sends drafts to a model that never drafted."""
-    drafts = row(capture, "blind", "p95_ms", intent="internal-agent-draft")
+def test_rows_that_the_log_cannot_tell_of_are_counted(sample: Incident, capture: Board) -> None:
+    """blind sends drafts to a model that never drafted: nothing but its answers to others at that time can tell."""
+    assert 0 < row(capture, "blind", "p95_ms", intent="internal-agent-draft")["share_none"] < 1
+    blind_one = next(policy for policy in sample.policies if policy.name == "blind")
+    untold = compare(sample, [blind_one], metrics=["p95_ms"], draws=0, estimator=nearest)
+    drafts = row(untold, "blind", "p95_ms", intent="internal-agent-draft")
     assert drafts["estimate"] is None
     assert (drafts["share_none"], drafts["bound_low"], drafts["bound_high"]) == (1, 0, 60_000)
     assert any("cannot tell for 100% of the requests" in flag for flag in drafts["flags"])
@@ -114,7 +121,7 @@ def test_during_cuts_the_scoring_not_the_replay(tiny: Incident) -> None:
         "window: 10s, min_requests: 2, cooldown: 5s, half_open: {requests: 1}}}]}"
     )
     span = (START + timedelta(seconds=6), START + timedelta(seconds=10))
-    board = compare(tiny, [policy], during=span, metrics=["mean_ms"])
+    board = compare(tiny, [policy], during=span, metrics=["mean_ms"], draws=0, estimator=nearest)
     assert row(board, "p", "mean_ms")["n"] == 2  # r5 and r6: the end is not in it
     assert row(board, "p", "mean_ms")["estimate"] == 200
     assert row(board, AS_LOGGED, "mean_ms")["estimate"] == (700 + 200) / 2

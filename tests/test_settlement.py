@@ -20,7 +20,7 @@ routes:
 """
 
 
-@pytest.mark.parametrize(("answer_tools", "evidence"), [(0, "observed"), (3, "same_intent"), (None, "same_intent")])
+@pytest.mark.parametrize(("answer_tools", "evidence"), [(0, "observed"), (3, "same_cell"), (None, "same_cell")])
 def test_a_log_that_took_tools_away_is_as_logged(store: Store, answer_tools: int | None, evidence: str) -> None:
     fill(store, [Request("a", 0, [Call("big", 100, "500"), Call("small", 300)], tools_offered=3)])
     store.run("update attempts set tools_offered = 3 where target = 'big'")
