@@ -35,7 +35,7 @@ TABLE: dict[str, Any] = {
 }  # fmt: skip
 VERDICTS: dict[str, Any] = {
     "intent": pl.String, "primary": pl.String, "backup": pl.String, "verdict": pl.String, "why": pl.String,
-    "n_primary": pl.Int64, "n_backup": pl.Int64, "matched": pl.String,
+    "n_primary": pl.Int64, "n_backup": pl.Int64, "matched": pl.String, "share_impact": pl.Float64,
 }  # fmt: skip
 NO_INTENT = "(no intent)"
 LIKE = ("intent, time and tools offered", "intent and tools offered, at other times")
@@ -64,7 +64,9 @@ class Margins:
 class Compatibility:
     """The backup beside the primary: ``table`` has a row an intent and metric, ``verdicts`` one an intent.
 
-    ``unheld`` says what these logs do not hold at all, so that no verdict rests on it.
+    ``share_impact`` of a verdict is the share of like traffic in an impact, when the primary was degraded too: a backup that
+    keeps up with that one may still be worse than what people usually get; ``during`` looks at other times. ``unheld`` says
+    what these logs do not hold at all, so that no verdict rests on it.
     """
 
     table: pl.DataFrame
@@ -115,6 +117,9 @@ def compatibility(
     it = observe(log)
     spans = [_us(phase.at, phase.until) for phase in incident.phases if phase.kind == "impact" and phase.until]
     bins = Cells.of(it, incident=spans, switches=switches_us(log)).bins
+    troubled = np.zeros(len(it), np.bool_)
+    for begin, end in spans:
+        troubled |= (it.sent_us >= begin) & (it.sent_us < end)
     inside = np.ones(len(it), np.bool_)
     if during is not None:
         at, until = incident.span(during) if isinstance(during, str) else during
@@ -142,7 +147,7 @@ def compatibility(
             for name, one in found.items()
         ]  # fmt: skip
         verdict, why = _verdict(judged if enough else {}, alike.n, margins)
-        verdicts.append((*names, verdict, why, *alike.n, matched))
+        verdicts.append((*names, verdict, why, *alike.n, matched, _share(alike, troubled[chosen])))
     table = pl.DataFrame(rows, schema=TABLE, orient="row")
     numbers = [name for name, kind in TABLE.items() if kind == pl.Float64]
     return Compatibility(
@@ -189,11 +194,23 @@ def _verdict(judged: Mapping[str, str], n: tuple[int, int], margins: Margins) ->
     beyond = {name: one for name, one in rest.items() if one == WORSE and bare[name] == WORSE}
     if beyond:
         return NOT_SAFE, f"worse beyond the margin, with tools or without: {_listed(beyond, WORSE)}"
-    return NOT_ENOUGH, f"not settled by these logs: {_listed(tools | rest, OPEN, WORSE)}"
+    if WORSE in (*tools.values(), *rest.values()):
+        which = _listed(tools | rest, WORSE)
+        return (
+            NOT_ENOUGH,
+            f"with tools it is worse ({which}); whether disabled tools would mend that these logs do not settle",
+        )
+    return NOT_ENOUGH, f"not settled by these logs: {_listed(tools | rest, OPEN)}"
 
 
 def _listed(judged: Mapping[str, str], *which: str) -> str:
     return ", ".join(PLAIN[name] for name, one in judged.items() if one in which)
+
+
+def _share(alike: Likeness, troubled: NDArray[np.bool_]) -> float | None:
+    """Return the share of the backup's matched calls that were sent in an impact: the primary beside them was degraded too."""
+    ours = alike.weights * alike.is_backup
+    return float(ours[troubled].sum() / ours.sum()) if ours.any() else None
 
 
 def _us(at: datetime, until: datetime) -> tuple[int, int]:

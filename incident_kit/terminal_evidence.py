@@ -22,6 +22,7 @@ MEASURES = {
     "tool_success_rate": "tools ok",
     "tools_called": "uses tools",
     "override_rate": "overrides",
+    "override_without_tools": "of them, no tool used",
     "completion_tokens": "length",
     "cost_per_call": "USD/1,000",
 }
@@ -35,7 +36,10 @@ def compatibility(found: Compatibility) -> Group:
     for row in found.verdicts.iter_rows(named=True):
         head = f"{label(row['intent'])}: {label(row['backup'])} in place of {label(row['primary'])}"
         parts.append(Text(f"{head}: {row['verdict']}", style="bold"))
-        parts.append(Text(f"  {sentence(row['why'])}. Alike in {row['matched']}."))
+        troubled = (
+            f" {sentence(number(row['share_impact'], '%'))} of it during an impact." if row["share_impact"] else ""
+        )
+        parts.append(Text(f"  {sentence(row['why'])}. Alike in {row['matched']}.{troubled}"))
         rows = found.table.filter(pl.col("intent") == row["intent"], pl.col("metric").is_in(list(MEASURES)))
         if rows.height:
             table = Table("", "primary", "backup", "difference, 90 %", "calls", "", box=None)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
 import polars as pl
 import pytest
+from rich.console import Console
 from written import START, Call, Request, fill
 
 import incident_kit as ik
+from incident_kit import charts, terminal_evidence
 from incident_kit.compatibilities import (
     NOT_ENOUGH,
     NOT_SAFE,
@@ -100,6 +103,12 @@ def test_an_unsettled_difference_is_not_enough(store: Store) -> None:
     assert why.startswith("not settled by these logs: ")
 
 
+def test_worse_with_tools_and_unsettled_without(store: Store) -> None:
+    said, why = verdict(incident_of(store, tools=0.5, override=0.5, bare=0.1, n=500))
+    assert said == NOT_ENOUGH
+    assert why.startswith("with tools it is worse (tool success, overrides); ")
+
+
 def test_calls_that_went_through_say_little(store: Store) -> None:
     """Uptime is the wrong metric: without tools and reviews nothing is called safe."""
     said, why = verdict(incident_of(store, offered=None, reviewed=False))
@@ -130,6 +139,9 @@ def test_time_is_matched(store: Store) -> None:
     assert abs(row["difference"]) < 0.05
     assert row["low"] < 0 < row["high"]
     assert row["matched"] == "intent, time and tools offered"
+    share = ik.compatibility(incident, policy=POLICY, resamples=20).verdicts["share_impact"].item()
+    of_small = [r for r in requests if r.calls[0].target == "small"]
+    assert share == pytest.approx(sum(1_500_000 <= r.at_ms < 2_500_000 for r in of_small) / len(of_small))
     calm = ik.compatibility(incident, policy=POLICY, resamples=50, during=(START, START + timedelta(seconds=1500)))
     assert calm.table.row(by_predicate=pl.col("metric") == "error_rate", named=True)["backup_value"] < 0.06
 
@@ -181,3 +193,30 @@ def test_nothing_loaded() -> None:
     assert isinstance(found, Compatibility)
     assert found.table.is_empty()
     assert found.verdicts.schema == pl.Schema(VERDICTS)
+
+
+def test_drawn_and_told(store: Store) -> None:
+    found = ik.compatibility(incident_of(store, tools=0.6, override=0.5, bare=0.1), policy=POLICY, resamples=60)
+    chart = charts.compatibility(found).to_dict()
+    assert chart["description"].startswith("Chat: only with tools disabled (tool success")
+    assert [panel["title"]["text"] for panel in chart["vconcat"]] == [
+        ["Failed calls, points: backup less primary"],
+        ["p95 latency, ms: backup less primary"],
+        ["Tool success, points: backup less primary"],
+        ["Answers that use a tool, points: backup less primary"],
+        ["Overrides, points: backup less primary"],
+    ]
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(terminal_evidence.compatibility(found))
+    said = console.export_text()
+    assert "chat: small in place of big: only with tools disabled" in said
+    assert "tools ok" in said
+    assert "finish reasons" in said
+
+
+def test_nothing_to_draw_or_tell() -> None:
+    found = ik.compatibility(Incident.create())
+    assert "Nothing to compare" in charts.compatibility(found).to_dict()["description"]
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(terminal_evidence.compatibility(found))
+    assert "nothing to compare" in console.export_text()

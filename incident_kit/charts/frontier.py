@@ -54,7 +54,10 @@ def frontier(frame: pl.DataFrame, *, width: int = theme.WIDTH) -> alt.VConcatCha
     if here.height:
         text = alt.Chart(here).mark_text(align="left", dx=9, dy=-9, color=theme.INK, fontWeight=600)
         layers.append(text.encode(x=x, y=y, text="kind:N"))
-    chart = alt.layer(*layers).properties(width=width - 70, height=_HEIGHT)
+    title = theme.heading(
+        f"{', '.join(map(words.label, paths)) or 'Settings'}: what each setting would give", width=width - 70
+    )
+    chart = alt.layer(*layers).properties(width=width - 70, height=_HEIGHT, title=title)
     return theme.finished(alt.vconcat(chart), describe(told, first, second))
 
 

@@ -67,7 +67,10 @@ def sensitivity(table: pl.DataFrame, *, metric: str, most: int = 20, width: int 
     rules = pl.DataFrame({"at": [0.0, float(drawn["was"][0])], "what": list(marks)})
     dash = alt.StrokeDash("what:N", title=None, scale=alt.Scale(domain=list(marks), range=list(marks.values())))
     rule = alt.Chart(rules).mark_rule(color=theme.INK).encode(x="at:Q", strokeDash=dash)
-    chart = alt.layer(bar, rule).properties(width=width - _NAMES, height=_ROW * drawn.height)
+    title = theme.heading(
+        f"{of.title}: what it would be if other values stood in place of the unsaid ones", width=width - _NAMES
+    )
+    chart = alt.layer(bar, rule).properties(width=width - _NAMES, height=_ROW * drawn.height, title=title)
     return theme.finished(alt.vconcat(chart), describe(rows, metric))
 
 
