@@ -22,7 +22,7 @@ OUTCOMES = 3  # error, tool failure, override: what weights are tilted towards; 
 _RIDGE = 0.01
 _STEPS = 12
 _HALVINGS = 30
-_MOST = np.log(20.0)  # a latency factor stays within 1/20 and 20
+_MOST = np.log(20.0)  # a latency's level stays within 1/20 and 20 of the one that is expected
 _jit = nb.njit(cache=True, nogil=True)
 
 
@@ -72,7 +72,7 @@ def _hashes(places: Any, data: Any) -> Any:
 
 @_jit
 def tilt(members: Any, starts: Any, values: Any, latency: Any, wanted: Any, chances: Any) -> tuple[Any, Any, Any]:
-    """Return how a draw borrows in each cell: cumulative weights of its donors, flips, and its latency factor.
+    """Return how a draw borrows in each cell: cumulative weights of its donors, flips, and the level of its latencies.
 
     Parameters
     ----------
@@ -81,7 +81,8 @@ def tilt(members: Any, starts: Any, values: Any, latency: Any, wanted: Any, chan
     values
         ``[outcome, call]``: error, tool failure, override in [0, 1], NaN where not known.
     latency
-        ``[(scaled, fixed), call]``: L / T of a call that a factor may change, or min(L, T) / T of one that it may not.
+        ``[(relative, fixed), call]``: L over what its own cell expects, of a call that is brought to the level of another cell,
+        or min(L, T) / T of one that a timeout cut.
     wanted
         ``[error, tool failure, override, latency; cell]``: what the cell's outcomes should be on average; NaN: as they are.
     chances
@@ -89,7 +90,7 @@ def tilt(members: Any, starts: Any, values: Any, latency: Any, wanted: Any, chan
     """
     cells = len(starts) - 1
     cumulative = np.empty(len(members), np.float64)
-    factors = np.ones(cells)
+    levels = np.ones(cells)
     most = 0
     for c in range(cells):
         most = max(most, starts[c + 1] - starts[c])
@@ -121,13 +122,13 @@ def tilt(members: Any, starts: Any, values: Any, latency: Any, wanted: Any, chan
             elif p < q:
                 chances[k, 1, c] = (q - p) / q
         if not np.isnan(wanted[OUTCOMES, c]):
-            factors[c] = _factor(members[first : first + n], w, latency, wanted[OUTCOMES, c])
+            levels[c] = _level(members[first : first + n], w, latency, wanted[OUTCOMES, c])
         total = 0.0
         for j in range(n):
             total += w[j]
             cumulative[first + j] = total
         cumulative[starts[c + 1] - 1] = 2.0
-    return cumulative, chances, factors
+    return cumulative, chances, levels
 
 
 @_jit
@@ -185,12 +186,13 @@ def _step(a: Any, b: Any, theta: Any) -> None:
 
 
 @_jit
-def _factor(members: Any, w: Any, latency: Any, wanted: float) -> float:
-    """Return by what factor latencies are multiplied so that the mean of min(L, T) / T is as wanted, as far as it can be."""
+def _level(members: Any, w: Any, latency: Any, wanted: float) -> float:
+    """Return the level at which the mean of min(L, T) / T is as wanted, as far as it can be."""
     fixed = 0.0
     for j in range(len(members)):
         fixed += w[j] * latency[1, members[j]]
-    low, high = -_MOST, _MOST
+    expected = np.log(max(wanted, 1e-9))
+    low, high = expected - _MOST, expected + _MOST
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
         factor, mean = np.exp(middle), fixed
@@ -219,7 +221,7 @@ def borrow(
     table
         members, starts, and what :func:`tilt` returned.
     calls
-        latency_ms, error, is_censored, T in ms, of all calls.
+        relative latency (as in :func:`tilt`), latency_ms, error, is_censored, of all calls; T in ms.
     tail
         at_ms, above: the survival of the target's latencies, for a timeout longer than the one that cut a donor.
     failed, timeout
@@ -227,8 +229,8 @@ def borrow(
     records, donor, changed
         ``[attempt number, column]``, filled in.
     """
-    members, starts, cumulative, chances, factors = table
-    latency_ms, error, is_censored, cap_ms = calls
+    members, starts, cumulative, chances, levels = table
+    relative, latency_ms, error, is_censored, cap_ms = calls
     for column in range(len(cell)):
         c = cell[column]
         if not chosen[column] or starts[c] == starts[c + 1]:
@@ -252,9 +254,10 @@ def borrow(
             if is_censored[call] and timeout[0] > milliseconds * 1.05:
                 milliseconds, of = _longer(milliseconds, _uniform(state, 5), tail, timeout)
                 flags |= LATENCY
-            elif not is_censored[call] and abs(factors[c] - 1) > 1e-9:
-                milliseconds = np.int64(min(np.rint(milliseconds * factors[c]), max(cap_ms, float(milliseconds))))
-                flags |= LATENCY
+            elif not is_censored[call]:
+                level = np.int64(min(np.rint(relative[call] * levels[c] * cap_ms), max(cap_ms, float(milliseconds))))
+                flags |= LATENCY if level != milliseconds else 0
+                milliseconds = level
             turn = _uniform(state, 2)
             if of == 0 and turn < chances[0, 0, c]:
                 of = np.int64(failed)

@@ -122,6 +122,8 @@ def decisions(replay: Replay) -> pl.DataFrame:
         "error_class": lambda: words(outcome.error, log.errors),
         "attempts": lambda: records["attempts"],
         "donor_request_id": lambda: _donor_ids(replay),
+        "adjusted": lambda: outcome.changed != 0,
+        "agreement": lambda: _agreement(replay),
     }
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # the work is numpy's and polars', which let go of the lock
         made = zip(columns, pool.map(lambda make: make(), columns.values()), strict=True)
@@ -129,6 +131,13 @@ def decisions(replay: Replay) -> pl.DataFrame:
         for name, column in made:
             frame |= column if isinstance(column, dict) else {name: column}
     return pl.DataFrame(frame)
+
+
+def _agreement(replay: Replay) -> pl.Series:
+    """Return the share of draws that decide each request alike; NULL without draws."""
+    return pl.repeat(None, len(replay.log), dtype=pl.Float32, eager=True) if replay.agreement is None else pl.Series(
+        replay.agreement
+    )
 
 
 def _donor_ids(replay: Replay) -> pl.Series:

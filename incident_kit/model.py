@@ -147,20 +147,28 @@ class Model:
 
     @cached_property
     def _values(self) -> tuple[Floats, Floats]:
-        """Error, tool failure and override of every call; latency / T, of calls that a factor may change and others."""
+        """Error, tool failure and override of every call; its latency over its own cell's, or / T where a timeout cut it.
+
+        Calls of other intents and times are brought to a cell's level before they stand for it: else what they differ by among
+        themselves would be taken for the spread of one cell, and p95 be too high.
+        """
         it, calls = self.observations, len(self.log.calls.request)
         values, latency = np.full((len(TILTED), calls), np.nan), np.zeros((2, calls))
         for k, name in enumerate(TILTED):
             values[k, it.call] = it.values[name]
-        latency[0, it.call] = np.where(it.is_censored, 0, it.latency_ms / it.cap_ms)
+        level = np.ones(len(it))
+        if "latency" in self.posteriors:
+            level = self.posteriors["latency"].mean[it.target, it.intent, self.cells.bins]
+        latency[0, it.call] = np.where(it.is_censored, 0, it.latency_ms / it.cap_ms / level)
         latency[1, it.call] = np.where(it.is_censored, it.values["latency"], 0)
         return values, latency
 
     @cached_property
-    def calls(self) -> tuple[NDArray[Any], ...]:
-        """Latency, error, and whether a timeout cut it, of every call."""
+    def calls(self) -> tuple[Any, ...]:
+        """Relative latency, latency, error and whether a timeout cut it, of every call; and T."""
         of = self.log.calls
-        return of.latency_ms, of.error, of.error == self.log.errors.index("timeout")
+        is_cut = of.error == self.log.errors.index("timeout")
+        return self._values[1][0], of.latency_ms, of.error, is_cut, self.observations.cap_ms
 
     def table(self, draw: int, target: int, *, without_tools: bool, draws: int, seed: int) -> tuple[Any, ...]:
         """Return how a draw borrows on one target: members, starts, cumulative weights, chances of flips, factors."""
@@ -278,7 +286,7 @@ class Draw:
                 with model.lock:
                     table = model.table(self.number, code, without_tools=variant, draws=self.draws, seed=self.seed)
                 borrowing.borrow(
-                    keys, draw_key, model.cell[requests], chosen, table, (*model.calls, model.observations.cap_ms), tail,
+                    keys, draw_key, model.cell[requests], chosen, table, model.calls, tail,
                     model.failed(code), timeout, records[entry], donor[entry], changed[entry],
                 )  # fmt: skip
         return Outcomes(records, donor, label, changed)

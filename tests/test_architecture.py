@@ -69,6 +69,7 @@ FLOORS = [
     ["briefpage"],
     ["case"],
     ["simulation"],
+    ["evaluations"],
     ["rehearsal"],
     ["terminal"],
     ["terminal_evidence", "verbs"],
