@@ -14,8 +14,8 @@ from incident_kit.errors import NoSuchItem, did_you_mean
 Better = Literal["lower", "higher"]
 HIGHER = ("tool_success_rate",)
 BESIDE = (
-    "setting", "is_current", "intent", "metric", "n", "observed", "estimate", "low", "high", "bound_low", "bound_high",
-    "share_observed", "share_none", "flags",
+    "setting", "is_current", "intent", "metric", "n", "observed", "estimate", "low", "high", "diff", "diff_low", "diff_high",
+    "bound_low", "bound_high", "share_observed", "share_none", "flags",
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from incident_kit.durations import UNITS, parse_duration, show_duration
 from incident_kit.errors import IncidentKitError, InvalidPolicy
 from incident_kit.policywriter import inline
 from incident_kit.scorecard import AS_LOGGED, DEFAULT_METRICS, compare
-from incident_kit.tuning import TOGETHER, value_at
+from incident_kit.tuning import DRAWS, TOGETHER, value_at
 
 if TYPE_CHECKING:
     from incident_kit.incident import Incident
@@ -48,7 +48,7 @@ def sensitivity(
     metrics: Sequence[str] = DEFAULT_METRICS,
     during: str | tuple[datetime, datetime] | None = None,
     least: float = 0.01,
-    draws: int | None = None,
+    draws: int = DRAWS,
     seed: int = 0,
 ) -> pl.DataFrame:
     """Return what each implied value does to the verdict on a policy, one row a changed value and metric.
@@ -67,7 +67,7 @@ def sensitivity(
         A difference of less than this share of what was logged is none; where there is an interval, one that holds 0 is
         none too.
     draws, seed
-        As in :func:`compare`; by default its own.
+        As in :func:`compare`, with fewer draws. 0: no intervals, and any difference over ``least`` counts.
 
     Raises
     ------
@@ -76,8 +76,7 @@ def sensitivity(
     UnansweredQuestion
         The policy itself asks what the logs do not hold.
     """
-    options: dict[str, Any] = {"during": during, "metrics": metrics}
-    options |= {} if draws is None else {"draws": draws, "seed": seed}
+    options: dict[str, Any] = {"during": during, "metrics": metrics, "draws": draws, "seed": seed}
     tried: list[tuple[str, str, str, Policy]] = []
     refused: list[tuple[str, str, str, str]] = []
     for path, value in _heeded(policy):

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from incident_kit.policy import Policy
 
 MOST = 2_000  # settings of one sweep
+DRAWS = 20
 TOGETHER = 4  # settings scored at once: between two lots a sweep can be stopped
 SCORED = (
-    "intent", "metric", "n", "observed", "estimate", "low", "high", "bound_low", "bound_high", "share_observed", "share_none",
-    "flags",
+    "intent", "metric", "n", "observed", "estimate", "low", "high", "diff", "diff_low", "diff_high", "bound_low", "bound_high",
+    "share_observed", "share_none", "flags",
 )  # fmt: skip
 
 
@@ -49,15 +50,15 @@ def sweep(
     by: str | None = None,
     most: int | None = None,
     seed: int = 0,
-    draws: int | None = None,
+    draws: int = DRAWS,
     progress: Callable[[int, int], object] | None = None,
 ) -> pl.DataFrame:
     """Return the scores of a policy at every setting of a grid, one row a setting and metric (``by="intent"``: and intent).
 
     Columns: setting (0 is the policy as it stands), is_current, one column a path of the grid, intent, metric, n, observed (as
-    logged), estimate, low and high where there is an interval, bounds, share_observed, share_none, flags. All settings are
-    replayed over the whole log, on the same draws of what was not observed, so that two of them differ by their decisions
-    only. Every setting is checked before the first is replayed.
+    logged), estimate with low and high, diff (to the log) with diff_low and diff_high, bounds, share_observed, share_none,
+    flags. All settings are replayed over the whole log, on the same draws of what was not observed, so that two of them
+    differ by their decisions only. Every setting is checked before the first is replayed.
 
     Parameters
     ----------
@@ -68,8 +69,8 @@ def sweep(
         As in :func:`compare`.
     most
         At most so many settings, drawn at random (by ``seed``) from the combinations; by default all of them.
-    draws
-        How many draws an interval rests on; by default as many as a comparison has.
+    seed, draws
+        As in :func:`compare`, with fewer draws: a sweep has many settings. 0: no intervals.
     progress
         Called with the number of settings done, and of all, after each lot; where it returns False, the sweep stops and
         the settings done so far are returned.
@@ -83,12 +84,11 @@ def sweep(
     """
     listed = {path: list(dict.fromkeys(values)) for path, values in grid.items()}
     settings = _settings(policy, listed, most=most, seed=seed)
-    options: dict[str, Any] = {} if draws is None else {"draws": draws, "seed": seed}
     found = []
     for first in range(0, len(settings), TOGETHER):
         lot = settings[first : first + TOGETHER]
         named = {f"setting {one.number}": one.policy for one in lot}
-        table = compare(incident, named, during=during, metrics=metrics, **options).table(by=by)
+        table = compare(incident, named, during=during, metrics=metrics, draws=draws, seed=seed).table(by=by)
         found.append(_scored(table, lot, listed))
         if progress is not None and progress(min(first + TOGETHER, len(settings)), len(settings)) is False:
             break
@@ -187,9 +187,7 @@ def _scored(table: pl.DataFrame, lot: Sequence[Setting], grid: Mapping[str, list
             **{path: _column([one.values[i] for one in lot], values) for i, (path, values) in enumerate(grid.items())},
         }
     )
-    absent = {name: pl.lit(None, pl.Float64) for name in ("low", "high") if name not in table.columns}
-    whole = table.with_columns(**absent)
-    return whole.join(keys, on="policy", how="inner", maintain_order="right_left").select(
+    return table.join(keys, on="policy", how="inner", maintain_order="right_left").select(
         "setting", "is_current", *grid, *SCORED
     )
 

@@ -19,25 +19,38 @@ LIMIT = "chat.max_p95_ms"
 
 
 def test_a_sweep_is_the_comparison_of_each_setting(tiny: Incident) -> None:
-    grid = sweep(tiny, POLICY, {LIMIT: [1000, 2000, 4000]}, metrics=["p95_ms", "fallback_rate"])
+    grid = sweep(tiny, POLICY, {LIMIT: [1000, 2000, 4000]}, metrics=["p95_ms", "fallback_rate"], draws=0)
     assert grid.columns[:5] == ["setting", "is_current", LIMIT, "intent", "metric"]
     assert grid.filter(metric="p95_ms").select("setting", "is_current", LIMIT).rows() == [
         (0, True, 2000), (1, False, 1000), (2, False, 4000),
     ]  # fmt: skip
-    alone = ik.compare(tiny, [POLICY.with_value(LIMIT, 4000)], metrics=["p95_ms", "fallback_rate"]).table()
+    alone = ik.compare(tiny, [POLICY.with_value(LIMIT, 4000)], metrics=["p95_ms", "fallback_rate"], draws=0).table()
     alone = alone.filter(pl.col("policy") != "as logged")
     assert grid.filter(setting=2)["estimate"].to_list() == alone["estimate"].to_list()
     assert grid.filter(setting=2)["observed"].to_list() == alone["observed"].to_list()
 
 
+def test_intervals_are_those_of_the_comparison(tiny: Incident) -> None:
+    """Common draws: a setting scored in another lot, or alone, has the same interval."""
+    grid = sweep(tiny, POLICY, {LIMIT: [500, 600, 700, 800, 4000]}, metrics=["mean_ms"], draws=8, seed=3)
+    alone = ik.compare(tiny, [POLICY.with_value(LIMIT, 500)], metrics=["mean_ms"], draws=8, seed=3).table()
+    row = (
+        alone.filter(pl.col("policy") != "as logged").select("estimate", "low", "high", "diff_low", "diff_high").row(0)
+    )
+    assert grid.filter(setting=1).select("estimate", "low", "high", "diff_low", "diff_high").row(0) == row
+    assert grid.filter(pl.col("low") < pl.col("high")).height
+
+
 def test_settings_that_are_more_than_one_lot(tiny: Incident) -> None:
-    grid = sweep(tiny, POLICY, {LIMIT: range(500, 1100, 100)}, metrics=["fallback_rate"])
+    grid = sweep(tiny, POLICY, {LIMIT: range(500, 1100, 100)}, metrics=["fallback_rate"], draws=0)
     assert grid["setting"].to_list() == list(range(7))
     assert grid.schema[LIMIT] == pl.Int64
 
 
 def test_every_combination_and_words(tiny: Incident) -> None:
-    grid = sweep(tiny, POLICY, {LIMIT: [1000, 2000], "chat.breaker.cooldown": ["5s", "20s"]}, metrics=["p50_ms"])
+    grid = sweep(
+        tiny, POLICY, {LIMIT: [1000, 2000], "chat.breaker.cooldown": ["5s", "20s"]}, metrics=["p50_ms"], draws=0
+    )
     assert grid.select(LIMIT, "chat.breaker.cooldown").rows() == [
         (2000, "5s"),
         (1000, "5s"),
@@ -47,7 +60,7 @@ def test_every_combination_and_words(tiny: Incident) -> None:
 
 
 def test_by_intent_and_during(tiny: Incident) -> None:
-    grid = sweep(tiny, POLICY, {LIMIT: [1000]}, metrics=["p50_ms"], by="intent")
+    grid = sweep(tiny, POLICY, {LIMIT: [1000]}, metrics=["p50_ms"], draws=0, by="intent")
     assert set(grid["intent"]) == {"chat", "(no intent)"}
 
 
@@ -58,7 +71,7 @@ def test_progress_stops_it(tiny: Incident) -> None:
         seen.append((done, total))
         return done < 8
 
-    grid = sweep(tiny, POLICY, {LIMIT: range(500, 1900, 100)}, metrics=["p50_ms"], progress=progress)
+    grid = sweep(tiny, POLICY, {LIMIT: range(500, 1900, 100)}, metrics=["p50_ms"], draws=0, progress=progress)
     assert seen == [(4, 15), (8, 15)]
     assert grid["setting"].to_list() == list(range(8))
 
