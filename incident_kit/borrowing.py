@@ -54,7 +54,7 @@ def _mixed(x: Any) -> Any:
 
 
 @_jit
-def _uniform(state: Any, step: int) -> float:
+def _uniform(state: Any, step: int) -> Any:
     word = _mixed(np.uint64(state) + np.uint64(step) * np.uint64(0x9E3779B97F4A7C15))
     return (float(word >> np.uint64(11)) + 0.5) * 2.0**-53
 
@@ -106,21 +106,7 @@ def tilt(members: Any, starts: Any, values: Any, latency: Any, wanted: Any, chan
                 g[j, k] = 0.0 if np.isnan(value) or np.isnan(p) else value - p
         theta[:] = 0.0
         _solve(g, w, n, theta, gradient, hessian)
-        for k in range(OUTCOMES):
-            p = wanted[k, c]
-            mass, hit = 0.0, 0.0
-            for j in range(n):
-                value = values[k, members[first + j]]
-                if not np.isnan(value):
-                    mass += w[j]
-                    hit += w[j] * value
-            if np.isnan(p) or mass <= 0:
-                continue
-            q = min(hit / mass, 1.0)
-            if p > q:
-                chances[k, 0, c] = (p - q) / (1 - q)
-            elif p < q:
-                chances[k, 1, c] = (q - p) / q
+        _close(members[first : first + n], w, values, wanted[:, c], chances[:, :, c])
         if not np.isnan(wanted[OUTCOMES, c]):
             levels[c] = _level(members[first : first + n], w, latency, wanted[OUTCOMES, c])
         total = 0.0
@@ -129,6 +115,25 @@ def tilt(members: Any, starts: Any, values: Any, latency: Any, wanted: Any, chan
             cumulative[first + j] = total
         cumulative[starts[c + 1] - 1] = 2.0
     return cumulative, chances, levels
+
+
+@_jit
+def _close(members: Any, w: Any, values: Any, wanted: Any, chances: Any) -> None:
+    """Enter the chances of flips that close what weights leave open."""
+    for k in range(OUTCOMES):
+        mass, hit = 0.0, 0.0
+        for j in range(len(members)):
+            value = values[k, members[j]]
+            if not np.isnan(value):
+                mass += w[j]
+                hit += w[j] * value
+        if np.isnan(wanted[k]) or mass <= 0:
+            continue
+        q = min(hit / mass, 1.0)
+        if wanted[k] > q:
+            chances[k, 0] = (wanted[k] - q) / (1 - q)
+        elif wanted[k] < q:
+            chances[k, 1] = (q - wanted[k]) / q
 
 
 @_jit
@@ -206,31 +211,28 @@ def _level(members: Any, w: Any, latency: Any, wanted: float) -> float:
 
 
 @_jit
-def borrow(
-    request_key: Any, draw_key: Any, cell: Any, chosen: Any, table: Any, calls: Any, tail: Any, failed: int, timeout: Any,
-    records: Any, donor: Any, changed: Any,
-) -> None:  # fmt: skip
+def borrow(who: Any, table: Any, calls: Any, tail: Any, timeout: Any, into: Any) -> None:
     """Fill the empty cells of one entry with drawn calls.
 
     Parameters
     ----------
-    request_key, cell, chosen
-        Per column: the hash of its request, its cell, and whether it is to be filled here.
-    draw_key
-        A hash of seed, draw and target.
+    who
+        A hash of seed, draw and target; and per column the hash of its request, its cell, and whether it is filled here.
     table
         members, starts, and what :func:`tilt` returned.
     calls
         relative latency (as in :func:`tilt`), latency_ms, error, is_censored, of all calls; T in ms.
     tail
         at_ms, above: the survival of the target's latencies, for a timeout longer than the one that cut a donor.
-    failed, timeout
-        The class of an error that a flip makes, and (the policy's timeout in ms or 0, the class of timeouts).
-    records, donor, changed
-        ``[attempt number, column]``, filled in.
+    timeout
+        The policy's timeout in ms or 0, the class of timeouts, and that of an error that a flip makes.
+    into
+        records, donor, changed: ``[attempt number, column]``, filled in.
     """
+    draw_key, request_key, cell, chosen = who
     members, starts, cumulative, chances, levels = table
     relative, latency_ms, error, is_censored, cap_ms = calls
+    records, donor, changed = into
     for column in range(len(cell)):
         c = cell[column]
         if not chosen[column] or starts[c] == starts[c + 1]:
@@ -240,17 +242,9 @@ def borrow(
             if one.kind != NO_OUTCOME:
                 continue
             state = _mixed(request_key[column] ^ _mixed(np.uint64(draw_key) + np.uint64(number)))
-            u = _uniform(state, 1)
-            low, high = starts[c], starts[c + 1] - 1
-            while low < high:
-                middle = (low + high) // 2
-                if cumulative[middle] > u:
-                    high = middle
-                else:
-                    low = middle + 1
-            call = members[low]
-            flags = 0
+            call = members[_place(cumulative, starts[c], starts[c + 1] - 1, _uniform(state, 1))]
             milliseconds, of = np.int64(latency_ms[call]), np.int64(error[call])
+            flags = _flips(state, chances, c, of)
             if is_censored[call] and timeout[0] > milliseconds * 1.05:
                 milliseconds, of = _longer(milliseconds, _uniform(state, 5), tail, timeout)
                 flags |= LATENCY
@@ -258,30 +252,46 @@ def borrow(
                 level = np.int64(min(np.rint(relative[call] * levels[c] * cap_ms), max(cap_ms, float(milliseconds))))
                 flags |= LATENCY if level != milliseconds else 0
                 milliseconds = level
-            turn = _uniform(state, 2)
-            if of == 0 and turn < chances[0, 0, c]:
-                of = np.int64(failed)
-                flags |= ERROR
-            elif of > 0 and turn < chances[0, 1, c]:
-                of = np.int64(0)
-                flags |= ERROR
-            turn = _uniform(state, 3)
-            if turn < chances[1, 0, c]:
-                flags |= TOOLS_FAILED
-            elif turn < chances[1, 1, c]:
-                flags |= TOOLS_WORKED
-            turn = _uniform(state, 4)
-            if turn < chances[2, 0, c]:
-                flags |= OVERRIDDEN
-            elif turn < chances[2, 1, c]:
-                flags |= ACCEPTED
+            if flags & ERROR:
+                of = np.int64(0) if of > 0 else timeout[2]
             one.latency_ms, one.error, one.kind = milliseconds, of, CALL
             donor[number, column] = call
             changed[number, column] = flags
 
 
 @_jit
-def _longer(cut_ms: int, u: float, tail: Any, timeout: Any) -> tuple[int, int]:
+def _place(cumulative: Any, first: int, last: int, u: float) -> int:
+    """Return the first place whose cumulative weight is over u."""
+    while first < last:
+        middle = (first + last) // 2
+        if cumulative[middle] > u:
+            last = middle
+        else:
+            first = middle + 1
+    return first
+
+
+@_jit
+def _flips(state: Any, chances: Any, c: Any, error: Any) -> Any:
+    """Return what is turned over of a drawn call."""
+    flags = 0
+    if _uniform(state, 2) < chances[0, 1 if error > 0 else 0, c]:
+        flags |= ERROR
+    turn = _uniform(state, 3)
+    if turn < chances[1, 0, c]:
+        flags |= TOOLS_FAILED
+    elif turn < chances[1, 1, c]:
+        flags |= TOOLS_WORKED
+    turn = _uniform(state, 4)
+    if turn < chances[2, 0, c]:
+        flags |= OVERRIDDEN
+    elif turn < chances[2, 1, c]:
+        flags |= ACCEPTED
+    return flags
+
+
+@_jit
+def _longer(cut_ms: Any, u: float, tail: Any, timeout: Any) -> tuple[Any, Any]:
     """Return latency and error of a call that lasted longer than ``cut_ms``; unknown beyond the tail: another timeout."""
     at_ms, above = tail
     i = np.searchsorted(at_ms, float(cut_ms), side="right")

@@ -115,7 +115,11 @@ def _cell(known: words.Metric, row: dict[str, Any] | None, *, observed: bool) ->
         return Cell(_DASH, (CANNOT_TELL,))
     flags = [words.label(flag, longest=160) for flag in row.get("flags") or ()]
     bound = "at least" if observed and any(flag.startswith(_BOUND) for flag in flags) else ""
-    low, high = (row.get("low"), row.get("high")) if row.get("low") is not None else (row.get("bound_low"), row.get("bound_high"))
+    low, high = (
+        (row.get("low"), row.get("high"))
+        if row.get("low") is not None
+        else (row.get("bound_low"), row.get("bound_high"))
+    )
     limits = ""
     if not observed and low is not None and high is not None and low != high:
         limits = f"{known.shown(low, plain=True)} to {known.shown(high, plain=True)}"

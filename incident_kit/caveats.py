@@ -43,23 +43,7 @@ def caveats(replay: Replay) -> tuple[str, ...]:
             f"For {number(shares['none'], '%')} of the requests these logs cannot tell what would have happened: no call of "
             "that model for that intent was seen."
         )
-    told = {label: shares[label] for label in _LIKE if shares[label]}
-    if told and replay.estimator is nearest:
-        gap = _median_gap_s(replay)
-        said.append(
-            f"{number(sum(told.values()), '%')} of the outcomes are worked out from the nearest similar request "
-            f"(half of them over {number(gap, '')} s away), with no interval around them."
-        )
-    elif told:
-        kinds = "; ".join(f"{number(share, '%')} {_LIKE[label]}" for label, share in told.items())
-        said.append(f"{number(sum(told.values()), '%')} of the outcomes are worked out from similar requests: {kinds}.")
-    far = getattr(replay.estimator, "is_extrapolated", None)
-    if far is not None and (share := float((far(replay.outcome.target) & (replay.outcome.evidence > OBSERVED)).mean())):
-        said.append(
-            f"{number(share, '%')} of the outcomes are extrapolated: those of a degraded model at times when these logs do "
-            "not show it. Look at the bounds too."
-        )
-    said += flags(replay, getattr(replay.estimator, "cells", None)) if told else ()
+    said += _worked_out(replay)
     untold = replay.outcome.tools_disabled & (replay.outcome.evidence > 0)
     if untold.any():
         share = float(untold.mean())
@@ -81,6 +65,30 @@ def caveats(replay: Replay) -> tuple[str, ...]:
     if unrouted:
         said.append(f"{number(unrouted, '%')} of the requests match no route and stay as logged.")
     return tuple(said)
+
+
+def _worked_out(replay: Replay) -> list[str]:
+    """Return what is to be known of outcomes that the log does not hold."""
+    said: list[str] = []
+    shares = replay.evidence
+    told = {label: shares[label] for label in _LIKE if shares[label]}
+    if told and replay.estimator is nearest:
+        gap = _median_gap_s(replay)
+        said.append(
+            f"{number(sum(told.values()), '%')} of the outcomes are worked out from the nearest similar request "
+            f"(half of them over {number(gap, '')} s away), with no interval around them."
+        )
+    elif told:
+        kinds = "; ".join(f"{number(share, '%')} {_LIKE[label]}" for label, share in told.items())
+        said.append(f"{number(sum(told.values()), '%')} of the outcomes are worked out from similar requests: {kinds}.")
+    far = getattr(replay.estimator, "is_extrapolated", None)
+    if far is not None and (share := float((far(replay.outcome.target) & (replay.outcome.evidence > OBSERVED)).mean())):
+        said.append(
+            f"{number(share, '%')} of the outcomes are extrapolated: those of a degraded model at times when these logs do "
+            "not show it. Look at the bounds too."
+        )
+    said += flags(replay, getattr(replay.estimator, "cells", None)) if told else ()
+    return said
 
 
 def _median_gap_s(replay: Replay) -> float:

@@ -135,8 +135,10 @@ def decisions(replay: Replay) -> pl.DataFrame:
 
 def _agreement(replay: Replay) -> pl.Series:
     """Return the share of draws that decide each request alike; NULL without draws."""
-    return pl.repeat(None, len(replay.log), dtype=pl.Float32, eager=True) if replay.agreement is None else pl.Series(
-        replay.agreement
+    return (
+        pl.repeat(None, len(replay.log), dtype=pl.Float32, eager=True)
+        if replay.agreement is None
+        else pl.Series(replay.agreement)
     )
 
 

@@ -142,9 +142,8 @@ def _evaluated(
         inside = happened.filter(pl.col("at") >= begin, pl.col("at") < end)
         said = table.filter(pl.col("policy") == name, pl.col("n") >= FEWEST, pl.col("estimate").is_not_null())
         for row in said.filter(pl.col("share_observed") < 1).iter_rows(named=True):
-            value = metric(row["metric"]).value
             mine = inside.filter(pl.col("intent") == row["intent"])
-            true = mine.select(value).item() if value is not None else None
+            true = mine.select(metric(row["metric"]).value).item()
             if true is None:
                 continue
             limits = row["bound_low"], row["bound_high"]

@@ -25,21 +25,17 @@ class Metric:
     """One metric: the question a log must answer for it, and its value over a group of outcomes.
 
     ``value``, ``low`` and ``high`` are aggregations; the bounds put every outcome that was not observed at its best and at
-    its worst. They are None where there is no such bound. ``tally`` is in place of a value for what is counted of breakers'
-    changes. ``is_decided``: known from the decision, whatever came of it.
+    its worst. They are None where there is no such bound. ``tally``: counted of breakers' changes, not of outcomes
+    (:data:`tallies.TALLIES`). ``is_decided``: known from the decision, whatever came of it.
     """
 
     name: str
     question: str | None
-    value: pl.Expr | None
+    value: pl.Expr
     low: pl.Expr | None = None
     high: pl.Expr | None = None
     is_decided: bool = False
-
-    @property
-    def tally(self) -> bool:
-        """Whether the metric is one of :data:`tallies.TALLIES`."""
-        return self.value is None
+    tally: bool = False
 
 
 def metric(name: str) -> Metric:
@@ -63,7 +59,7 @@ def metric(name: str) -> Metric:
     if name in _NAMED:
         return _NAMED[name]
     if name in TALLIES:
-        return Metric(name, None, None, is_decided=True)
+        return Metric(name, None, pl.lit(None), is_decided=True, tally=True)
     if name in OF_DESK:
         raise NoSuchItem(
             f"{name} is not moved by a replay: what a help desk does with a ticket is known as logged only. "

@@ -64,9 +64,7 @@ class Model:
     ) -> Outcomes:
         """Return the outcomes of the central draw: every cell at its mean."""
         central = self.at(CENTRAL)
-        return central(
-            log, requests, targets, attempts=attempts, without_tools=without_tools, timeout_ms=timeout_ms
-        )
+        return central(log, requests, targets, attempts=attempts, without_tools=without_tools, timeout_ms=timeout_ms)
 
     def at(self, draw: int, *, draws: int = 1, seed: int = 0) -> Draw:
         """Return the estimator of one of ``draws`` draws; CENTRAL is the one at the mean of every cell."""
@@ -101,9 +99,7 @@ class Model:
             return self._stacked({name: one.mean for name, one in self.posteriors.items()})
         if (draws, seed) not in self._wanted:
             self._wanted.clear()
-            self._wanted[draws, seed] = {
-                name: one.draws(draws, seed=seed) for name, one in self.posteriors.items()
-            }
+            self._wanted[draws, seed] = {name: one.draws(draws, seed=seed) for name, one in self.posteriors.items()}
         return self._stacked({name: one[draw] for name, one in self._wanted[draws, seed].items()})
 
     def _stacked(self, found: dict[str, Floats]) -> Floats:
@@ -175,12 +171,10 @@ class Model:
         from incident_kit import borrowing
 
         if (target, without_tools) not in self._pools:
-            wanted = np.zeros(int(np.prod(self.cells.shape[1:])), np.bool_)
-            wanted[self.cell] = True
-            wanted &= self.labels[int(without_tools), target] < NONE
-            self._pools[target, without_tools] = Pools.of(
-                self.cells, target, without_tools=without_tools, wanted=wanted
-            )
+            asked = np.zeros(int(np.prod(self.cells.shape[1:])), np.bool_)
+            asked[self.cell] = True
+            asked &= self.labels[int(without_tools), target] < NONE
+            self._pools[target, without_tools] = Pools.of(self.cells, target, without_tools=without_tools, wanted=asked)
         name = draw, draws, seed
         if name not in self._tables:
             for other in [one for one in self._tables if one[0] != CENTRAL]:
@@ -221,7 +215,10 @@ def nothing(entries: int, attempts: int) -> Outcomes:
 
     shape = (entries, attempts, 0)
     return Outcomes(
-        np.zeros(shape, kernel.OUTCOME), np.zeros(shape, np.int32), np.zeros((entries, 0), np.int8), np.zeros(shape, np.int8)
+        np.zeros(shape, kernel.OUTCOME),
+        np.zeros(shape, np.int32),
+        np.zeros((entries, 0), np.int8),
+        np.zeros(shape, np.int8),
     )
 
 
@@ -268,11 +265,12 @@ class Draw:
         calls = (of.request, of.target, of.number, of.sent_us, of.latency_ms, of.error, of.is_call, of.starts)
         donors.stand(calls, entry_of, requests, records, donor)
         offered, keys = log.tools_offered[requests], model.request_keys[requests]
-        timeout = np.array([timeout_ms or 0, log.errors.index("timeout")], np.int64)
+        timeout = np.array([timeout_ms or 0, log.errors.index("timeout"), 0], np.int64)
         for entry, target in enumerate(targets):
             if target not in codes:
                 continue
             code = codes[target]
+            timeout[2] = model.failed(code)
             bare = (offered > 0) & (len(without_tools) > 0 and bool(without_tools[entry]))
             borrowing.differ(bare, offered, model.bare, records[entry], donor[entry])
             draw_key = borrowing.key(self.seed, self.number, target)
@@ -285,8 +283,9 @@ class Draw:
                     continue
                 with model.lock:
                     table = model.table(self.number, code, without_tools=variant, draws=self.draws, seed=self.seed)
-                borrowing.borrow(
-                    keys, draw_key, model.cell[requests], chosen, table, model.calls, tail,
-                    model.failed(code), timeout, records[entry], donor[entry], changed[entry],
-                )  # fmt: skip
+                who, into = (
+                    (draw_key, keys, model.cell[requests], chosen),
+                    (records[entry], donor[entry], changed[entry]),
+                )
+                borrowing.borrow(who, table, model.calls, tail, timeout, into)
         return Outcomes(records, donor, label, changed)

@@ -315,7 +315,8 @@ def replay_log(
         without_tools = chosen.on_fallback.tools == "disabled"
         no_model = np.zeros(len(run.requests), np.int8) if run.no_model is None else run.no_model
         settle(
-            run.requests, run.own, run.call, run.label, no_model, chain, chosen.degraded_start, len(chosen.primaries), without_tools,
+            run.requests, run.own, run.call, run.label, no_model, chain, chosen.degraded_start, len(chosen.primaries),
+            without_tools,
             logged, tuple(records.values()), entered,
         )  # fmt: skip
         result.no_model[run.requests] = no_model

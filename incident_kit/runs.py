@@ -91,7 +91,9 @@ def by_kernel(
 
         changes = np.column_stack([table, np.full(len(table), ANY_INTENT)])
         call, changed = behind(own, outcomes.donor, _changed(outcomes))
-        return Run(position, requests, own, call, changed, weakest(own, _labels(outcomes, policy.routes[position])), changes)
+        return Run(
+            position, requests, own, call, changed, weakest(own, _labels(outcomes, policy.routes[position])), changes
+        )
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(one, np.argsort(-sizes, kind="stable").tolist())
@@ -127,9 +129,7 @@ def by_machine(
     from incident_kit.settlement import weakest
 
     members = [np.flatnonzero(route == position) for position in range(len(policy.routes))]
-    outcomes = [
-        asked(estimator, log, one, requests) for one, requests in zip(policy.routes, members, strict=True)
-    ]
+    outcomes = [asked(estimator, log, one, requests) for one, requests in zip(policy.routes, members, strict=True)]
     details, told, origin = _as_changed(log, outcomes)
     room, is_done = 1, False
     while not is_done:
@@ -198,7 +198,9 @@ def _as_changed(log: Log, outcomes: Sequence[Outcomes]) -> tuple[Details, list[O
     known = known[(known >= 0) & ((known & 255) != 0)]
     call, flags = known >> 8, known & 255
     facts = details.facts[call].copy()
-    facts["tools_ok"] = np.where(flags & TOOLS_FAILED, 0, np.where(flags & TOOLS_WORKED, facts["tool_calls"], facts["tools_ok"]))
+    facts["tools_ok"] = np.where(
+        flags & TOOLS_FAILED, 0, np.where(flags & TOOLS_WORKED, facts["tool_calls"], facts["tools_ok"])
+    )
     reviewed = facts["overridden"] >= 0
     said = np.where(flags & OVERRIDDEN, 1, np.where(flags & ACCEPTED, 0, facts["overridden"]))
     facts["overridden"] = np.where(reviewed, said, facts["overridden"])

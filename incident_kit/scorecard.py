@@ -23,6 +23,7 @@ from incident_kit.tallies import TALLIES, of_primaries
 
 if TYPE_CHECKING:
     from incident_kit.incident import Incident
+    from incident_kit.sources import Answer
 
 AS_LOGGED = "as logged"
 ALL = "all"
@@ -135,21 +136,7 @@ class Board:
             return row
         answer = self.incident.answers.get(one.question or "")
         is_answered = answer is None or answer.answer != "no"
-        flags = []
-        if answer is not None and not is_answered:
-            flags.append(f"not in this log: {answer.why}")
-        elif answer is not None and answer.answer == "lower bound":
-            flags.append(f"lower bound: {answer.why}")
-        if group["share_none"]:
-            flags.append(f"these logs cannot tell for {group['share_none']:.0%} of the requests")
-        if group["extrapolated"]:
-            flags.append(f"extrapolated: {group['extrapolated']:.0%} on a degraded target that was not seen then")
-        if group["without_tools"]:
-            share = f"{group['without_tools']:.0%}"
-            flags.append(f"tools differ: {share} answered without tools, judged by answers of other requests")
-        if one.name == "cost_per_request" and group["share_observed"] + group["share_none"] < 1:
-            flags.append("last call only: a borrowed outcome brings the cost of its own call, not of those before it")
-        row["flags"] = [*flags, *said]
+        row["flags"] = [*_flags(one, group, answer), *said]
         if not is_answered:
             return row
         own = self._values[policy][intent, one.name]
@@ -224,8 +211,8 @@ class Board:
 
     def _scored(self, one: Replay, *, is_log: bool) -> Iterator[tuple[tuple[str, str], float | None]]:
         frame = self._cut(one.outcomes, one)
-        valued = [of.value.alias(of.name) for of in self.metrics if of.value is not None]
-        names = [of.name for of in self.metrics if of.value is not None]
+        valued = [of.value.alias(of.name) for of in self.metrics if not of.tally]
+        names = [of.name for of in self.metrics if not of.tally]
         whole = frame.group_by(pl.lit(ALL).alias("key")).agg(valued)
         rows = pl.concat([whole, frame.group_by("key", maintain_order=True).agg(valued)])
         for key, *values in rows.select("key", *names).iter_rows():
@@ -253,6 +240,25 @@ class Board:
         except NoSuchItem:
             return None
         return _us(begin), _us(end)
+
+
+def _flags(one: Metric, group: dict[str, Any], answer: Answer | None) -> list[str]:
+    """Return what a reader of one number must know, in short."""
+    flags = []
+    if answer is not None and answer.answer == "no":
+        flags.append(f"not in this log: {answer.why}")
+    elif answer is not None and answer.answer == "lower bound":
+        flags.append(f"lower bound: {answer.why}")
+    if group["share_none"]:
+        flags.append(f"these logs cannot tell for {group['share_none']:.0%} of the requests")
+    if group["extrapolated"]:
+        flags.append(f"extrapolated: {group['extrapolated']:.0%} on a degraded target that was not seen then")
+    if group["without_tools"]:
+        share = f"{group['without_tools']:.0%}"
+        flags.append(f"tools differ: {share} answered without tools, judged by answers of other requests")
+    if one.name == "cost_per_request" and group["share_observed"] + group["share_none"] < 1:
+        flags.append("last call only: a borrowed outcome brings the cost of its own call, not of those before it")
+    return flags
 
 
 def _us(at: datetime) -> int:

@@ -165,6 +165,17 @@ METRICS = {
         Metric("mean_ms", "Mean wait", "average wait", "ms", "waits"),
         Metric("cost_per_request", "Cost per request", "cost of 1,000 answers", "USD"),
         Metric("cost_usd", "Cost", "cost", "USD"),
+        Metric("timeout_rate", "Timeout rate", "requests cut off by a timeout", "%", "errors"),
+        Metric("rate_429", "Rate-limited", "requests refused for their rate", "%", "errors"),
+        Metric(
+            "consecutive_errors", "Failures in a row", "most requests in a row without an answer", "requests", "errors"
+        ),
+        Metric("requests", "Requests", "requests", "requests"),
+        Metric("switches", "Switches", "times a primary was left", "times"),
+        Metric("flapping", "Flapping", "times a primary was left soon after its return", "times"),
+        Metric("minutes_on_fallback", "Time on fallback", "time with a primary out of service", "min"),
+        Metric("detection_s", "Time to first switch", "seconds until a primary was first left", "seconds"),
+        Metric("failback_s", "Time to fail back", "seconds until all primaries were back", "seconds"),
         Metric("share_no_model", "Sent to no model", "sent to no model", "%"),
     )
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+
 import pytest
 from test_replays import TRIPS, route
 from written import Call, Request, fill

@@ -28,7 +28,7 @@ DECISIONS = {
     "tools": pl.Enum, "breaker_state": pl.Enum, "reason": pl.Enum, "metric": pl.Enum, "value": pl.Float64, "n": pl.Int32,
     "threshold": pl.Float64, "window_start": INSTANT, "logged_target": pl.Enum, "same_as_log": pl.Boolean,
     "state_exact": pl.Boolean, "evidence": pl.Enum, "served": pl.Enum, "wait_ms": pl.Int32, "error_class": pl.Enum,
-    "attempts": pl.Int16, "donor_request_id": pl.String,
+    "attempts": pl.Int16, "donor_request_id": pl.String, "adjusted": pl.Boolean, "agreement": pl.Float32,
 }  # fmt: skip
 TRANSITIONS = {
     "at": INSTANT, "policy": pl.String, "route": pl.String, "breaker": pl.String, "intent": pl.String, "from": pl.String,

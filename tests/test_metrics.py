@@ -25,7 +25,9 @@ SCHEMA = {
 
 
 def outcomes(*rows: dict[str, Any]) -> pl.DataFrame:
-    return pl.DataFrame([dict.fromkeys(SCHEMA) | {"evidence": "observed", "worst_ms": WORST_MS} | row for row in rows], schema=SCHEMA)
+    return pl.DataFrame(
+        [dict.fromkeys(SCHEMA) | {"evidence": "observed", "worst_ms": WORST_MS} | row for row in rows], schema=SCHEMA
+    )
 
 
 def value(name: str, frame: pl.DataFrame) -> Any:

@@ -64,7 +64,10 @@ def test_always_fallback_by_hand(tiny: Incident) -> None:
     frame = found.outcomes
     assert frame["wait_ms"].to_list() == [200, 600, 200, 200, 200, 200, 200, 200]
     assert frame["is_fallback"].to_list() == [True, False, True, True, True, True, True, True]
-    assert frame["evidence"].to_list() == ["same_intent", "observed"] + ["same_intent"] * 3 + ["observed"] + ["same_intent"] * 2
+    assert (
+        frame["evidence"].to_list()
+        == ["same_intent", "observed"] + ["same_intent"] * 3 + ["observed"] + ["same_intent"] * 2
+    )
     assert value(frame, "mean_ms") == 2000 / 8
     assert value(frame, "error_rate") == 0
     assert value(frame, "tool_success_rate") == 1 / 2

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 import json
 from collections import defaultdict
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np

@@ -66,7 +66,8 @@ def test_by_intent_by_hand(board: Board) -> None:
 
 def test_taken_tools_are_flagged(board: Board) -> None:
     flags = row(board, "always_fallback", "tool_success_rate")["flags"]
-    assert flags == ["tools differ: 88% answered without tools, judged by answers of other requests", "beyond observed load: small"]
+    differ = "tools differ: 88% answered without tools, judged by answers of other requests"
+    assert flags == [differ, "beyond observed load: small"]
     assert row(board, "always_primary", "tool_success_rate")["flags"] == []
 
 
