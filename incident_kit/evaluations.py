@@ -123,8 +123,8 @@ def _evaluated(
     estimator: Maker, script: Scenario, policy: Policy | None, draws: int, metrics: Sequence[str]
 ) -> pl.DataFrame:
     with tempfile.TemporaryDirectory() as folder:
-        case = open_case(simulate(script, Path(folder) / "case", policy=policy, truth=False))
-    incident = case if isinstance(case, Incident) else case.incident
+        made = simulate(script, Path(folder) / "case", policy=policy, truth=False)
+        incident = open_case(made, in_memory=True)
     in_force = incident.in_force or policy
     assert in_force is not None  # noqa: S101 - a simulated case names it
     candidates = {one.name: one for one in (always_primary(in_force), always_fallback(in_force))}
