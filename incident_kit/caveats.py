@@ -81,7 +81,7 @@ def _worked_out(replay: Replay) -> list[str]:
     elif told:
         kinds = "; ".join(f"{number(share, '%')} {_LIKE[label]}" for label, share in told.items())
         said.append(f"{number(sum(told.values()), '%')} of the outcomes are worked out from similar requests: {kinds}.")
-    far = getattr(replay.estimator, "is_extrapolated", None)
+    far = getattr(replay.estimator, "is_extrapolated", None) if told else None
     if far is not None and (share := float((far(replay.outcome.target) & (replay.outcome.evidence > OBSERVED)).mean())):
         said.append(
             f"{number(share, '%')} of the outcomes are extrapolated: those of a degraded model at times when these logs do "
