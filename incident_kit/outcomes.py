@@ -104,7 +104,7 @@ def _is_fallback(replay: Replay, logged: pl.Series) -> pl.Series:
     """
     log, routes = replay.log, replay.policy.routes
     code = {target: i for i, target in enumerate(replay.targets)}
-    is_primary = np.zeros((len(routes) + 1, len(replay.targets)), np.bool_)
+    is_primary = np.zeros((len(routes) + 1, len(replay.targets) + 1), np.bool_)  # the last: nobody is known
     for r, route in enumerate(routes):
         is_primary[r, [code[model] for model in (() if route.degraded_start else route.primaries)]] = True
     found = pl.Series(~is_primary[replay.route, replay.outcome.target])

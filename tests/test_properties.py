@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from written import Call, Request, fill, frames, write
 
 from incident_kit import kernel
-from incident_kit.evidence import LABELS, Estimator, Outcomes
+from incident_kit.evidence import Estimator, Outcomes
 from incident_kit.incident import Incident
 from incident_kit.log import Log, read
 from incident_kit.policy import Policy
@@ -414,6 +414,6 @@ def test_random_replays_switch_test_return_and_borrow() -> None:
 
     collect()
     assert seen == {
-        "over the limit", "cooldown over", "tests passed", "tests failed", *LABELS, "as logged",
+        "over the limit", "cooldown over", "tests passed", "tests failed", "observed", "same_cell", "same_intent", "none", "as logged",
         "primary", "fallback", "test", True, False,
     }  # fmt: skip
