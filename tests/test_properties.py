@@ -414,6 +414,7 @@ def test_random_replays_switch_test_return_and_borrow() -> None:
 
     collect()
     assert seen == {
-        "over the limit", "cooldown over", "tests passed", "tests failed", "observed", "same_cell", "same_intent", "none", "as logged",
+        "over the limit", "cooldown over", "tests passed", "tests failed", "observed", "same_cell",
+        "same_intent", "none", "as logged",
         "primary", "fallback", "test", True, False,
     }  # fmt: skip
