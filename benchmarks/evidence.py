@@ -167,11 +167,12 @@ def bars(rows: pl.DataFrame) -> list[tuple[str, float, str, bool]]:
 def run(*, incidents: int, seeds: Sequence[int], progress: bool = True) -> pl.DataFrame:
     """Return every case of some incidents, the three variants in turn."""
     rows: list[dict[str, Any]] = []
+    began = time.perf_counter()
     for i, seed in enumerate(seeds[:incidents]):
         made = make(seed, variant=VARIANTS[i % len(VARIANTS)])
         rows += [{"incident": i, "seed": seed, "variant": made.variant, **case} for case in cases(made)]
         if progress and (i + 1) % 25 == 0:
-            print(f"  {i + 1} incidents", flush=True)
+            print(f"  {i + 1} incidents, {time.perf_counter() - began:.0f} s", flush=True)
     return pl.DataFrame(rows)
 
 
