@@ -212,7 +212,9 @@ def test_rows_cost_nothing_but_counting() -> None:
     rng = np.random.default_rng(0)
     size = 1_000_000
     minute = rng.uniform(0, 240, size)
-    it = observed(rng.integers(0, 2, size), minute, intent=rng.integers(0, 6, size), error=coin(rng, np.full(size, 0.1)))
+    it = observed(
+        rng.integers(0, 2, size), minute, intent=rng.integers(0, 6, size), error=coin(rng, np.full(size, 0.1))
+    )
     began = time.process_time()
     cells = Cells.of(it, incident=SPAN)
     assert (cells.labels() == SAME_CELL)[:, :6].all()
