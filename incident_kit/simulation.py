@@ -82,7 +82,7 @@ def simulate(
         raise InvalidScenario(
             "nobody asks anything in this scenario: give some intent a higher per_minute, or it more time"
         )
-    say("playing the policy in force (the first replay compiles the kernel: some seconds, once)")
+    say("playing the policy in force (the first replay compiles the kernel: about a minute, once)")
     played = play(it, in_force)
     say(f"writing {folder}")
     logs = [_write_log(folder, played, name) for name in formats]
