@@ -1,11 +1,15 @@
-"""``python -m benchmarks replay``: what DESIGN.md section 4 says is timed, as ratios within one run."""
+"""``python -m benchmarks replay`` and ``... evidence``: how fast a replay is, and how right the evidence model."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from pathlib import Path
 
-from benchmarks import replay
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # many small matrices: threads only wait for one another
+
+from benchmarks import evidence, replay
 
 
 def main() -> int:
@@ -15,7 +19,15 @@ def main() -> int:
     one.add_argument(
         "--requests", type=int, default=10_000_000, help="how many; 1_000_000 takes seconds (default: %(default)s)"
     )
+    two = commands.add_parser("evidence", help="estimates and intervals against the truth of made-up incidents")
+    two.add_argument(
+        "--incidents", type=int, default=300, help="how many; 30 take a minute or two (default: %(default)s)"
+    )
+    two.add_argument("--seeds", type=Path, help="a file of numbers, one an incident (default: benchmarks/seeds.txt)")
+    two.add_argument("--out", type=Path, help="write every case to this Parquet file")
     arguments = parser.parse_args()
+    if arguments.command == "evidence":
+        return evidence.main(incidents=arguments.incidents, seeds_file=arguments.seeds, out=arguments.out)
     return replay.main(requests=arguments.requests)
 
 

@@ -123,7 +123,7 @@ def direct(cells: Cells, outcome: str, wanted: Floats) -> Guess:
         )
         return float((wanted * _first(cell, level, again.summed((2,)), again.summed((1, 2))).mean).sum())
 
-    drawn = [estimate(rng.multinomial(bins, np.full(bins, 1 / bins)).astype(np.float64)) for _ in range(100)]
+    drawn = [estimate(rng.multinomial(bins, np.full(bins, 1 / bins)).astype(np.float64)) for _ in range(50)]
     low, high = np.quantile(drawn, [0.05, 0.95], method="weibull")
     return estimate(np.ones(bins)), float(low), float(high)
 

@@ -215,7 +215,7 @@ def _pictures(
     incident: Any, board: Any, series: pl.DataFrame, phases: Sequence[Phase], answers: Mapping[str, Any]
 ) -> list[Picture]:
     spans = [replay.states() for replay in board.replays.values()]
-    states = pl.concat(spans, how="diagonal_relaxed") if spans else pl.DataFrame()
+    states = _coarse(pl.concat(spans, how="diagonal_relaxed")) if spans else pl.DataFrame()
     over_time = partial(charts.timeline, series, phases=phases, answers=answers)
     compared = partial(charts.quality, incident.quality())
     return [
@@ -225,7 +225,7 @@ def _pictures(
         Picture(
             "states",
             "Where each rule would have sent the requests",
-            "A thick bar: the backup model answered.",
+            "A thick bar: the backup model answered. Tests too short to be seen are left out.",
             partial(charts.states, states, phases=phases),
             for_engineers=True,
         ),
@@ -249,3 +249,23 @@ def _versions() -> dict[str, str]:
     from importlib.metadata import version
 
     return {name: version(name) for name in ("incident-kit", "duckdb", "polars", "altair", "vl-convert-python")}
+
+
+def _coarse(states: pl.DataFrame) -> pl.DataFrame:
+    """Return the spans without tests of the primary too short to be seen that led back to the backup: one span on it instead.
+
+    A page for leadership has room for hundreds of bars, not for thousands that are a fraction of a pixel wide.
+    """
+    if states.is_empty():
+        return states
+    unseen = (states["end"].max() - states["start"].min()) / 500  # type: ignore[operator]
+    kept: list[dict[str, Any]] = []
+    for row in states.iter_rows(named=True):
+        same = [one for one in kept[-2:] if all(one[key] == row[key] for key in ("policy", "route", "target"))]
+        is_test = [one["state"] for one in (*same, row)] == ["on backup", "testing primary", "on backup"]
+        if is_test and same[1]["end"] - same[1]["start"] < unseen:
+            kept.pop()
+            kept[-1] |= {"end": row["end"]}
+        else:
+            kept.append(row)
+    return pl.DataFrame(kept, schema=states.schema)

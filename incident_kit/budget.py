@@ -119,15 +119,6 @@ def sample_budget(incident: Incident, policy: Policy, *, by: Literal["hour"] | N
     return pl.DataFrame(rows, schema=columns)
 
 
-def calls_of(incident: Incident, policy: Policy) -> dict[str, Stream]:
-    """Return the calls that each route's (first) primary would get were it never left, by the route's name."""
-    healthy = _undisturbed(incident, policy)
-    return {
-        route.name: _calls(healthy, np.flatnonzero(healthy.route == position))
-        for position, route in enumerate(policy.routes)
-    }
-
-
 def steps(stream: Stream, window: Window, *, until_us: int, from_us: int) -> Steps:
     """Return how many samples of a stream a window holds, from one window after ``from_us`` to ``until_us``.
 
@@ -178,10 +169,7 @@ def _undisturbed(incident: Incident, policy: Policy) -> Replay:
     """Return the policy without anything that leaves a primary, over the log."""
     plain: dict[str, Any] = {"fallback": (), "breaker": None, "switches": (), "sticky": "none", "deadline_ms": None}
     routes = tuple(replace(route, **plain, retry=Retry()) for route in policy.routes)
-    changes: dict[str, Any] = {"routes": routes, "text": None}
-    if hasattr(policy, "alerts"):
-        changes["alerts"] = ()
-    return replay_log(incident.log, replace(policy, **changes), incident=incident)
+    return replay_log(incident.log, replace(policy, routes=routes, alerts=(), text=None), incident=incident)
 
 
 def _watched(incident: Incident, policy: Policy, healthy: Replay) -> Iterator[_Watch]:

@@ -249,7 +249,7 @@ def _membership(edges: NDArray[np.int64], incident: Sequence[tuple[int, int]]) -
 
 
 def _suspects(it: Observations, incident: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
-    """Return ``[target, span]``: whose calls differ in a third of a span from outside all; a usual choice also where it is not seen."""
+    """Return ``[target, span]``: whose calls differ in a third of a span from outside all; or a usual choice, unseen there."""
     found = np.zeros((it.targets, len(incident)), np.bool_)
     outside = np.ones(len(it), np.bool_)
     for begin, end in incident:

@@ -19,7 +19,6 @@ from incident_kit.vocabulary import (
     Kind,
     decimal_text,
     metric_of,
-    seen_text,
     threshold,
 )
 
@@ -153,10 +152,6 @@ class Condition:
         """Return whether the condition holds for `k` counted among `n` observations, in exact integers."""
         left, right = k * self.denominator, self.numerator * n
         return (left > right if self.strict else left >= right) != self.negated
-
-    def value_text(self, k: int, n: int) -> str:
-        """Return what the counters say, for people: ``"32 of 180 over 3500 ms (17.8 %, limit 5 %)"``."""
-        return seen_text(self, k, n)
 
 
 @dataclass(frozen=True, slots=True)

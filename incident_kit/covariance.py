@@ -23,6 +23,10 @@ SUSPECT_SD, UNSEEN_SD, OTHER_SD = 2.0, 1.2, 0.5  # of a declared incident's shif
 SHARED = ("ell", "sb", "sk", "sl", "elld", "rho", "sw")
 _START = {"sg": 0.5, "tau": 0.25, "ell": 60.0, "sb": 0.5, "sk": 0.5, "sl": 0.15, "elld": 40.0, "rho": 0.3, "sw": 0.7}
 _WIDTH = {"sg": 1.0, "tau": 0.7, "ell": 0.5, "sb": 0.6, "sk": 0.6, "sl": 0.7, "elld": 0.4, "rho": 0.4, "sw": 0.6}
+_EDGE, _RAMP = (
+    0.6,
+    0.1,
+)  # an incident begins and ends at this part of its size, and is whole after this part of its time
 _SWING = 12.0  # how long an incident stays as bad as it is, on the model's clock
 _UNIT = 60.0  # the incident's length on the model's clock: ell and elld are minutes of an incident of an hour
 
@@ -78,7 +82,7 @@ class Covariance:
             cells.observations.targets,
             cells.groups,
             (cells.middle_us - edges[0]) * clock,
-            sd.T[:, :, None] * cells.spans[:, None, :],
+            sd.T[:, :, None] * (cells.spans * _ramps(cells.spans, edges))[:, None, :],
             swings,
             swings**2 * cells.mixing * np.minimum(width / _SWING, 1),
             np.zeros((cells.observations.targets, len(edges) - 1)),
@@ -222,6 +226,18 @@ class Covariance:
             found[a] = sg[a] ** 2 * (slow @ pull) + one["sw"] ** 2 * (self._swing[a] @ pull)
             found[a] += self.shift[:, a].T @ (self.shift[:, a] @ pull)
         return np.asarray(found - np.median(found, axis=1, keepdims=True))
+
+
+def _ramps(spans: Floats, edges: Floats) -> Floats:
+    """Return over ``[span, bin]`` how much of its size an incident has: it is seen most while it rises, before traffic leaves."""
+    found = np.ones_like(spans)
+    middle = edges[:-1] + np.diff(edges) / 2
+    for s, inside in enumerate(spans > 0):
+        if inside.any():
+            first, last = edges[:-1][inside].min(), edges[1:][inside].max()
+            depth = np.minimum(middle - first, last - middle) / max(last - first, 1.0)
+            found[s] = _EDGE + (1 - _EDGE) * np.clip(depth / _RAMP, 0, 1)
+    return found
 
 
 def _by_bin(weight: Floats, row: Any, column: Any, bins: int) -> Floats:

@@ -23,7 +23,6 @@ KINDS = (
  COST, SIGNAL, ALERT) = range(len(KINDS))  # fmt: skip
 FALSE, TRUE, UNKNOWN = 0, 1, 2
 SLIDING, COUNT, TUMBLING, ENDLESS = range(4)
-NO_ROOM = -1  # in place of a node: the pool is used up, and the caller must run again with a larger one
 
 LEAF = np.dtype(
     [

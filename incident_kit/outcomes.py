@@ -104,7 +104,7 @@ def _is_fallback(replay: Replay, logged: pl.Series) -> pl.Series:
     """
     log, routes = replay.log, replay.policy.routes
     code = {target: i for i, target in enumerate(replay.targets)}
-    is_primary = np.zeros((len(routes) + 1, len(replay.targets) + 1), np.bool_)  # the last: nobody is known
+    is_primary = np.zeros((len(routes) + 1, len(replay.targets) + 1), np.bool_)  # -1, no target at all, takes the last
     for r, route in enumerate(routes):
         is_primary[r, [code[model] for model in (() if route.degraded_start else route.primaries)]] = True
     found = pl.Series(~is_primary[replay.route, replay.outcome.target])
@@ -115,10 +115,9 @@ def _is_fallback(replay: Replay, logged: pl.Series) -> pl.Series:
         routes_of = [in_force.route_of(intent) for intent in (*log.intents, None)]
         usual = [one.primaries if one else () for one in routes_of]
         known = np.array([bool(one) for one in usual])[log.intent]
-        by_force = np.array([[target not in one for target in replay.targets] for one in usual])[
-            log.intent, replay.outcome.target
-        ]
-        logged = pl.select(pl.when(pl.Series(known)).then(pl.Series(by_force)).otherwise(logged)).to_series()
+        elsewhere = np.array([[*(target not in one for target in replay.targets), False] for one in usual])
+        by_force = known & elsewhere[log.intent, replay.outcome.target]
+        logged = logged | pl.Series(by_force)
     return pl.select(pl.when(pl.Series(replay.route >= 0)).then(found).otherwise(logged)).to_series()
 
 

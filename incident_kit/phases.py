@@ -30,8 +30,9 @@ class Phase:
             hint = did_you_mean(self.kind, KINDS)
             raise InvalidCase(f"there is no phase {self.kind!r}{hint}; there are {', '.join(KINDS)}")
         for name, instant in (("at", self.at), ("until", self.until)):
-            if instant is not None and instant.tzinfo is None:
-                raise InvalidCase(f"phase {self.kind}: {name} {instant} has no zone; write 2026-11-22T12:25:00Z")
+            if instant is not None and getattr(instant, "tzinfo", None) is None:  # text has none either
+                wanted = "write 2026-11-22T12:25:00Z, in Python datetime(2026, 11, 22, 12, 25, tzinfo=UTC)"
+                raise InvalidCase(f"phase {self.kind}: {name} {instant} has no zone; {wanted}")
         if self.until is not None and self.until < self.at:
             raise InvalidCase(f"phase {self.kind} ends ({self.until}) before it begins ({self.at})")
 

@@ -16,10 +16,11 @@ from incident_kit.covariance import Places
 from incident_kit.laplace import Mode, Shares, without_block
 
 Floats = NDArray[np.float64]
-HEALTHY = {SAME_CELL: 1.1, SAME_TIME: 1.1, SAME_INTENT: 1.2, NONE: 1.2}
-DEGRADED = {SAME_CELL: 1.25, SAME_TIME: 1.35, SAME_INTENT: 2.0, NONE: 2.0}
+HEALTHY = {SAME_CELL: 1.1, SAME_TIME: 1.15, SAME_INTENT: 1.25, NONE: 1.25}
+DEGRADED = {SAME_CELL: 1.3, SAME_TIME: 1.35, SAME_INTENT: 1.75, NONE: 1.75}
+LATENCY = 1.2  # how much wider those of a latency start: its tails are heavier than its variance says
 _PRIOR_SD = 0.25  # of the log of a factor around the starting one
-_REACH = (0.8, 1.6)  # a factor stays within these multiples of it
+_REACH = (0.9, 1.6)  # a factor stays within these multiples of it
 _FAR = 12.0  # one placebo's squared miss counts at most so many variances
 _MOST_BLOCKS = 150
 
@@ -30,19 +31,24 @@ def factors(cells: Cells, found: Mode, shares: Shares, places: Places, noise: Fl
     ``noise`` is the variance of each observed cell's share around its p.
     """
     degraded = cells.is_degraded[places.target, places.bin]
-    factor = {False: dict(HEALTHY), True: dict(DEGRADED)}
+    stretch = LATENCY if shares.squared else 1.0
+    starts = {
+        state: {label: stretch * one for label, one in start.items()}
+        for state, start in ((False, HEALTHY), (True, DEGRADED))
+    }
+    factor = {state: dict(start) for state, start in starts.items()}
     for label in (SAME_TIME, SAME_INTENT):
         hidden = list(_blocks(cells, places, label))
         if not hidden:
             continue
         step = -(-len(hidden) // _MOST_BLOCKS)
-        misses = [_miss(found, shares, rows, noise) for rows in hidden[::step]]
-        states = np.array([bool(degraded[rows[0]]) for rows in hidden[::step]])
+        misses = [_miss(found, shares, rows, told, noise) for rows, told in hidden[::step]]
+        states = np.array([bool(degraded[rows[told][0]]) for rows, told in hidden[::step]])
         for state in (False, True):
             of = np.flatnonzero(states == state)
             if len(of):
                 factor[state][label] = _factor(factor[state][label], [misses[i] for i in of])
-    for state, start in ((False, HEALTHY), (True, DEGRADED)):
+    for state, start in starts.items():
         moved = np.sqrt(factor[state][SAME_TIME] / start[SAME_TIME])
         factor[state][SAME_CELL] = start[SAME_CELL] * float(moved)
         factor[state][NONE] = max(factor[state].values())
@@ -59,8 +65,11 @@ def table(cells: Cells, factor: dict[bool, dict[int, float]], *, outcome: str | 
     return found
 
 
-def _blocks(cells: Cells, places: Places, label: int) -> Iterator[NDArray[np.int64]]:
-    """Yield the observed cells to hide together, so that what is left tells of them with ``label``."""
+def _blocks(cells: Cells, places: Places, label: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.bool_]]]:
+    """Yield observed cells to hide together, and which of them to predict, so that what is left tells of these with ``label``.
+
+    The bins before and after are hidden too: what a log does not show, it does not show for a while.
+    """
     n = np.zeros((cells.observations.targets, cells.groups, cells.shape[2]))
     n[places.target, places.group, places.bin] = 1
     counts = cells.n()
@@ -71,17 +80,22 @@ def _blocks(cells: Cells, places: Places, label: int) -> Iterator[NDArray[np.int
             own[:, group] += counts[:, intent]
         others = by_bin[places.target, places.bin] - own[places.target, places.group, places.bin]
         for i in np.flatnonzero(others >= FEWEST):
-            yield np.array([i])
+            alike = (places.target == places.target[i]) & (places.group == places.group[i])
+            rows = np.flatnonzero(alike & (np.abs(places.bin - places.bin[i]) <= 1))
+            yield rows, rows == i
         return
     for target, bin_ in np.argwhere(n.any(axis=1)):
-        rows = np.flatnonzero((places.target == target) & (places.bin == bin_))
-        if by_bin[target].sum() - by_bin[target, bin_] >= FEWEST:
-            yield rows
+        rows = np.flatnonzero((places.target == target) & (np.abs(places.bin - bin_) <= 1))
+        if by_bin[target].sum() - by_bin[target, max(bin_ - 1, 0) : bin_ + 2].sum() >= FEWEST:
+            yield rows, places.bin[rows] == bin_
 
 
-def _miss(found: Mode, shares: Shares, rows: NDArray[np.int64], noise: Floats) -> tuple[float, float, float]:
-    """Return the squared miss of hidden cells taken together, its variance by the model, and that of their noise."""
+def _miss(
+    found: Mode, shares: Shares, rows: NDArray[np.int64], told: NDArray[np.bool_], noise: Floats
+) -> tuple[float, float, float]:
+    """Return the squared miss of predicted cells taken together, its variance by the model, and that of their noise."""
     mean, covariance = without_block(found, rows)
+    rows, mean, covariance = rows[told], mean[told], covariance[np.ix_(told, told)]
     p = 1 / (1 + np.exp(-np.clip(shares.m + mean, -30, 30)))
     weight = shares.n[rows] / shares.n[rows].sum()
     slope = weight * p * (1 - p)

@@ -112,7 +112,8 @@ def read_degradations(path: str | Path) -> tuple[Degradation, ...]:
     except OSError as error:
         raise InvalidScenario(f"{file} cannot be read: {error.strerror}") from None
     except IncidentKitError as error:
-        raise InvalidScenario(str(error).replace("a policy", "a scenario")) from None
+        told = str(error).replace("a policy", "a scenario").replace("`routes:` with one route", "`degradations:`")
+        raise InvalidScenario(told.replace("`routes:`", "`degradations:`")) from None
     listed = tree.get("degradations")
     if not isinstance(listed, list):
         raise InvalidScenario(f"{file} lists no degradations: write `degradations:` and a list below it")

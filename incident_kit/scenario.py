@@ -331,7 +331,8 @@ class Scenario(_Part):
         try:
             tree = read_tree(text, source=source).plain()
         except IncidentKitError as error:
-            raise InvalidScenario(str(error).replace("a policy", "a scenario")) from None
+            told = str(error).replace("a policy", "a scenario").replace("`routes:` with one route", "`targets:`")
+            raise InvalidScenario(told.replace("`routes:`", "`targets:`")) from None
         if not isinstance(tree, dict):
             raise InvalidScenario(f"{source} is not a scenario: it has start:, duration:, targets: and intents:")
         return cls.of(tree, source=source)

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from incident_kit.errors import UnansweredQuestion, did_you_mean
 from incident_kit.words import label
 
@@ -20,20 +18,10 @@ if TYPE_CHECKING:
     from incident_kit.policy import Policy
     from incident_kit.store import Store
 
-MILLIONTHS = 1_000_000  # of `k` and `n` in `signal_rows`
-
 
 def signal_names(store: Store) -> tuple[str, ...]:
     """Return the names of the signals that are loaded, sorted."""
     return tuple(store.query("signal_names")["name"])
-
-
-def signal_rows(store: Store) -> pl.DataFrame:
-    """Return every row as counts, in order of time: name, known_us (UTC), k and n (millionths), intent, target.
-
-    A value is one observation: k is the value, n is 1, both in millionths.
-    """
-    return store.query("signal_rows")
 
 
 def refuse_unloaded(policy: Policy, names: Iterable[str]) -> None:
@@ -64,6 +52,6 @@ def _asked(policy: Policy) -> Iterator[tuple[str, Condition]]:
             if entry.breaker and entry.breaker.no_data == "hold":
                 where = f"route {route.name}, {entry.label}"
                 yield from ((where, leaf) for leaf in entry.breaker.conditions if leaf.kind == "signal")
-    for alert in getattr(policy, "alerts", ()):
+    for alert in policy.alerts:
         if alert.no_data == "hold":
             yield from ((f"alert {alert.name}", leaf) for leaf in alert.when.leaves if leaf.kind == "signal")

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -81,7 +82,7 @@ def simulate(
         raise InvalidScenario(
             "nobody asks anything in this scenario: give some intent a higher per_minute, or it more time"
         )
-    say("playing the policy in force (the first replay compiles the kernel: some seconds, once)")
+    say("playing the policy in force (the first replay compiles the kernel: about a minute, once)")
     played = play(it, in_force)
     say(f"writing {folder}")
     logs = [_write_log(folder, played, name) for name in formats]
@@ -202,10 +203,12 @@ def _write_policies(folder: Path, script: Scenario, in_force: Policy) -> tuple[s
     known = {script.in_force, *script.policies} - {""}
     if not own:
         text = script.file.read_text(encoding="utf-8") if script.file else ""
-        for path in sorted(known, key=len, reverse=True):
+        for path in sorted(known):
             name = Path(path).name
             _write(folder / "policies" / name, (root / path).read_text(encoding="utf-8"))
-            text = text.replace(path, f"policies/{name}")
+        if known:  # all at once, and whole paths only: one may be part of another
+            paths = "|".join(map(re.escape, sorted(known, key=len, reverse=True)))
+            text = re.sub(rf"(?<![\w./-])({paths})(?![\w./-])", lambda it: f"policies/{Path(it[1]).name}", text)
         if text:
             _write(folder / "scenario.yaml", text)
     place = {path: path if own else f"policies/{Path(path).name}" for path in known}

@@ -73,7 +73,7 @@ def compared(incident: Incident, policies: list[Policy], during: str | None, ste
     if incident.in_force is not None:
         every.append(incident.in_force)
     names = ", ".join(dict.fromkeys(policy.name for policy in every))
-    step(f"replaying {names} (the first replay compiles the kernel: some seconds, once)")
+    step(f"replaying {names} (the first replay compiles the kernel: about a minute, once)")
     return compare(incident, every, during=during)
 
 

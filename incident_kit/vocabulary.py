@@ -5,13 +5,10 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from incident_kit.durations import LONGEST_MS
 from incident_kit.errors import InvalidPolicy, did_you_mean
-
-if TYPE_CHECKING:
-    from incident_kit.conditions import Condition
 
 Kind = Literal[
     "latency", "ttft", "mean", "error", "timeout", "429", "consecutive", "tools", "override", "escalation", "reopen", "sla",
@@ -59,17 +56,6 @@ _WRITE = {
     "count": "a whole number",
     "dollars": "US dollars a request, such as 0.02",
     "number": "a number with up to 6 decimals",
-}
-_COUNTED: dict[Kind, str] = {
-    "error": "failed",
-    "timeout": "timed out",
-    "429": "were refused for their rate (429)",
-    "tools": "tool calls worked",
-    "override": "suggestions were overridden",
-    "escalation": "tickets were escalated",
-    "reopen": "tickets were reopened",
-    "sla": "tickets broke their SLA",
-    "fallback": "did not end on a primary",
 }
 
 
@@ -127,25 +113,3 @@ def decimal_text(value: Fraction) -> str:
     """Return a number as a condition writes it: no exponent, no zeros at its end."""
     text = f"{Decimal(value.numerator) / Decimal(value.denominator):f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def seen_text(condition: Condition, k: int, n: int) -> str:
-    """Return what a condition's counters say, for people: ``"32 of 180 over 3500 ms (17.8 %, limit 5 %)"``."""
-    limit = f"limit {condition.threshold:.10g}"
-    if condition.kind == "alert":
-        return f"the alert {condition.name} {'fires' if k else 'does not fire'}"
-    if condition.kind == "consecutive":
-        return f"{k} failed in a row ({limit})"
-    if condition.kind == "requests":
-        return f"{k} requests ({limit})"
-    if condition.kind in {"mean", "cost", "signal"}:
-        value = f"{k / n / (LEAST_DOLLARS if condition.kind == 'cost' else 1):.4g}" if n else "nothing"
-        what, unit = {"mean": ("a mean of ", " ms"), "cost": ("", " USD a request")}.get(condition.kind, ("", ""))
-        name = f"{condition.name} at " if condition.kind == "signal" else ""
-        return f"{name}{what}{value}{unit if n else ''} ({limit})"
-    what = _COUNTED.get(condition.kind, "")
-    if condition.limit_ms is not None:
-        first = "first tokens " * (condition.kind == "ttft")
-        what = f"{first}{'at or ' * condition.count_at_limit}over {condition.limit_ms} ms"
-    seen = f"{100 * k / n:.3g} %, " if n else ""
-    return f"{k} of {n} {what} ({seen}limit {100 * condition.share:.4g} %)"

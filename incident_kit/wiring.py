@@ -222,7 +222,7 @@ def order(request_id: str, weights: Sequence[tuple[str, float]]) -> list[int]:
 
     Examples
     --------
-    >>> order("req-1", [("big", 90), ("small", 10)])
+    >>> order("req-2", [("big", 90), ("small", 10)])
     [0, 1]
     """
     keys = []

@@ -293,3 +293,29 @@ def test_brief_gathers_from_an_incident_and_a_board(tmp_path: Path) -> None:
     assert [table.intent for table in brieftable.tables(content.table)] == ["all", "refund-policy"]
     assert content.versions["incident-kit"]
     assert content.policies == [("blind", "What was done at the time.")]
+
+
+def test_tests_too_short_to_be_seen_are_left_out_of_the_picture() -> None:
+    from datetime import UTC, datetime, timedelta
+
+    from incident_kit.briefcontent import _coarse
+
+    start = datetime(2026, 10, 5, 12, tzinfo=UTC)
+    lasting = [
+        ("on primary", 1000),
+        ("on backup", 60),
+        ("testing primary", 1),
+        ("on backup", 60),
+        ("testing primary", 30),
+    ]
+    lasting += [("on backup", 60), ("testing primary", 1), ("on primary", 1000)]
+    rows, at = [], start
+    for state, seconds in lasting:
+        rows.append(("p", "r", "big", state, at, at + timedelta(seconds=seconds)))
+        at += timedelta(seconds=seconds)
+    found = _coarse(pl.DataFrame(rows, schema=["policy", "route", "target", "state", "start", "end"], orient="row"))
+    spans = [(row["state"], (row["end"] - row["start"]).seconds) for row in found.iter_rows(named=True)]
+    assert spans == [
+        ("on primary", 1000), ("on backup", 121), ("testing primary", 30), ("on backup", 60), ("testing primary", 1),
+        ("on primary", 1000),
+    ]  # fmt: skip

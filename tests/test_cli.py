@@ -85,8 +85,8 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_demo(run: Run, tmp_path: Path) -> None:
     code, said, _ = run("demo", "--out", tmp_path / "brief.html")
     assert code == 0
-    assert "Partial outage of the primary chat model" in said
-    assert "per-intent" in said
+    assert "Partial slowdown of the chat model, blind failover in force (simulated)" in said
+    assert all(name in said for name in ("as logged", "blind", "founding", "extended"))
     assert "One request, explained:" in said
     assert str(tmp_path / "brief.html") in said
     assert (tmp_path / "brief.html").stat().st_size < 2_000_000

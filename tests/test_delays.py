@@ -7,7 +7,7 @@ from incident_kit.delays import due_shares, weighted_rate
 
 
 def late_feedback(rate: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return who was overridden as far as the log knows, ages, and delays: an hour of answers, overrides come within 30 minutes."""
+    """Return who was overridden as far as the log knows, ages, and delays: an hour of answers, overrides within half of it."""
     rng = np.random.default_rng(1)
     age = rng.uniform(0, 60, 40_000)
     delay = np.minimum(rng.exponential(10, len(age)), 30)

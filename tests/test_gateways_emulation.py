@@ -13,11 +13,12 @@ from ruamel.yaml import YAML
 
 from incident_kit import terminal
 from incident_kit.errors import NoSuchItem
-from incident_kit.gateways.emulation import emulate, in_force
+from incident_kit.gateways.emulation import emulate
 from incident_kit.gateways.litellm_emulated import Emulation
 from incident_kit.gateways.litellm_router import Thresholds
 from incident_kit.incident import Incident
-from incident_kit.replays import Replay
+from incident_kit.policy import Policy
+from incident_kit.replays import replay
 from incident_kit.samples import sample as bundled
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "litellm_capture"
@@ -178,11 +179,8 @@ def test_it_says_itself_in_sentences(emulation: Emulation) -> None:
     )
 
 
-def test_what_was_in_force_is_a_configuration_or_a_policy(sample: Incident) -> None:
-    assert isinstance(in_force(sample, CONFIG), Emulation)
-    approximated = in_force(sample, bundled() / "policies" / "in-force.yaml")
-    assert isinstance(approximated, Replay)
-    assert approximated.fidelity < 0.98
+def test_as_a_policy_it_explains_the_log_worse(sample: Incident) -> None:
+    assert replay(sample, Policy.load(bundled() / "policies" / "in-force.yaml")).fidelity < 0.98
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared LiteLLM capture is not on this machine")

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from written import Call, Request, fill, frames, write
 
-from incident_kit.errors import InvalidConfiguration, UnansweredQuestion, UnreadableFile
+from incident_kit.errors import InvalidConfiguration, UnansweredQuestion
 from incident_kit.gateways.emulation import _run, emulate
-from incident_kit.gateways.litellm_config import is_litellm_config, read_settings
+from incident_kit.gateways.litellm_config import read_settings
 from incident_kit.gateways.litellm_emulated import Emulation
 from incident_kit.gateways.litellm_log import read_logged
 from incident_kit.gateways.litellm_router import SECOND, Router, Thresholds
@@ -483,14 +483,6 @@ def test_what_the_emulation_leaves_out_is_said() -> None:
     assert found.caveats == (
         "The emulation does not follow enable_pre_call_checks: requests too long for a deployment are not held back from it.",
     )
-
-
-def test_a_configuration_is_told_from_a_policy(tmp_path: Path) -> None:
-    for name, text, is_one in (("c", "model_list: []", True), ("p", "routes: []", False), ("x", "{[", False)):
-        (tmp_path / name).write_text(text, encoding="utf-8")
-        assert is_litellm_config(tmp_path / name) is is_one
-    with pytest.raises(UnreadableFile, match="cannot be read"):
-        is_litellm_config(tmp_path / "nothing")
 
 
 @settings(max_examples=80, deadline=None)

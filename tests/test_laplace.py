@@ -48,7 +48,9 @@ def test_the_mode_is_one(squared: bool) -> None:  # noqa: FBT001
     matrix = prior.seen(theta, places)
     found = mode(matrix, shares)
     assert found.f == pytest.approx(matrix @ found.weights)
-    assert found.weights == pytest.approx(shares.slopes(found.f)[0], abs=1e-3)  # at a mode, K^-1 f is the likelihood's slope
+    assert found.weights == pytest.approx(
+        shares.slopes(found.f)[0], abs=1e-3
+    )  # at a mode, K^-1 f is the likelihood's slope
 
 
 def test_rates_near_zero_under_a_wide_prior_do_not_run_away() -> None:

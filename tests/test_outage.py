@@ -21,7 +21,7 @@ from incident_kit.simulation import simulate
 from incident_kit.truth import Truth, draw_truth
 
 HERE = sample("outage")
-POLICIES = HERE.parent / "policies"
+POLICIES = HERE / "policies"
 NAMES = ("blind", "founding", "extended")
 LEFT_ALONE = ("order-status", "billing-dispute", "small-talk")  # of which the founding file says nothing
 
@@ -51,20 +51,29 @@ def policy(name: str) -> Policy:
 
 @pytest.mark.slow
 def test_every_file_is_reproduced_byte_for_byte(tmp_path: Path) -> None:
-    shutil.copytree(POLICIES, tmp_path / "policies")
-    (tmp_path / "outage").mkdir()
+    shutil.copytree(POLICIES, tmp_path / "outage" / "policies")
     shutil.copyfile(HERE / "scenario.yaml", tmp_path / "outage" / "scenario.yaml")
     made = simulate(tmp_path / "outage" / "scenario.yaml", tmp_path / "outage")
     files = {
         file.relative_to(HERE) for file in HERE.rglob("*") if file.is_file() and file.suffix not in {".duckdb", ".wal"}
     }
     assert files == {file.relative_to(made) for file in made.rglob("*") if file.is_file()}
-    assert len(files) == 8
+    assert len(files) == 11
     for name in sorted(files):
         ours, again = (HERE / name).read_bytes(), (made / name).read_bytes()
         if name.suffix == ".gz":  # what is inside: another zlib may pack the same text otherwise
             ours, again = gzip.decompress(ours), gzip.decompress(again)
         assert ours == again, name
+
+
+def test_it_is_a_case_by_itself() -> None:
+    case = read_case(HERE)
+    named = [str(case.in_force), *case.policies, *(source.path for source in case.sources)]
+    assert [path for path in named if not (HERE / path).resolve().is_relative_to(HERE.resolve())] == []
+    beside = {file.name: file.read_bytes() for file in (HERE.parent / "policies").iterdir()}
+    assert beside == {file.name: file.read_bytes() for file in POLICIES.iterdir()}
+    script = Scenario.load(HERE / "scenario.yaml")
+    assert (script.in_force, script.policies) == (case.in_force, case.policies)
 
 
 def test_it_is_small_and_says_that_it_is_simulated() -> None:

@@ -5,8 +5,9 @@ import pytest
 from worlds_of_calls import MINUTE, observed
 
 from incident_kit.cells import NONE, SAME_CELL, SAME_INTENT, SAME_TIME, Cells
-from incident_kit.placebo import DEGRADED, HEALTHY, _factor, table
-from incident_kit.posterior import fit
+from incident_kit.covariance import Covariance, Places
+from incident_kit.laplace import Shares, mode
+from incident_kit.placebo import DEGRADED, HEALTHY, _factor, factors, table
 
 SPAN = [(100 * MINUTE, 140 * MINUTE)]
 
@@ -57,6 +58,7 @@ def test_a_log_full_of_surprises_is_trusted_less() -> None:
     """The same model on calm cells, and on cells that jump from bin to bin and intent to intent in the same hours."""
 
     def factor(jump: float) -> float:
+        """Of a model that was told that cells hardly move."""
         rng = np.random.default_rng(3)
         minute, intent = np.sort(rng.uniform(0, 240, 12_000)), rng.integers(0, 5, 12_000)
         where = (minute // 3).astype(int)
@@ -64,7 +66,17 @@ def test_a_log_full_of_surprises_is_trusted_less() -> None:
         logit = -1.5 + np.clip(bumps[intent, where], -3, 3)
         p = 1 / (1 + np.exp(-logit))
         it = observed([0] * 12_000, minute, intent=intent, error=(rng.random(12_000) < p).astype(float))
-        return float(fit(Cells.of(it), "error").factors[0, 0, 0])
+        cells = Cells.of(it)
+        counts, prior = cells.counts("error"), Covariance.of(cells)
+        places = Places.where(counts.n > 0)
+        at = places.target, places.group, places.bin
+        shares = Shares(counts.n[at], counts.k[at] / counts.n[at], -1.5)
+        theta = prior.start.copy()
+        theta[: 2 * prior.targets] = np.log(0.1)
+        found = mode(prior.seen(theta, places), shares)
+        p = 1 / (1 + np.exp(1.5 - found.f))
+        noise = p * (1 - p) / shares.n
+        return factors(cells, found, shares, places, noise)[False][SAME_TIME]
 
-    assert factor(0.0) <= 1.1 + 1e-9
-    assert factor(0.8) > factor(0.0)
+    assert factor(0.0) == pytest.approx(HEALTHY[SAME_TIME], rel=0.15)
+    assert factor(0.8) > 1.3 * factor(0.0)

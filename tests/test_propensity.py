@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from incident_kit.propensity import doubly_robust, effective_samples, ips, snips
+from incident_kit.propensity import Weighted, doubly_robust, effective_samples, ips, snips
 
 
 def split(share: float, size: int = 20_000) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -17,7 +19,7 @@ def split(share: float, size: int = 20_000) -> tuple[np.ndarray, np.ndarray, np.
 
 
 @pytest.mark.parametrize("estimate", [ips, snips])
-def test_chances_give_the_truth(estimate) -> None:
+def test_chances_give_the_truth(estimate: Callable[..., Weighted | None]) -> None:
     value, agrees, chance, backup = split(0.1)
     found = estimate(value, agrees, chance)
     assert found is not None
@@ -40,7 +42,10 @@ def test_two_effective_samples_of_ten_thousand_rows_are_refused() -> None:
     assert effective_samples(agrees / chance) == 2
     for estimate in (ips, snips):
         assert estimate(np.ones(10_000), agrees, chance) is None
-    assert doubly_robust(np.ones(10_000), agrees, chance, modelled_logged=np.ones(10_000), modelled=np.ones(10_000)) is None
+    assert (
+        doubly_robust(np.ones(10_000), agrees, chance, modelled_logged=np.ones(10_000), modelled=np.ones(10_000))
+        is None
+    )
 
 
 def test_one_request_that_carries_too_much_is_refused() -> None:

@@ -78,6 +78,14 @@ POLICIES = {
         "keep_firing_for: 30s, "
         "when: {at_least: 2, of: [p95_ms > 1500, tool_success_rate < 0.93, override_rate > 0.12, fallback_rate > 0.2]}}\n"
     ),
+    "count": ROUTE + "  breaker: {window: 40 requests, when: p90_ms > 1500, cooldown: 20s}\n",
+    "breach": ROUTE + "  breaker: {when: p95_ms > 1800, no_data: breach, every: 10s, for: 20s, cooldown: 20s}\n",
+    "a route's own requests": ROUTE + "  breaker: {scope: intent, when: {all: [requests > 25, rate_429 > 0.005]}, window: 1m, "
+        "half_open: {requests: 0}}\n",
+    "fallbacks": (
+        "routes:\n- {intent: '*', primary: big, fallback: [{model: other, only_for: [429]}, small], fallback_on: [429, 5xx], "
+        "breaker: {when: fallback_rate > 0.05, min_requests: 20, half_open: {requests: 0}}}\n"
+    ),
     "cost": ROUTE + "  breaker: {when: cost_per_request > 0.0021, min_requests: 10, half_open: {requests: 0}}\n",
 }  # fmt: skip
 

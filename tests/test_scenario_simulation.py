@@ -274,6 +274,14 @@ def test_a_scenario_file_goes_along_with_its_policies(tmp_path: Path) -> None:
     assert (away / log).read_bytes() == (here / log).read_bytes()
 
 
+def test_a_policys_path_may_be_part_of_anothers(tmp_path: Path) -> None:
+    for name in ("a.yaml", "ba.yaml"):
+        (tmp_path / name).write_text(BLIND)
+    (tmp_path / "script.yaml").write_text(json.dumps(tree(in_force="a.yaml", policies=["ba.yaml", "a.yaml"])))
+    moved = Scenario.load(simulate(tmp_path / "script.yaml", tmp_path / "moved", truth=False) / "scenario.yaml")
+    assert (moved.in_force, moved.policies) == ("policies/a.yaml", ("policies/ba.yaml", "policies/a.yaml"))
+
+
 def test_only_the_first_failure_of_a_request_may_be_logged(tmp_path: Path) -> None:
     failing = {name: {"latency_ms": {"median": 100}, "errors": {"500": 0.5}} for name in ("big", "small")}
     counts = {}

@@ -14,7 +14,7 @@ from incident_kit.conditions import Condition, Rule
 from incident_kit.errors import InvalidRows, UnansweredQuestion
 from incident_kit.incident import Incident
 from incident_kit.routes import Alert, Breaker, Entry, Route
-from incident_kit.signals import refuse_unloaded, signal_names, signal_rows
+from incident_kit.signals import refuse_unloaded, signal_names
 from incident_kit.sources import load
 from incident_kit.store import Store
 
@@ -102,12 +102,12 @@ def test_the_same_rows_in_every_kind_of_file(tmp_path: Path, suffix: str) -> Non
     assert signal_names(incident.store) == ("csat", "grounded")
 
 
-def test_rows_are_counts_in_millionths(tmp_path: Path) -> None:
+def test_rows_are_shares_and_a_value_is_one_over_one(tmp_path: Path) -> None:
     load(store := Store(), csv(tmp_path, GOOD))
-    found = signal_rows(store).filter(pl.col("name") != "csat").select("name", "k", "n", "intent", "target").rows()
-    assert found == [
-        ("grounded", 31_000_000, 40_000_000, "refund", "big"),
-        ("delta", -250_000, 1_000_000, None, None),
+    found = store.query("replay_signals").filter(pl.col("name") != "csat")
+    assert found.select("name", "numerator", "denominator", "intent", "target").rows() == [
+        ("grounded", 31, 40, "refund", "big"),
+        ("delta", -0.25, 1, None, None),
         ("grounded", 0, 0, "refund", "big"),
     ]
 

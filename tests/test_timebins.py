@@ -52,7 +52,9 @@ def test_a_switch_under_split_traffic_is_seen() -> None:
 
 
 @given(SWITCHES, SPANS, st.integers(6, MOST))
-def test_bins_cover_the_window_without_more_than_asked(switches, spans, most) -> None:
+def test_bins_cover_the_window_without_more_than_asked(
+    switches: list[int], spans: list[tuple[int, int]], most: int
+) -> None:
     incident = [(a * MINUTE, (a + n) * MINUTE) for a, n in spans]
     edges = bin_edges(0, 300 * MINUTE - 1, incident=incident, switches=np.array(switches, np.int64) * MINUTE, most=most)
     assert edges[0] == 0

@@ -13,7 +13,7 @@ from incident_kit.observations import Observations
 MINUTE = 60_000_000
 
 
-def observed(
+def observed(  # noqa: PLR0913 - a call has that many sides
     target: Sequence[int] | NDArray[Any],
     minute: Sequence[float] | NDArray[Any],
     *,

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from incident_kit.errors import UnansweredQuestion
-from incident_kit.gateways.litellm_config import is_litellm_config, read_settings
+from incident_kit.gateways.litellm_config import read_settings
 from incident_kit.gateways.litellm_emulated import Emulation
 from incident_kit.gateways.litellm_log import lender, read_logged
 from incident_kit.gateways.litellm_router import READ, Router, Thresholds
@@ -30,9 +30,8 @@ from incident_kit.gateways.litellm_walk import SEND, Logged, Walk
 
 if TYPE_CHECKING:
     from incident_kit.incident import Incident
-    from incident_kit.replays import Replay
 
-__all__ = ["READ", "Emulation", "Thresholds", "emulate", "in_force"]
+__all__ = ["READ", "Emulation", "Thresholds", "emulate"]
 
 
 def emulate(
@@ -83,16 +82,6 @@ def emulate(
         if walk.logged.group not in router.groups:
             walk.served, walk.error, walk.first = walk.logged.served, walk.logged.error, walk.logged.group
     return Emulation(f"LiteLLM {version}", version, settings, walks, tuple(router.cooldowns))
-
-
-def in_force(incident: Incident, path: str | Path, *, version: str = READ[0]) -> Emulation | Replay:
-    """Return what was in force, replayed over the log that it made: LiteLLM's ``config.yaml`` emulated, or a policy file."""
-    from incident_kit.policy import Policy
-    from incident_kit.replays import replay
-
-    if is_litellm_config(path):
-        return emulate(incident, Path(path), version=version)
-    return replay(incident, Policy.load(path))
 
 
 def _run(walks: list[Walk]) -> None:

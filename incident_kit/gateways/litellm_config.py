@@ -54,15 +54,6 @@ def read_settings(config: str | Path | Mapping[str, Any]) -> Settings:
     return _Reader(read_text(text, source=source), source).settings()
 
 
-def is_litellm_config(path: str | Path) -> bool:
-    """Return whether a file is a LiteLLM ``config.yaml`` (it lists models under ``model_list``), not a policy."""
-    text, source = read_source(Path(path))
-    try:
-        return "model_list" in read_text(text, source=source).value
-    except InvalidConfiguration:
-        return False
-
-
 class _Reader:
     """Takes values out of the tree, and says the line where one is not what it must be."""
 
