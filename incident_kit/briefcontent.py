@@ -64,7 +64,8 @@ class BriefContent:
     """Everything a brief says; ``incident_kit.briefpage.page`` turns it into one page.
 
     ``table`` has the scorecard's columns: ``policy``, ``intent`` (``all`` or a name), ``metric``, ``observed``,
-    ``estimate``, ``share_observed``, ``share_same_cell``, ``share_same_time``, ``share_same_intent``, ``share_none``, ``share_no_model``, ``flags``.
+    ``estimate``, ``share_observed``, ``share_same_cell``, ``share_same_time``, ``share_same_intent``,
+    ``share_none``, ``share_no_model``, ``flags``.
     ``scope`` says which requests the table counts.
 
     ``caveats`` are for everyone, ``notes`` for engineers; ``decision`` is what is asked of whom, by when.

@@ -27,7 +27,9 @@ class Setting:
         self.heap: list[Event] = []
         self.pushed = self.ticks = 0
         self.touched: list[Guard] = []
-        for r, route in enumerate(self.routes):  # S6: per route, whether it has requests or not; of an intent: if it has
+        for r, route in enumerate(
+            self.routes
+        ):  # S6: per route, whether it has requests or not; of an intent: if it has
             for e, entry in enumerate(route.chain):
                 if entry.breaker and entry.breaker.scope != "intent":
                     self.guards[r, e, None] = Guard(r, e, None, entry.model, entry.breaker)
