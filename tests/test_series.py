@@ -13,6 +13,7 @@ import pytest
 from written import START, Call, Request, fill
 
 from incident_kit.baselines import always_fallback
+from incident_kit.evidence import nearest
 from incident_kit.incident import Incident
 from incident_kit.log import read
 from incident_kit.policy import Policy
@@ -80,7 +81,7 @@ def test_nothing_and_one_request(store: Store) -> None:
 
 def test_of_a_replay_it_says_what_it_is(tiny: Incident) -> None:
     policy = Policy.parse("{name: p, routes: [{intent: chat, primary: big, fallback: small}]}")
-    moved = replay(tiny, always_fallback(policy)).series(every=timedelta(seconds=60))
+    moved = replay(tiny, always_fallback(policy), estimator=nearest).series(every=timedelta(seconds=60))
     logged = tiny.as_logged.series(every=timedelta(seconds=60))
     shown: list[dict[str, Any]] = [frame.row(0, named=True) for frame in (moved, logged)]
     assert [row["evidence"] for row in shown] == ["estimated", "observed"]
