@@ -90,7 +90,7 @@ def scorecard(board: Board, *, by: str | None = None) -> Group:
         values = _table(f"{head} ({number(n)})", "policy", *_titles(group))
         rests = _table("What it rests on", "policy", *(title for _, title in _EVIDENCE))
         limits = _table(
-            "Every outcome that was not seen at its best, and at its worst", "policy", *_titles(_bounded(group))
+            "With every outcome that was not seen at its best, and at its worst", "policy", *_titles(_bounded(group))
         )
         for (policy,), rows in group.group_by("policy", maintain_order=True):
             shares = (number(rows[share].to_list()[0], "%") for share, _ in _EVIDENCE)
@@ -103,8 +103,8 @@ def scorecard(board: Board, *, by: str | None = None) -> Group:
         parts.append(Text(f"{metric(row['metric']).title}: {row['flags'][0]}", style="dim"))
     parts.append(
         Text(
-            "≥ is a lower bound. ~ is an estimate, worked out in part from similar requests; in brackets where nine draws in "
-            "ten lie.",
+            "≥ is a lower bound. ~ is an estimate, worked out in part from similar requests; below it, in the same unit, where "
+            "nine draws in ten lie. A wait that was not seen is put at 0 s at best, at 60 s (or the policy's timeout) at worst.",
             style="dim",
         )
     )
@@ -128,9 +128,10 @@ _EVIDENCE = (
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=Text(title), title_justify="left", box=None)
+    table = Table(title=Text(title), title_justify="left", box=None, padding=(0, 0, 0, 1), pad_edge=False)
     for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if i else "left", no_wrap=i == 0, overflow="fold")
+        # seven intervals of nine characters and a name fit eighty columns
+        table.add_column(column, justify="right" if i else "left", max_width=None if i else 10, overflow="fold")
     return table
 
 
@@ -152,7 +153,7 @@ def _estimate(row: dict[str, Any]) -> str:
     if row["metric"] == "cost_per_request" and row["estimate"] is not None:
         value = f"{1000 * row['estimate']:.2f}"
     else:
-        value = metric(row["metric"]).shown(row["estimate"], plain=True)
+        value = metric(row["metric"]).shown(row["estimate"], plain=True).replace("under ", "<")
     if row["estimate"] is None:
         return UNKNOWN
     if row["share_observed"] < 1:
@@ -161,14 +162,20 @@ def _estimate(row: dict[str, Any]) -> str:
 
 
 def _between(row: dict[str, Any]) -> str:
-    """Return the interval of an estimate in brackets; nothing without one."""
+    """Return the interval of an estimate, on a line of its own and in the estimate's unit; nothing without one."""
     if row["low"] is None or row["low"] == row["high"]:
         return ""
-    of = metric(row["metric"])
-    times = 1000 if row["metric"] == "cost_per_request" else 1
-    if times > 1:
-        return f" ({times * row['low']:.2f} to {times * row['high']:.2f})"
-    return f" ({of.shown(row['low'], plain=True)} to {of.shown(row['high'], plain=True)})"
+    name = row["metric"]
+    if name.endswith("_ms"):
+        low, high = row["low"] / 1000, row["high"] / 1000
+    elif name == "cost_per_request":
+        low, high = 1000 * row["low"], 1000 * row["high"]
+    elif metric(name).shown(row["high"]).endswith("%"):
+        low, high = 100 * row["low"], 100 * row["high"]
+    else:
+        low, high = row["low"], row["high"]
+    digits = 2 if high < 10 else 1 if high < 100 else 0
+    return f"\n{low:.{digits}f}-{high:.{digits}f}"
 
 
 def _limits(row: dict[str, Any]) -> str:
