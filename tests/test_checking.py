@@ -153,7 +153,7 @@ def test_limits_from_a_file_by_intent_and_phase(slow: Incident, tmp_path: Path) 
     finally:
         slow_too.store.run("delete from annotations where kind = 'felt'")
     assert found.rows.select("intent", "phase", "policy", "verdict").rows() == [
-        ("chat", "healthy", 400, HOLDS),
+        ("chat", "healthy", pytest.approx(400, rel=0.01), HOLDS),  # some of it is worked out
         ("chat", "impact", 4000, HOLDS),
         (None, "all", 4000, HOLDS),
         (None, "felt", 4000, BROKEN),
