@@ -115,14 +115,13 @@ def _cell(known: words.Metric, row: dict[str, Any] | None, *, observed: bool) ->
         return Cell(_DASH, (CANNOT_TELL,))
     flags = [words.label(flag, longest=160) for flag in row.get("flags") or ()]
     bound = "at least" if observed and any(flag.startswith(_BOUND) for flag in flags) else ""
-    low, high = (
-        (row.get("low"), row.get("high"))
-        if row.get("low") is not None
-        else (row.get("bound_low"), row.get("bound_high"))
-    )
+    of_draws = row.get("low") is not None
+    low, high = (row.get(f"{'' if of_draws else 'bound_'}{end}") for end in ("low", "high"))
     limits = ""
-    if not observed and low is not None and high is not None and low != high:
-        limits = f"{known.shown(low, plain=True)} to {known.shown(high, plain=True)}"
+    if not observed and low is not None and high is not None:
+        ends = [known.shown(end, plain=True) for end in (low, high)]
+        if ends[0] != ends[1]:
+            limits = f"{'probably' if of_draws else 'at the extremes'} {' to '.join(ends)}"
     noted = (
         () if observed else tuple(flag.split(":")[0] for flag in flags if not flag.startswith((_NO, _BOUND, _PARTLY)))
     )
