@@ -91,7 +91,7 @@ class Bench:
         elapsed = b.observe == "elapsed"
         trip = self.add(b.when, b.windows, b.min_requests, b.no_data, elapsed=elapsed)
         own = b.half_open.when
-        tested = own or _without_alerts(b.when)
+        tested = own or b.when.without_alerts()
         test = (
             self.add(tested, (), 1, b.no_data, elapsed=elapsed)
             if tested
@@ -129,12 +129,3 @@ def _places(trip: dict[str, int], test: dict[str, int]) -> dict[str, int]:
         "trip": trip["leaf"], "trips": trip["leaves"], "program": trip["step"], "steps": trip["steps"],
         "recover": test["leaf"], "recovers": test["leaves"], "again": test["step"], "agains": test["steps"],
     }  # fmt: skip
-
-
-def _without_alerts(rule: Rule) -> Rule | None:
-    """Return what is left to be judged while testing (S20); a group that must hold more than are left must hold all."""
-    parts = (_without_alerts(part) if isinstance(part, Rule) else part for part in rule.of)
-    left = tuple(
-        part for part in parts if part is not None and not (isinstance(part, Condition) and part.kind == "alert")
-    )
-    return Rule(min(rule.at_least, len(left)), left) if left else None

@@ -61,6 +61,27 @@ class Estimator(Protocol):
         ...
 
 
+def standing(
+    log: Log, requests: NDArray[Any], targets: Sequence[str], *, attempts: int
+) -> tuple[tuple[Any, ...], dict[str, int], NDArray[Any], NDArray[np.int32]]:
+    """Return the log's calls as compiled code takes them, its targets' codes, and a matrix in which only logged calls stand."""
+    from incident_kit import donors, kernel
+
+    codes = {target: code for code, target in enumerate(log.targets)}
+    shape = (len(targets), attempts, len(requests))
+    records = np.zeros(shape, kernel.OUTCOME)
+    records["estimated"] = 1
+    donor = np.full(shape, UNKNOWN, np.int32)
+    entry_of = np.full(max(len(log.targets), 1), UNKNOWN, np.int64)
+    for entry, target in enumerate(targets):
+        if target in codes:
+            entry_of[codes[target]] = entry
+    of = log.calls
+    calls = (of.request, of.target, of.number, of.sent_us, of.latency_ms, of.error, of.is_call, of.starts)
+    donors.stand(calls, entry_of, requests, records, donor)
+    return calls, codes, records, donor
+
+
 def nearest(
     log: Log,
     requests: NDArray[Any],
@@ -79,18 +100,8 @@ def nearest(
     del without_tools, timeout_ms
     from incident_kit import donors, kernel
 
-    codes = {target: code for code, target in enumerate(log.targets)}
-    shape = (len(targets), attempts, len(requests))
-    records = np.zeros(shape, kernel.OUTCOME)
-    records["estimated"] = 1
-    donor = np.full(shape, UNKNOWN, np.int32)
-    entry_of = np.full(max(len(log.targets), 1), UNKNOWN, np.int64)
-    for entry, target in enumerate(targets):
-        if target in codes:
-            entry_of[codes[target]] = entry
     of = log.calls
-    calls = (of.request, of.target, of.number, of.sent_us, of.latency_ms, of.error, of.is_call, of.starts)
-    donors.stand(calls, entry_of, requests, records, donor)
+    calls, codes, records, donor = standing(log, requests, targets, attempts=attempts)
     is_wanted = np.zeros(len(log.intents) + 1, np.bool_)
     is_wanted[log.intent[requests] + 1] = True
     for entry, target in enumerate(targets):

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from incident_kit.cells import Cells
 from incident_kit.errors import UnansweredQuestion
-from incident_kit.evidence import NONE, Outcomes
-from incident_kit.log import UNKNOWN, Log
+from incident_kit.evidence import NONE, Outcomes, standing
+from incident_kit.log import Log
 from incident_kit.observations import OUTCOMES, Observations, observe
 from incident_kit.pools import Pools
 from incident_kit.posterior import Posterior, fit
@@ -242,7 +242,7 @@ class Draw:
         timeout_ms: int | None = None,
     ) -> Outcomes:
         """Return the outcomes of requests on targets; ``log`` is the model's own."""
-        from incident_kit import borrowing, donors, kernel
+        from incident_kit import borrowing, kernel
 
         model = self.model
         if not len(requests):
@@ -250,20 +250,9 @@ class Draw:
         with model.lock:
             of_cells = (model.observations, model.cells, model.cell, model.labels, model.bare, model.request_keys)
             del of_cells  # found once, for all threads
-        codes = {target: code for code, target in enumerate(log.targets)}
-        shape = (len(targets), attempts, len(requests))
-        records = np.zeros(shape, kernel.OUTCOME)
-        records["estimated"] = 1
-        donor = np.full(shape, UNKNOWN, np.int32)
-        changed = np.zeros(shape, np.int8)
-        label = np.full(shape[::2], NONE, np.int8)
-        entry_of = np.full(max(len(log.targets), 1), UNKNOWN, np.int64)
-        for entry, target in enumerate(targets):
-            if target in codes:
-                entry_of[codes[target]] = entry
-        of = log.calls
-        calls = (of.request, of.target, of.number, of.sent_us, of.latency_ms, of.error, of.is_call, of.starts)
-        donors.stand(calls, entry_of, requests, records, donor)
+        _, codes, records, donor = standing(log, requests, targets, attempts=attempts)
+        changed = np.zeros(records.shape, np.int8)
+        label = np.full(records.shape[::2], NONE, np.int8)
         offered, keys = log.tools_offered[requests], model.request_keys[requests]
         timeout = np.array([timeout_ms or 0, log.errors.index("timeout"), 0], np.int64)
         for entry, target in enumerate(targets):

@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from incident_kit.durations import parse_duration
-from incident_kit.errors import IncidentKitError, InvalidScenario, did_you_mean
+from incident_kit.errors import InvalidScenario, did_you_mean
 from incident_kit.incident import Incident
-from incident_kit.policytree import read_tree
 from incident_kit.potential import intensity
-from incident_kit.scenario import Degradation, faults, since
+from incident_kit.scenario import Degradation, faults, since, text_of, tree_of
 from incident_kit.truth import put
 
 LABEL = "Rehearsal"
@@ -105,15 +104,7 @@ def read_degradations(path: str | Path) -> tuple[Degradation, ...]:
         The file cannot be read or used; the message names every fault and its key.
     """
     file = Path(path)
-    try:
-        tree = read_tree(file.read_text(encoding="utf-8"), source=str(file)).plain()
-    except UnicodeDecodeError:
-        raise InvalidScenario(f"{file} is not UTF-8 text") from None
-    except OSError as error:
-        raise InvalidScenario(f"{file} cannot be read: {error.strerror}") from None
-    except IncidentKitError as error:
-        told = str(error).replace("a policy", "a scenario").replace("`routes:` with one route", "`degradations:`")
-        raise InvalidScenario(told.replace("`routes:`", "`degradations:`")) from None
+    tree = tree_of(text_of(file), source=str(file), wanted="`degradations:`")
     listed = tree.get("degradations")
     if not isinstance(listed, list):
         raise InvalidScenario(f"{file} lists no degradations: write `degradations:` and a list below it")

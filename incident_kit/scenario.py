@@ -311,13 +311,7 @@ class Scenario(_Part):
             The file cannot be read or used; the message names every fault and its key.
         """
         file = Path(path)
-        try:
-            text = file.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise InvalidScenario(f"{file} is not UTF-8 text") from None
-        except OSError as error:
-            raise InvalidScenario(f"{file} cannot be read: {error.strerror}") from None
-        return cls.parse(text, source=str(file)).model_copy(update={"file": file})
+        return cls.parse(text_of(file), source=str(file)).model_copy(update={"file": file})
 
     @classmethod
     def parse(cls, text: str, *, source: str = "the scenario") -> Scenario:
@@ -328,11 +322,7 @@ class Scenario(_Part):
         InvalidScenario
             It cannot be used; the message names every fault and its key.
         """
-        try:
-            tree = read_tree(text, source=source).plain()
-        except IncidentKitError as error:
-            told = str(error).replace("a policy", "a scenario").replace("`routes:` with one route", "`targets:`")
-            raise InvalidScenario(told.replace("`routes:`", "`targets:`")) from None
+        tree = tree_of(text, source=source, wanted="`targets:`")
         if not isinstance(tree, dict):
             raise InvalidScenario(f"{source} is not a scenario: it has start:, duration:, targets: and intents:")
         return cls.of(tree, source=source)
@@ -350,6 +340,26 @@ class Scenario(_Part):
             return cls.model_validate(tree)
         except ValidationError as error:
             raise InvalidScenario(f"{source}: {'; '.join(faults(error))}") from None
+
+
+def text_of(file: Path) -> str:
+    """Return a file's text, or say why it cannot be read."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InvalidScenario(f"{file} is not UTF-8 text") from None
+    except OSError as error:
+        raise InvalidScenario(f"{file} cannot be read: {error.strerror}") from None
+
+
+def tree_of(text: str, *, source: str, wanted: str) -> dict[str, Any]:
+    """Return what a YAML text holds; a text that holds nothing of the kind is told the key that it should begin with."""
+    try:
+        tree: dict[str, Any] = read_tree(text, source=source).plain()
+    except IncidentKitError as error:
+        told = str(error).replace("a policy", "a scenario").replace("`routes:` with one route", wanted)
+        raise InvalidScenario(told.replace("`routes:`", wanted)) from None
+    return tree
 
 
 def faults(error: ValidationError) -> list[str]:
