@@ -1,4 +1,4 @@
-"""``python -m benchmarks replay`` and ``... evidence``: how fast a replay is, and how right the evidence model."""
+"""``python -m benchmarks replay``, ``... compare`` and ``... evidence``: how fast the kit is, and how right its estimates are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # many small matrices: threads only wait for one another
 
-from benchmarks import evidence, replay
+from benchmarks import compare, evidence, replay
 
 
 def main() -> int:
@@ -25,7 +25,13 @@ def main() -> int:
     )
     two.add_argument("--seeds", type=Path, help="a file of numbers, one an incident (default: benchmarks/seeds.txt)")
     two.add_argument("--out", type=Path, help="write every case to this Parquet file")
+    three = commands.add_parser("compare", help="scorecards with intervals, sweeps and sensitivities: time and memory")
+    three.add_argument(
+        "--requests", type=int, default=compare.LARGE, help="how many in the largest incident (default: %(default)s)"
+    )
     arguments = parser.parse_args()
+    if arguments.command == "compare":
+        return compare.main(requests=arguments.requests)
     if arguments.command == "evidence":
         return evidence.main(incidents=arguments.incidents, seeds_file=arguments.seeds, out=arguments.out)
     return replay.main(requests=arguments.requests)

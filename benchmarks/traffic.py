@@ -21,7 +21,7 @@ _DAY_S = 86_400
 _CHUNK = 2_000_000
 
 
-def fill(incident: Incident, requests: int, *, seed: int = 0) -> None:
+def fill(incident: Incident, requests: int, *, seed: int = 0, per_second: float = PER_SECOND) -> None:
     """Put requests without attempts into an empty incident, in the order in which they ended, as gateways log them.
 
     Arrivals are Poisson, latencies lognormal (median 0.9 s, p95 2.4 s), 1 % fail. For an hour a day the primary is three
@@ -31,7 +31,7 @@ def fill(incident: Incident, requests: int, *, seed: int = 0) -> None:
     began_s = 0.0
     for first in range(0, requests, _CHUNK):
         size = min(_CHUNK, requests - first)
-        arrived_s = began_s + np.cumsum(random.exponential(1 / PER_SECOND, size))
+        arrived_s = began_s + np.cumsum(random.exponential(1 / per_second, size))
         began_s = arrived_s[-1]
         is_slow = np.abs(arrived_s % _DAY_S - 10 * 3600) < 1800  # around the tenth hour
         on_backup = random.random(size) < np.where(is_slow, 0.05, 0.002)
