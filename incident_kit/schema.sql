@@ -126,6 +126,29 @@ create table if not exists tickets (
   intent varchar,
   reopens integer,
   csat double,
+  assigned_at timestamptz,               -- when it first had an agent
+  status varchar,                        -- new | open | pending | hold | solved | closed, at the export
+  group_name varchar,
+  url varchar,
+  load_id bigint
+);
+
+-- what each file of a help desk says of a ticket, where several files do: `tickets` is rolled up from these
+create table if not exists ticket_facts (
+  ticket_id varchar not null,
+  source varchar not null,               -- the format's name
+  created_at timestamptz,
+  first_reply_at timestamptz,
+  solved_at timestamptz,
+  priority varchar,
+  channel varchar,
+  intent varchar,
+  reopens integer,
+  csat double,
+  assigned_at timestamptz,
+  status varchar,
+  group_name varchar,
+  url varchar,
   load_id bigint
 );
 
@@ -145,6 +168,8 @@ create table if not exists sla (
   outcome varchar,                       -- met | breached | active | cancelled
   evidence_level varchar,                -- event | instance | label
   recomputed_breached boolean,
+  source varchar,                        -- the help desk whose rules the clock keeps: zendesk | freshdesk | intercom | jira | servicenow | salesforce
+  schedule_id varchar,                   -- of its business hours, where the source says it
   load_id bigint
 );
 
@@ -163,7 +188,45 @@ create table if not exists sla_events (
   load_id bigint
 );
 
-create table if not exists ticket_events (ticket_id varchar not null, "at" timestamptz not null, type varchar not null, load_id bigint);
+create table if not exists ticket_events (
+  ticket_id varchar not null,
+  "at" timestamptz not null,
+  type varchar not null,                 -- created | status | priority | comment | assigned | schedule | policy | target | reopen | escalation | merged | deleted | ...
+  value varchar,                         -- the new one: a status (new | open | pending | hold | solved | closed), a priority, an id, a title; of a target its JSON
+  actor varchar,
+  public boolean,                        -- of a comment
+  seq bigint,                            -- order of events at the same instant
+  load_id bigint
+);
+
+create table if not exists actors (
+  actor_id varchar not null,
+  role varchar,                          -- agent | end_user | bot
+  load_id bigint
+);
+
+create table if not exists schedules (
+  schedule_id varchar not null,
+  name varchar,
+  zone varchar,                          -- an IANA name, or the help desk's own
+  is_default boolean,                    -- in force where a ticket names no other
+  load_id bigint
+);
+
+create table if not exists schedule_windows (
+  schedule_id varchar not null,
+  starts_minute integer not null,        -- from Sunday 00:00, local
+  ends_minute integer not null,
+  load_id bigint
+);
+
+create table if not exists schedule_holidays (
+  schedule_id varchar not null,
+  name varchar,
+  starts_on date not null,               -- local dates, both of them closed
+  ends_on date,
+  load_id bigint
+);
 
 create table if not exists signals (
   name varchar not null, known_at timestamptz not null, numerator double, denominator double, value double,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 
 
 @functools.cache

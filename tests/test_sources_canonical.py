@@ -238,14 +238,45 @@ def test_the_other_tables(store: Store, tmp_path: Path) -> None:
         "tickets": {"ticket_id": "T1", "created_at": at, "reopens": 2, "csat": -1.0},
         "sla": {"ticket_id": "T1", "metric": "first_reply", "instance_no": 1, "target_s": 3600, "breached": True},
         "sla_events": {"ticket_id": "T2", "metric": "m", "instance_no": 1, "at": at, "type": "start", "seq": 1},
-        "ticket_events": {"ticket_id": "T1", "at": at, "type": "reopen"},
+        "ticket_events": {
+            "ticket_id": "T1",
+            "at": at,
+            "type": "comment",
+            "value": None,
+            "actor": "9",
+            "public": True,
+            "seq": 4,
+        },
+        "actors": {"actor_id": "9", "role": "agent"},
+        "schedules": {"schedule_id": "7", "zone": "America/New_York", "is_default": True},
+        "schedule_windows": {"schedule_id": "7", "starts_minute": 1980, "ends_minute": 2460},
         "signals": {"name": "csat", "known_at": at, "value": -0.5},
     }
     for table, row in tables.items():
         load(store, write(tmp_path, table, row))
-        found = one(store, f"select * from {table}")  # noqa: S608 - six names
+        found = one(store, f"select * from {table}")  # noqa: S608 - nine names
         assert {name: found[name] for name in row if name not in {"at", "created_at", "known_at"}} == {
             name: value for name, value in row.items() if name not in {"at", "created_at", "known_at"}
         }
     assert one(store, "select overridden from feedback") == {"overridden": True}
+    load(store, write(tmp_path, "holidays", {"schedule_id": "7", "starts_on": "2026-03-17", "name": "Company day"}))
+    assert store.rows("select starts_on = ends_on, starts_on = date '2026-03-17' from schedule_holidays") == [
+        (True, True)
+    ]
     assert one(store, "select evidence_level from sla where ticket_id = 'T1'") == {"evidence_level": "instance"}
+
+
+def test_a_week_has_its_bounds(store: Store, tmp_path: Path) -> None:
+    good = {"schedule_id": "7", "starts_minute": 9900, "ends_minute": 10200}
+    wrong = [
+        {"ends_minute": 9900},
+        {"starts_minute": 10080, "ends_minute": 10090},
+        {"starts_minute": 0, "ends_minute": 10081},
+    ]
+    report = load(store, write(tmp_path, "windows", good, *(good | one for one in wrong)))
+    assert report.rows_loaded == 1
+    assert [reason.split(":")[0] for reason in report.rejects["reason"]] == [
+        "ends_minute is not after starts_minute",
+        "starts_minute is not within the week",
+        "the window is longer than a week",
+    ]

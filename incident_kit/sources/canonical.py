@@ -26,6 +26,10 @@ REQUIRED = {
     "sla": ("ticket_id", "metric", "instance_no"),
     "sla_events": ("ticket_id", "metric", "instance_no", "at", "type", "seq"),
     "ticket_events": ("ticket_id", "at", "type"),
+    "actors": ("actor_id", "role"),
+    "schedules": ("schedule_id", "zone"),
+    "schedule_windows": ("schedule_id", "starts_minute", "ends_minute"),
+    "schedule_holidays": ("schedule_id", "starts_on"),
     "signals": ("name", "known_at"),
 }
 KEYS = {
@@ -33,9 +37,14 @@ KEYS = {
     "attempts": ("request_id", "attempt_id"),
     "feedback": ("feedback_id",),
     "tickets": ("ticket_id",),
+    "ticket_facts": ("ticket_id", "source"),
     "sla": ("ticket_id", "metric", "instance_no"),
     "sla_events": ("ticket_id", "metric", "instance_no", "seq"),
-    "ticket_events": ("ticket_id", "at", "type"),
+    "ticket_events": ("ticket_id", "at", "type", "value", "seq"),
+    "actors": ("actor_id",),
+    "schedules": ("schedule_id",),
+    "schedule_windows": ("schedule_id", "starts_minute", "ends_minute"),
+    "schedule_holidays": ("schedule_id", "starts_on", "name"),
     "signals": ("name", "known_at", "request_id", "ticket_id", "intent", "target"),
 }
 ALLOWED = {
@@ -47,6 +56,7 @@ ALLOWED = {
     ("sla", "outcome"): ("met", "breached", "active", "cancelled"),
     ("sla", "evidence_level"): ("event", "instance", "label"),
     ("sla_events", "clock"): ("business", "calendar"),
+    ("actors", "role"): ("agent", "end_user", "bot"),
 }
 # what a column is where the file does not have it or leaves it empty
 DEFAULTS = {
@@ -59,6 +69,7 @@ DEFAULTS = {
         "overridden",
     ): "case when decision in ('edited', 'rejected') then true when decision = 'accepted' then false end",
     ("sla", "evidence_level"): "'instance'",
+    ("schedule_holidays", "ends_on"): "starts_on",
 }
 # what a row of a table must hold beside its own columns, and the reason where it does not
 _LARGEST = 1e12  # a signal is counted in millionths, in whole numbers
@@ -77,10 +88,19 @@ CHECKS = {
             (f"{name} is not null and not abs({name}) <= {_LARGEST:.0f}", f"{name} is no number up to {_LARGEST:,.0f}")
             for name in ("value", "numerator", "denominator")
         ),
-    )
+    ),
+    "schedule_windows": (
+        ("ends_minute <= starts_minute", "ends_minute is not after starts_minute"),
+        (
+            "starts_minute >= 10080",
+            "starts_minute is not within the week: minutes from Sunday 00:00 local, below 10,080",
+        ),
+        ("ends_minute - starts_minute > 10080", "the window is longer than a week"),
+    ),
+    "schedule_holidays": (("ends_on < starts_on", "ends_on is before starts_on"),),
 }
 SIGNED = ("value", "numerator", "denominator", "csat")
-_SAID = {"TIMESTAMP WITH TIME ZONE": "a time", "JSON": "JSON", "BOOLEAN": "true or false"}
+_SAID = {"TIMESTAMP WITH TIME ZONE": "a time", "DATE": "a date", "JSON": "JSON", "BOOLEAN": "true or false"}
 
 
 @dataclass(frozen=True)

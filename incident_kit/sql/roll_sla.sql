@@ -1,11 +1,13 @@
 -- one row per SLA instance in `touched` to which a policy was applied, as far as its events alone say
 -- parameters: none
--- columns: ticket_id VARCHAR, metric VARCHAR, instance_no INTEGER, policy VARCHAR, target_s BIGINT, clock VARCHAR, started_at TIMESTAMP WITH TIME ZONE, due_at TIMESTAMP WITH TIME ZONE, stopped_at TIMESTAMP WITH TIME ZONE, paused_s BIGINT, elapsed_s BIGINT, breached BOOLEAN, outcome VARCHAR, evidence_level VARCHAR, recomputed_breached BOOLEAN, load_id BIGINT
+-- columns: ticket_id VARCHAR, metric VARCHAR, instance_no INTEGER, policy VARCHAR, target_s BIGINT, clock VARCHAR, started_at TIMESTAMP WITH TIME ZONE, due_at TIMESTAMP WITH TIME ZONE, stopped_at TIMESTAMP WITH TIME ZONE, paused_s BIGINT, elapsed_s BIGINT, breached BOOLEAN, outcome VARCHAR, evidence_level VARCHAR, recomputed_breached BOOLEAN, source VARCHAR, load_id BIGINT
 with events as (
   select
     e.*,
+    nullif(split_part(l.source, '_', 1), 'canonical') as source,
     lead(case when e.type in ('start', 'resume', 'stop', 'cancel') then e."at" end ignore nulls) over instance as goes_on_at
   from sla_events as e
+  left join loads as l on l.load_id = e.load_id
   join touched as t on t.ticket_id = e.ticket_id and t.metric = e.metric and t.instance_no = e.instance_no
   window instance as (partition by e.ticket_id, e.metric, e.instance_no order by e."at", e.seq)
 ),
@@ -31,7 +33,8 @@ rolled as (
     arg_max(elapsed_s, ("at", seq)) filter (where type = 'status') as status_calendar_s,
     arg_max(elapsed_business_s, ("at", seq)) filter (where type = 'status') as status_business_s,
     min("at") filter (where type = 'breach') as breached_at,
-    bool_or(type = 'cancel') as cancelled
+    bool_or(type = 'cancel') as cancelled,
+    max(source) as source
   from ends
   where instance_no > 0
   group by ticket_id, metric, instance_no
@@ -58,5 +61,6 @@ select
   case when cancelled then 'cancelled' when breached then 'breached' when stopped_at is not null then 'met' else 'active' end as outcome,
   'event' as evidence_level,
   null::boolean as recomputed_breached,
+  source,
   null::bigint as load_id
 from judged
