@@ -70,6 +70,8 @@ create table if not exists request_facts (
   labels json,
   calls_made struct(id varchar, ok boolean)[],    -- tool calls of this answer; ok: well formed
   tool_results struct(id varchar, ok boolean)[],  -- what came in with this request, of earlier calls
+  request_began_at timestamptz,          -- when the whole request came in and was answered, where the record says so apart from
+  request_done_at timestamptz,           -- its calls: its wait is then no lower bound
   source varchar not null,
   load_id bigint not null
 );

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # what `request_facts` holds of a staged attempt
 FACTS = (
     "spans_request", "rows_stated", "fallbacks", "conversation_id", "ticket_id", "intent", "channel", "requested",
-    "is_fallback", "stream", "labels", "calls_made", "tool_results",
+    "is_fallback", "stream", "labels", "calls_made", "tool_results", "request_began_at", "request_done_at",
 )  # fmt: skip
 # columns that a roll-up overwrites: they say nothing about whether two rows are the same
 _DERIVED = ("latency_ms", "tool_errors", "tool_result_at")

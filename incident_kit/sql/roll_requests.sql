@@ -4,7 +4,7 @@
 with members as (
   select
     a.*, f.began_at, f.rows_stated, f.fallbacks, f.conversation_id, f.ticket_id, f.intent, f.channel, f.requested, f.is_fallback,
-    f.stream, f.labels, f.source
+    f.stream, f.labels, f.source, f.request_began_at, f.request_done_at
   from attempts as a
   join request_facts as f on f.request_id = a.request_id and f.attempt_id = a.attempt_id
   where a.request_id in (select request_id from touched)
@@ -16,8 +16,9 @@ rolled as (
     arg_min(ticket_id, seq) as ticket_id,
     arg_min(intent, seq) as intent,
     arg_min(channel, seq) as channel,
-    min(began_at) as arrived_at,
-    round((epoch_us(max(done_at)) - epoch_us(min(began_at))) / 1000)::bigint as wait_ms,
+    coalesce(min(request_began_at), min(began_at)) as arrived_at,
+    coalesce(max(request_done_at), max(done_at)) as left_at,
+    min(request_began_at) is not null and max(request_done_at) is not null as whole,
     -- '' stands for: this record knows that it cannot be known
     nullif(coalesce(arg_min(requested, seq), arg_min_null(target, seq)), '') as requested,
     arg_max(target, seq) filter (where status = 'ok') as served,
@@ -42,7 +43,8 @@ rolled as (
   group by request_id
 )
 select
-  request_id, conversation_id, ticket_id, intent, channel, arrived_at, wait_ms, true as wait_is_lower_bound, requested, served,
+  request_id, conversation_id, ticket_id, intent, channel, arrived_at,
+  round((epoch_us(left_at) - epoch_us(arrived_at)) / 1000)::bigint as wait_ms, not whole as wait_is_lower_bound, requested, served,
   coalesce(stated_fallback, served <> requested) as is_fallback,
   case when answered then 'ok' else last_status end as status,
   case when not answered then last_error end as error_class,
