@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from incident_kit.errors import IncidentKitError, InvalidRows, UnknownFormat, UnreadableFile
+from incident_kit.incident import Incident
 from incident_kit.sources import formats, load
 from incident_kit.sources.formats import LABELS, QUESTIONS, parse_format
 from incident_kit.store import Store
@@ -400,3 +401,17 @@ load(Store({str(path)!r}), {str(tmp_path / "*.ndjson")!r}, progress=killed)
     assert done.returncode == -signal.SIGKILL
     with Store(path) as store:
         assert counts(store) == [0] * len(TABLES)
+
+
+def test_json_that_postgres_copied_as_text_is_read(tmp_path: Path) -> None:
+    plain = (tmp_path / "plain.ndjson", tmp_path / "copied.ndjson")
+    rows = [
+        {"request_id": f"r{number}", "arrived_at": "2026-03-02T10:00:00Z", "intent": 'a "b" \\ c'} for number in (1, 2)
+    ]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    plain[0].write_text(text)
+    plain[1].write_text(text.replace("\\", "\\\\"))
+    loaded = [Incident.create() for _ in plain]
+    for incident, file in zip(loaded, plain, strict=True):
+        assert incident.load(file).loads[0].rows_loaded == 2
+    assert loaded[0].requests().equals(loaded[1].requests())

@@ -41,7 +41,8 @@ class LogFile:
     delimiter: str = ""
     columns: tuple[str, ...] = ()
     samples: tuple[dict[str, Any], ...] = ()
-    marked: bool = False
+    marked: bool = False  # starts with a byte order mark
+    escaped: bool = False  # PostgreSQL's COPY in its text format, which doubles every backslash
     member: str = ""
     renames: tuple[tuple[str, str], ...] = ()
 
@@ -184,6 +185,9 @@ def _recognise(file: LogFile, head: list[bytes]) -> LogFile:
                 "lines", member=EACH, samples=tuple(row for rows in lists for row in rows if isinstance(row, dict))
             )
         return of_kind("array")
+    mended = [value for value in map(_value, map(uncopied, head)) if isinstance(value, dict)]
+    if len(mended) > len(records):
+        return of_kind("lines", samples=tuple(mended), escaped=True)
     if records:
         return of_kind("lines", samples=tuple(records))
     if first.startswith(b"{"):
@@ -198,6 +202,11 @@ def _recognise(file: LogFile, head: list[bytes]) -> LogFile:
     columns = _distinct(rows[0])
     samples = tuple(dict(zip(columns, row, strict=True)) for row in rows[1:] if len(row) == len(columns))
     return of_kind("csv", delimiter=delimiter, columns=columns, samples=samples)
+
+
+def uncopied(line: bytes) -> bytes:
+    """Return a line without what COPY's text format does to backslashes."""
+    return line.replace(b"\\\\", b"\\")
 
 
 def _table(text: str, delimiter: str) -> list[list[str]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from incident_kit.errors import UnreadableFile
-from incident_kit.sources.files import BOM, EACH, LONGEST_RECORD, LogFile, opened
+from incident_kit.sources.files import BOM, EACH, LONGEST_RECORD, LogFile, opened, uncopied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,7 +104,7 @@ class Records:
             for line, content in good:
                 lines.append(line)
                 stream.write(content)
-        file = replace(self.file, path=copy, compression="none", marked=False)
+        file = replace(self.file, path=copy, compression="none", marked=False, escaped=False)
         return replace(self, file=file, lines=lines, bad=tuple(bad), longest=LONGEST_RECORD)
 
 
@@ -117,6 +117,8 @@ def _good_lines(file: LogFile, bad: list[tuple[int, str]]) -> Iterator[tuple[int
     with opened(file.path, file.compression) as stream:
         for number, raw in enumerate(stream, start=1):
             line = (raw.removeprefix(BOM) if number == 1 else raw).strip()
+            if file.escaped:
+                line = uncopied(line)
             if not line:
                 continue
             reason = _fault(line)
