@@ -98,7 +98,8 @@ def test_format_gives_what_it_declares(sample: Store, path: Path) -> None:
         sql, params=arguments(text) | {name: None for name in parameters(text) if name.endswith("tag")} or None
     )
     assert list(zip(relation.columns, map(str, relation.types), strict=True)) == columns(text)
-    assert relation.pl().height == 1
+    # a companion may have nothing to say of a record
+    assert relation.pl().height == 1 or not parse_format(text, where=path.name).detect
 
 
 def test_statements_are_one_each_and_in_lower_case() -> None:

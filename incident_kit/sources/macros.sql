@@ -41,3 +41,39 @@ create or replace temp macro plain_labels(first_object, second_object, third_obj
     '{}'
   )::json
 );
+
+-- the kit's word for what an SLA promises, told from the whole name that a help desk's owner gave it; any other name as one word
+create or replace temp macro sla_metric(name) as case
+  when regexp_full_match(name, '(?i)\s*(time to )?(first|initial) (response|reply)( time| sla)?\s*|\s*response( time| sla)?\s*|\s*time to (response|respond)\s*')
+    then 'first_reply'
+  when regexp_full_match(name, '(?i)\s*(time to )?(next|every|subsequent) (response|reply)( time| sla)?\s*') then 'next_reply'
+  when regexp_full_match(name, '(?i)\s*(time to )?(full |final )?(resolution|resolve)( time| sla)?\s*') then 'resolution'
+  else nullif(trim(regexp_replace(lower(left(name, 80)), '[^\p{L}\p{N}]+', '_', 'g'), '_'), '')
+end;
+
+-- seconds of a duration written as hours, minutes and perhaps seconds ('09:30', '107:09:48'); NULL for any other text
+create or replace temp macro clock_seconds(value) as case
+  when regexp_full_match(value, '\s*[0-9]{1,6}:[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?\s*')
+    then split_part(value, ':', 1)::bigint * 3600 + split_part(value, ':', 2)::bigint * 60
+      + floor(coalesce(try_cast(nullif(trim(split_part(value, ':', 3)), '') as double), 0))::bigint
+end;
+
+-- OTLP/JSON attributes as one JSON object: a text stays a text, a list or an object (also one that a decoder made of a text) stays one
+create or replace temp macro otlp_attributes(listed) as (
+  '{' || array_to_string(list_transform(
+    list_filter(listed, lambda a: a.key is not null),
+    lambda a: to_json(a.key)::varchar || ':' || coalesce(
+      a.value.stringValue, a.value.intValue, a.value.doubleValue, a.value.boolValue, a.value.arrayValue."values", a.value.kvlistValue."values",
+      'null'
+    )::varchar
+  ), ',') || '}'
+)::json;
+
+-- the spans of one OTLP/JSON record with their resource's attributes, or one NULL where it holds none
+create or replace temp macro otlp_spans(record) as coalesce(
+  nullif(flatten(flatten(list_transform(
+    from_json(record, '{"resourceSpans": [{"resource": {"attributes": [{"key": "VARCHAR", "value": {"stringValue": "JSON", "intValue": "JSON", "doubleValue": "JSON", "boolValue": "JSON", "arrayValue": {"values": "JSON"}, "kvlistValue": {"values": "JSON"}}}]}, "scopeSpans": [{"spans": [{"traceId": "VARCHAR", "spanId": "VARCHAR", "parentSpanId": "VARCHAR", "name": "VARCHAR", "kind": "VARCHAR", "startTimeUnixNano": "VARCHAR", "endTimeUnixNano": "VARCHAR", "status": {"code": "VARCHAR"}, "attributes": [{"key": "VARCHAR", "value": {"stringValue": "JSON", "intValue": "JSON", "doubleValue": "JSON", "boolValue": "JSON", "arrayValue": {"values": "JSON"}, "kvlistValue": {"values": "JSON"}}}]}]}]}]}').resourceSpans,
+    lambda r: list_transform(r.scopeSpans, lambda s: list_transform(s.spans, lambda x: struct_insert(x, resource := r.resource.attributes)))
+  ))), []),
+  [null]
+);
