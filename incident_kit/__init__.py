@@ -34,6 +34,7 @@ _WHERE = {
     "emulate": "gateways.emulation",
     "export": "gateways.export",
     "frontier": "frontiers",
+    "join_tickets": "joining",
     "new_case": "case",
     "open_case": "case",
     "rehearse": "rehearsal",
@@ -70,6 +71,7 @@ __all__ = [
     "emulate",
     "export",
     "frontier",
+    "join_tickets",
     "new_case",
     "open_case",
     "rehearse",
@@ -97,6 +99,7 @@ if TYPE_CHECKING:
     from incident_kit.gateways.emulation import emulate
     from incident_kit.gateways.export import export
     from incident_kit.incident import Incident
+    from incident_kit.joining import join_tickets
     from incident_kit.phases import Phase
     from incident_kit.policy import Policy, describe, diff
     from incident_kit.rehearsal import rehearse

@@ -57,6 +57,7 @@ FLOORS = [
     ["quality", "scorecard", "explain", "switches", "budget", "caveats"],
     ["gateways"],
     ["incident"],
+    ["joining"],
     ["healthy", "healthywindows", "groups", "likeness", "tuning", "frontiers"],
     ["compatibilities", "sensitivities"],
     ["chains", "limits"],
