@@ -46,6 +46,10 @@ class InvalidLimits(IncidentKitError):
     """A file of limits for a check cannot be used."""
 
 
+class InvalidClock(IncidentKitError):
+    """A schedule, zone or rule of an SLA clock cannot be used."""
+
+
 class UnansweredQuestion(IncidentKitError):
     """The loaded logs cannot answer what was asked of them."""
 

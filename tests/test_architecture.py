@@ -16,7 +16,19 @@ PACKAGE = Path(ik.__file__).parent
 # from the ground up; a line is one floor: its rooms may see each other's, as long as no two see one another
 FLOORS = [
     ["errors"],
-    ["durations", "draws", "words", "samples", "store", "delays", "survival", "laplace", "propensity"],
+    [
+        "zones",
+        "schedules",
+        "durations",
+        "draws",
+        "words",
+        "samples",
+        "store",
+        "delays",
+        "survival",
+        "laplace",
+        "propensity",
+    ],
     ["signalwords"],
     ["sources", "signals"],
     ["vocabulary"],
