@@ -72,6 +72,7 @@ create table if not exists request_facts (
   tool_results struct(id varchar, ok boolean)[],  -- what came in with this request, of earlier calls
   request_began_at timestamptz,          -- when the whole request came in and was answered, where the record says so apart from
   request_done_at timestamptz,           -- its calls: its wait is then no lower bound
+  complete boolean,                      -- every attempt of the request is in its file
   source varchar not null,
   load_id bigint not null
 );

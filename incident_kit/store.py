@@ -81,7 +81,7 @@ class Store:
 
     def rows(self, sql: str, params: dict[str, Any] | list[Any] | None = None) -> list[tuple[Any, ...]]:
         """Run one statement and return all its rows as tuples; for instants use `frame`, which keeps their zone."""
-        with _interruptible():
+        with interruptible():
             cursor = self.connection.execute(sql, params) if params is not None else self.connection.execute(sql)
             return cursor.fetchall()
 
@@ -92,9 +92,14 @@ class Store:
     def frame(self, sql: str, params: dict[str, Any] | None = None) -> pl.DataFrame:
         """Run one statement and return a polars frame; instants are tz-aware UTC microseconds."""
         relation = self.connection.sql(sql, params=params) if params else self.connection.sql(sql)
-        with _interruptible():
+        with interruptible():
             frame: pl.DataFrame = relation.pl()
             return frame
+
+    def batches(self, sql: str, params: dict[str, Any], *, size: int) -> Iterator[Any]:
+        """Yield a statement's rows as Arrow record batches of about ``size`` rows; the next one is made when asked for."""
+        with interruptible():
+            yield from self.connection.sql(sql, params=params).to_arrow_reader(size)
 
     def query(self, name: str, **params: Any) -> pl.DataFrame:
         """Run ``sql/<name>.sql`` and return a polars frame with the columns the file declares."""
@@ -117,8 +122,8 @@ class Store:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    # Ctrl-C in a query shows as a RuntimeError of DuckDB's
+def interruptible() -> Iterator[None]:
+    """Ctrl-C in a query, which DuckDB shows as a RuntimeError, is a KeyboardInterrupt again."""
     try:
         yield
     except RuntimeError as error:

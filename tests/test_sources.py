@@ -259,9 +259,10 @@ def test_formats_describe_themselves() -> None:
     assert {"canonical", "litellm_standard", "litellm_spend", "overrides", "zendesk_events"} <= {
         item.name for item in known
     }
+    companions = {name for item in known for name in item.companions}
     for item in known:
         assert item.title
-        assert item.detect
+        assert item.name in companions or item.detect
         assert set(item.labels) | set(item.tags) <= set(LABELS)
         assert set(item.answers) <= set(QUESTIONS)
 

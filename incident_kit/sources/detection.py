@@ -11,6 +11,7 @@ import duckdb
 
 from incident_kit.errors import UnknownFormat, UnreadableFile, did_you_mean
 from incident_kit.sources.files import LONGEST_RECORD, SAMPLES, LogFile
+from incident_kit.sources.keys import Seen
 from incident_kit.sources.records import Records
 
 if TYPE_CHECKING:
@@ -96,8 +97,8 @@ def _members(file: LogFile) -> Iterable[tuple[str, list[dict[str, Any]]]]:
 
 def _best(records: Sequence[Mapping[str, Any]], formats: Sequence[Format]) -> list[Format]:
     votes: Counter[int] = Counter()
-    for record in records:
-        matching = {number: len(item.detect) for number, item in enumerate(formats) if item.matches(record)}
+    for record in map(Seen, records):
+        matching = {number: item.specificity for number, item in enumerate(formats) if item.matches(record)}
         votes.update(number for number, keys in matching.items() if keys == max(matching.values()))
     most = max(votes.values(), default=0)
     if most * 2 < len(records):
@@ -109,7 +110,10 @@ def _not_recognised(file: LogFile, formats: Sequence[Format]) -> str:
     keys = list(dict.fromkeys(key for record in file.samples for key in record)) or list(file.columns)
     shown = ", ".join(repr(key[:40]) for key in keys[:SHOWN_KEYS]) + (", ..." if len(keys) > SHOWN_KEYS else "")
     names = ", ".join(dict.fromkeys(item.name for item in formats))
-    hints = {key: did_you_mean(key, {want for item in formats for want in item.detect}) for key in keys[:SHOWN_KEYS]}
+    hints = {
+        key: did_you_mean(key, {word for item in formats for want in item.detect for word in want.split("|")})
+        for key in keys[:SHOWN_KEYS]
+    }
     hint = next((f"; {key!r}{text}" for key, text in hints.items() if text and not text.endswith(f"{key!r}?)")), "")
     return (
         f"{file.shown} is in no known format: its first records have the keys {shown or '(none)'}{hint}. "

@@ -10,22 +10,45 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from incident_kit.errors import UnknownFormat, did_you_mean
+from incident_kit.errors import InvalidRows, UnknownFormat, did_you_mean
+from incident_kit.sources.keys import Seen, has
 
 LABELS = ("intent", "ticket_id", "conversation_id", "channel")
 QUESTIONS = ("waits", "errors", "tools", "overrides", "tickets", "sla", "fidelity", "intents")
 ANSWERS = ("yes", "lower bound", "no")
 FOLDERS = ("gateway", "helpdesk", "feedback")
+NOT_FOR_US = "not for us: "  # how a format says that a row is sound, but another one's to read
+_DESCRIBED = {
+    "name", "title", "table", "detect", "contains", "lacks", "refuse", "companions", "decode", "zone", "skips",
+    "complete", "labels", "tags", "answers", "one_to_one", "hints",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Format:
-    """One kind of file: how it is recognised, where its labels are, what it can answer, and the SQL that maps it."""
+    """One kind of file: how it is recognised, where its labels are, what it can answer, and the SQL that maps it.
+
+    ``detect`` are the keys, ``contains`` and ``lacks`` the texts by which it is recognised; ``refuse`` maps a key to the
+    sentence with which a file that has it is refused; ``companions`` are formats that read the same file into other
+    tables; ``decode`` names a decoder (see decoding.py); ``zone`` is that of times without one, where the source is
+    known to write it; ``complete`` says that every attempt of a request is in the file; ``trusted`` formats are the
+    kit's own and run inside the incident's database.
+    """
 
     name: str
     title: str
     table: str
     detect: tuple[str, ...] = ()
+    contains: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    refuse: Mapping[str, str] = field(default_factory=dict)
+    companions: tuple[str, ...] = ()
+    decode: str = ""
+    zone: str = ""
+    skips: str = ""
+    complete: bool = False
+    trusted: bool = False
+    family: str = ""
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     answers: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -64,15 +87,37 @@ class Format:
 
     def arguments(self, *, zone: str | None) -> dict[str, Any]:
         """Return the values of the parameters that the SQL declares."""
-        values: dict[str, Any] = {"zone": zone}
+        values: dict[str, Any] = {"zone": zone or self.zone or None}
         for name in LABELS:
             values[f"{name}_paths"] = list(self.labels.get(name, ()))
             values[f"{name}_tag"] = self.tags.get(name)
         return {name: values[name] for name in sorted(self.parameters)}
 
+    @property
+    def specificity(self) -> int:
+        """How many keys and texts must be there: of two formats that match, the one that asks for more wins."""
+        return len(self.detect) + len(self.contains)
+
     def matches(self, record: Mapping[str, Any]) -> bool:
-        """Say whether a record has every key that this format is recognised by."""
-        return bool(self.detect) and all(_has(record, key) for key in self.detect)
+        """Say whether a record has every key and text that this format is recognised by, and none that it must lack."""
+        if not self.specificity or not all(has(record, key) for key in self.detect):
+            return False
+        if not self.contains and not self.lacks:
+            return True
+        text = (record if isinstance(record, Seen) else Seen(record)).text
+        return all(part in text for part in self.contains) and not any(part in text for part in self.lacks)
+
+    def check(self, samples: Sequence[Mapping[str, Any]], *, shown: str) -> None:
+        """Refuse a file of this format that is known to hold nothing usable.
+
+        Raises
+        ------
+        InvalidRows
+            A record has one of the keys in `refuse`.
+        """
+        for key, sentence in self.refuse.items():
+            if any(has(record, key) for record in samples):
+                raise InvalidRows(f"{shown} cannot be used as {self.name}: {sentence}")
 
 
 def _takes_a_group(pattern: str) -> bool:
@@ -82,16 +127,10 @@ def _takes_a_group(pattern: str) -> bool:
         return False
 
 
-def _has(record: Any, dotted: str) -> bool:
-    for key in dotted.split("."):
-        if not isinstance(record, Mapping) or key not in record:
-            return False
-        record = record[key]
-    return True
-
-
-def parse_format(text: str, *, where: str) -> Format:
+def parse_format(text: str, *, where: str, family: str = "") -> Format:
     """Return the format that a ``.sql`` file describes: the YAML between its two ``-- ---`` lines, and the statement.
+
+    Those of a ``family`` are the kit's own, and trusted.
 
     Raises
     ------
@@ -113,23 +152,45 @@ def parse_format(text: str, *, where: str) -> Format:
         raise UnknownFormat(f"{where}: the description is not YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(described, dict) or not {"name", "table"} <= described.keys():
         raise UnknownFormat(f"{where}: the description needs at least 'name' and 'table'")
-    unknown = [question for question in (described.get("answers") or {}) if question not in QUESTIONS]
-    if unknown:
-        raise UnknownFormat(f"{where}: there is no question {unknown[0]!r}{did_you_mean(unknown[0], QUESTIONS)}")
+    _check_words(described, where=where)
     declared = next((line for line in comments if line.startswith("parameters:")), "")
     return Format(
         name=str(described["name"]),
         title=str(described.get("title", described["name"])),
         table=str(described["table"]),
-        detect=tuple(described.get("detect", ())),
+        detect=tuple(described.get("detect") or ()),
+        contains=tuple(described.get("contains") or ()),
+        lacks=tuple(described.get("lacks") or ()),
+        companions=tuple(described.get("companions") or ()),
+        decode=str(described.get("decode", "")),
+        zone=str(described.get("zone", "")),
+        skips=str(described.get("skips", "")),
+        complete=bool(described.get("complete", False)),
+        one_to_one=bool(described.get("one_to_one", False)),
+        refuse={str(key): str(text) for key, text in (described.get("refuse") or {}).items()},
         labels={name: tuple(paths) for name, paths in (described.get("labels") or {}).items()},
         tags=dict(described.get("tags") or {}),
         answers={question: _answer(text, where=where) for question, text in (described.get("answers") or {}).items()},
-        one_to_one=bool(described.get("one_to_one", False)),
         hints={question: str(text) for question, text in (described.get("hints") or {}).items()},
         parameters=frozenset(re.findall(r"\$(\w+)", declared)),
         sql=text,
+        family=family,
+        trusted=bool(family),
     )
+
+
+def _check_words(described: Mapping[str, Any], *, where: str) -> None:
+    for kind, words, known in (
+        ("word", described, sorted(_DESCRIBED)),
+        ("question", described.get("answers") or {}, QUESTIONS),
+        ("question", described.get("hints") or {}, QUESTIONS),
+        ("label", described.get("labels") or {}, LABELS),
+        ("label", described.get("tags") or {}, LABELS),
+    ):
+        for word in words:
+            if word not in known:
+                near = did_you_mean(str(word), known)
+                raise UnknownFormat(f"{where}: there is no {kind} {word!r}{near}; it may be {', '.join(known)}")
 
 
 def _answer(text: str, *, where: str) -> tuple[str, str]:
@@ -145,8 +206,12 @@ def _answer(text: str, *, where: str) -> tuple[str, str]:
 def vendor_formats() -> tuple[Format, ...]:
     """Return the formats that come with the kit as SQL files, by name."""
     root = importlib.resources.files("incident_kit") / "sources"
-    files = [file for folder in FOLDERS for file in (root / folder).iterdir() if file.name.endswith(".sql")]
-    found = [parse_format(file.read_text(encoding="utf-8"), where=file.name) for file in files]
+    found = [
+        parse_format(file.read_text(encoding="utf-8"), where=file.name, family=folder)
+        for folder in FOLDERS
+        for file in (root / folder).iterdir()
+        if file.name.endswith(".sql")
+    ]
     return tuple(sorted(found, key=lambda item: item.name))
 
 

@@ -13,13 +13,15 @@ from incident_kit.sources.report import FileLoad
 from incident_kit.store import statement
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from incident_kit.sources.staging import Staged
     from incident_kit.store import Store
 
 # what `request_facts` holds of a staged attempt
 FACTS = (
     "spans_request", "rows_stated", "fallbacks", "conversation_id", "ticket_id", "intent", "channel", "requested",
-    "is_fallback", "stream", "labels", "calls_made", "tool_results", "request_began_at", "request_done_at",
+    "is_fallback", "stream", "labels", "calls_made", "tool_results", "request_began_at", "request_done_at", "complete",
 )  # fmt: skip
 # columns that a roll-up overwrites: they say nothing about whether two rows are the same
 _DERIVED = ("latency_ms", "tool_errors", "tool_result_at")
@@ -50,22 +52,13 @@ def judge(store: Store, item: Staged) -> None:
 
 
 def counted(store: Store, item: Staged, load_id: int) -> FileLoad:
-    """Return the counts of a judged file.
-
-    Raises
-    ------
-    InvalidRows
-        Every row is rejected.
-    """
+    """Return the counts of a judged file."""
     ((rows,),) = store.rows("select count(*) from staged")
     judged = store.rows("select outcome, reason, count(*) from judged group by all")
     bad = Counter(reason for _, reason in item.records.bad)
     rejected = Counter({reason: count for outcome, reason, count in judged if outcome == "rejected"}) + bad
     duplicate = {reason: count for outcome, reason, count in judged if outcome == "duplicate"}
     read = rows + bad.total()
-    if read and rejected.total() == read:
-        shown = "; ".join(f"{count:,} x {reason}" for reason, count in rejected.most_common(3))
-        raise InvalidRows(f"no row of {item.file.shown} can be used as {item.format.name}: {shown}")
     return FileLoad(
         load_id=load_id,
         source=item.format.name,
@@ -77,6 +70,22 @@ def counted(store: Store, item: Staged, load_id: int) -> FileLoad:
         sha256=item.sha256,
         reasons={**rejected, **duplicate},
     )
+
+
+def refuse_useless(loads: Sequence[FileLoad]) -> None:
+    """Refuse a file of which no format could use any row.
+
+    Raises
+    ------
+    InvalidRows
+        Every row of all the loads of a file is rejected.
+    """
+    read = sum(done.rows_read for done in loads)
+    if read and sum(done.rows_rejected for done in loads) == read:
+        reasons: Counter[str] = sum((Counter(done.reasons) for done in loads), Counter())
+        shown = "; ".join(f"{count:,} x {reason}" for reason, count in reasons.most_common(3))
+        names = " or ".join(done.source for done in loads if done.rows_read)
+        raise InvalidRows(f"no row of {loads[0].path} can be used as {names}: {shown}")
 
 
 def _identity(store: Store, item: Staged) -> tuple[str, str]:

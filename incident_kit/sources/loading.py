@@ -14,7 +14,7 @@ from incident_kit.sources import canonical, verdict
 from incident_kit.sources.detection import placed, recognised, sampled
 from incident_kit.sources.files import LogFile, expand, inspect
 from incident_kit.sources.formats import Format, named_format, vendor_formats
-from incident_kit.sources.judging import FACTS, counted, judge
+from incident_kit.sources.judging import FACTS, counted, judge, refuse_useless
 from incident_kit.sources.records import Records, quoted
 from incident_kit.sources.report import FileLoad, LoadReport
 from incident_kit.sources.rollup import roll_up
@@ -76,49 +76,57 @@ def load(
     prepare(store)
     check_labels(store, labels or {}, tags or {})
     with tempfile.TemporaryDirectory(prefix="incident-kit-") as folder:
-        work: list[Staged | FileLoad] = []
+        work: list[Sequence[Staged | FileLoad]] = []
         try:
             for number, one in enumerate(paths):
                 tell(f"reading {one} ({number + 1} of {len(paths)})")
                 file = inspect(one)
                 sha256 = file.sha256()
                 known = _known(store, file, sha256=sha256, source=source)
-                if known is not None:
+                if known:
                     work.append(known)
                     continue
                 sub = Path(folder) / str(number)
                 sub.mkdir()
-                file, chosen = _recognise(store, file.linked(sub), source=source, columns=columns or {})
+                file, chosen = recognise(store, file.linked(sub), source=source, columns=columns or {})
                 if chosen.name == canonical.NAME and (labels or tags):
                     raise UnknownFormat(
                         f"{file.shown} has the kit's own columns: map them with columns=, not labels= or tags="
                     )
                 chosen = chosen.relabelled(labels, tags)
                 item = Staged(f"staged_{number}", file, chosen, Records(file), sha256)
-                work.append(stage(store, item, folder=sub, zone=zone, columns=columns or {}))
+                work.append(stage_all(store, item, folder=sub, zone=zone, columns=columns or {}))
             with store.transaction():
                 return _insert_all(store, work, tell=tell)
         finally:
-            clear(store, tables=len(paths))
+            clear(store)
 
 
-def _known(store: Store, file: LogFile, *, sha256: str, source: str | None) -> FileLoad | None:
+def _known(store: Store, file: LogFile, *, sha256: str, source: str | None) -> list[FileLoad]:
     # the same bytes again: every row is a duplicate, and nobody needs to read them
+    asked = [source, *named_format(source, formats()).companions] if source is not None else None
     found = store.rows(
-        "select load_id, source, rows_read from loads"
-        " where sha256 = $1 and rows_loaded > 0 and source = coalesce($2, source) limit 1",
-        [sha256, source],
+        "select min(load_id), source, arg_min(rows_read, load_id), max(rows_loaded) from loads"
+        " where sha256 = $1 and ($2 is null or list_contains($2, source)) group by source order by 1",
+        [sha256, asked],
     )
-    if not found:
-        return None
-    first, name, rows = found[0]
-    reason = f"the same file was already loaded (load {first})"
-    return FileLoad(0, name, file.shown, rows, 0, rows, 0, sha256=sha256, reasons={reason: rows})
+    if not any(loaded for *_, loaded in found):
+        return []
+    return [
+        FileLoad(0, name, file.shown, rows, 0, rows, 0, sha256=sha256,
+                 reasons={f"the same file was already loaded (load {first})": rows})
+        for first, name, rows, _ in found
+    ]  # fmt: skip
 
 
-def _recognise(
-    store: Store, file: LogFile, *, source: str | None, columns: Mapping[str, str]
-) -> tuple[LogFile, Format]:
+def recognise(store: Store, file: LogFile, *, source: str | None, columns: Mapping[str, str]) -> tuple[LogFile, Format]:
+    """Return the format of a file, and the file with its first records and their place.
+
+    Raises
+    ------
+    UnreadableFile, UnknownFormat, InvalidRows
+        It cannot be read, is in no known format or in several, or its format refuses it.
+    """
     file = sampled(file, store.connection).renamed(columns)
     known = formats()
     if source == canonical.NAME:
@@ -130,21 +138,50 @@ def _recognise(
         file, chosen = recognised(file, known)
     if columns and chosen.name != canonical.NAME and file.kind not in {"csv", "parquet"}:
         raise UnknownFormat(f"{file.shown} is {chosen.name} in JSON, which has no columns to map; use labels= or tags=")
+    chosen.check(file.samples, shown=file.shown)
     return file, chosen
 
 
-def _insert_all(store: Store, work: list[Staged | FileLoad], *, tell: Callable[[str], None]) -> LoadReport:
-    loads, covered = [], []
-    for item in work:
-        ((load_id,),) = store.rows("select coalesce(max(load_id), 0) + 1 from loads")
-        if isinstance(item, FileLoad):
-            loads.append(_record(store, replace(item, load_id=load_id)))
-            continue
-        tell(f"loading {item.file.shown} as {item.format.name}")
-        loads.append(_insert(store, item, load_id))
-        if loads[-1].rows_loaded:
-            roll_up(store, item.format.table, load_id)
-            covered.append(verdict.record(store, item.format, load_id))
+def stage_all(
+    store: Store, item: Staged, *, folder: Path, zone: str | None, columns: Mapping[str, str]
+) -> list[Staged]:
+    """Return a file's rows staged, and, of each companion of its format, what that reads in the same file."""
+    first = stage(store, item, folder=folder, zone=zone, columns=columns)
+    staged = [first]
+    for number, name in enumerate(first.format.companions):
+        # what is no record is counted once
+        other = named_format(name, formats())
+        labels = {label: paths for label, paths in first.format.labels.items() if label in other.labels}
+        records = replace(first.records, bad=())
+        also = replace(
+            first, table=f"{first.table}_{number}", format=other.relabelled(labels), records=records, companion=True
+        )
+        staged.append(stage(store, also, folder=folder, zone=zone, columns=columns))
+    return staged
+
+
+def _insert_all(
+    store: Store, work: Sequence[Sequence[Staged | FileLoad]], *, tell: Callable[[str], None]
+) -> LoadReport:
+    loads: list[FileLoad] = []
+    covered = []
+    for file in work:
+        of_file = []
+        for item in file:
+            ((load_id,),) = store.rows("select coalesce(max(load_id), 0) + 1 from loads")
+            if isinstance(item, FileLoad):
+                of_file.append(_record(store, replace(item, load_id=load_id)))
+                continue
+            tell(f"loading {item.file.shown} as {item.format.name}")
+            done = _insert(store, item, load_id)
+            if done is None:
+                continue
+            of_file.append(done)
+            if done.rows_loaded:
+                roll_up(store, item.format.table, load_id)
+                covered.append(verdict.record(store, item.format, load_id))
+        refuse_useless(of_file)
+        loads += of_file
     ids = [item.load_id for item in loads]
     seen = covered[0] if len(loads) == len(covered) == 1 else verdict.coverage(store, ids)
     return LoadReport(
@@ -155,10 +192,13 @@ def _insert_all(store: Store, work: list[Staged | FileLoad], *, tell: Callable[[
     )
 
 
-def _insert(store: Store, item: Staged, load_id: int) -> FileLoad:
+def _insert(store: Store, item: Staged, load_id: int) -> FileLoad | None:
     table = item.format.table
     judge(store, item)
-    done = _record(store, counted(store, item, load_id))
+    counts = counted(store, item, load_id)
+    if item.companion and not counts.rows_read:
+        return None  # the file has nothing for it
+    done = _record(store, counts)
     _record_rejects(store, item, load_id)
     names = [row[0] for row in store.rows("describe staged") if row[0] not in {"row_no", "line", "reject"}]
     kept = "from staged where row_no not in (select row_no from judged)"

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from incident_kit.errors import InvalidRows, UnknownFormat, UnreadableFile, did_you_mean
-from incident_kit.sources import canonical
+from incident_kit.sources import canonical, sandbox
 from incident_kit.sources.files import LONGEST_RECORD
+from incident_kit.sources.formats import NOT_FOR_US
+from incident_kit.sources.handing import handed, numbered
 from incident_kit.sources.records import Records, quoted
 from incident_kit.store import statement
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from incident_kit.sources.formats import Format
     from incident_kit.store import Store
 
-ONLY_VENDOR = ("line", "reject", "spans_request", "rows_stated", "fallbacks")
+ONLY_VENDOR = ("line", "reject", "spans_request", "rows_stated", "fallbacks", "complete")
 _MISTAKES = (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException, duckdb.SyntaxException)
 
 
@@ -36,6 +38,7 @@ class Staged:
     format: Format
     records: Records
     sha256: str
+    companion: bool = False  # of the item before it, whose file it reads into another table
 
 
 def prepare(store: Store) -> None:
@@ -64,11 +67,12 @@ def check_labels(store: Store, labels: Mapping[str, Sequence[str]], tags: Mappin
             raise UnknownFormat(f"{where} = {value!r} cannot be used: {reason}") from error
 
 
-def clear(store: Store, *, tables: int) -> None:
+def clear(store: Store) -> None:
     """Drop everything temporary that a load made."""
     for view in ("candidates", "stored", "staged"):
         store.run(f"drop view if exists {view}")
-    for table in ("judged", "contested", "touched", "rolled", *(f"staged_{number}" for number in range(tables))):
+    made = store.rows("select table_name from duckdb_tables() where temporary and starts_with(table_name, 'staged_')")
+    for table in ("judged", "contested", "touched", "rolled", *(name for (name,) in made)):
         store.run(f"drop table if exists {table}")
 
 
@@ -97,7 +101,7 @@ def stage(store: Store, staged: Staged, *, folder: Path, zone: str | None, colum
 
 def _fill(store: Store, staged: Staged, *, folder: Path, zone: str | None, columns: Mapping[str, str]) -> Staged:
     try:
-        _insert(store, staged, zone=zone, columns=columns)
+        _insert(store, staged, folder=folder, zone=zone, columns=columns)
     except _MISTAKES as error:
         first = str(error).splitlines()[0]
         raise UnknownFormat(f"the format {staged.format.name} cannot be run on {staged.file.shown}: {first}") from error
@@ -121,22 +125,14 @@ def _longer(staged: Staged) -> Staged:
     return replace(staged, records=replace(staged.records, longest=LONGEST_RECORD))
 
 
-def _insert(store: Store, staged: Staged, *, zone: str | None, columns: Mapping[str, str]) -> None:
+def _insert(store: Store, staged: Staged, *, folder: Path, zone: str | None, columns: Mapping[str, str]) -> None:
     shape = {row[0]: row[1] for row in store.rows(f"describe {_shape(staged.format.table)}")}
-    params: dict[str, Any] = dict(staged.records.params)
     if staged.format.name == canonical.NAME:
-        # not the columns that only a vendor format can fill
-        wanted = {name: kind for name, kind in shape.items() if name not in ONLY_VENDOR and "STRUCT" not in kind}
-        sql = canonical.typed(staged.records, staged.format.table, wanted=wanted, connection=store.connection)
-        own = {"own_paths": canonical.json_paths(wanted, columns=columns)}
-        _refuse_mixed_units(store, staged, wanted=wanted, params=params | own)
-        params |= {name: value for name, value in {**own, "zone": zone}.items() if f"${name}" in sql}
+        sql, params = _own(store, staged, shape=shape, zone=zone, columns=columns)
+    elif staged.format.trusted:
+        sql, params = _vendor(store, staged, folder=folder, zone=zone)
     else:
-        # numbering the records takes a single thread: where there is one row per record, the row's own number will do
-        line = "null::bigint" if staged.format.one_to_one else "row_number() over ()"
-        raw = f"select {line} as line, record from ({staged.records.objects})"
-        sql = f"with raw as ({raw}) select * from (\n{staged.format.sql}\n)"
-        params |= staged.format.arguments(zone=zone)
+        sql, params = _foreign(store, staged, folder=folder, zone=zone)
     given = {row[0] for row in store.rows(f"describe {sql}", params)}
     unknown = sorted(given - shape.keys())
     if unknown:
@@ -144,8 +140,41 @@ def _insert(store: Store, staged: Staged, *, zone: str | None, columns: Mapping[
             f"the format {staged.format.name} gives a column {unknown[0]!r}{did_you_mean(unknown[0], shape)};"
             f" {staged.format.table} takes {', '.join(name for name in shape if name != 'row_no')}"
         )
-    cast = [f"{quoted(name) if name in given else 'null'}::{kind} as {quoted(name)}" for name, kind in shape.items()]
+    missing = {"complete": "true"} if staged.format.complete else {}
+    cast = [
+        f"{quoted(name) if name in given else missing.get(name, 'null')}::{kind} as {quoted(name)}"
+        for name, kind in shape.items()
+    ]
     store.run(f"create or replace temp table {staged.table} as select {', '.join(cast)} from ({sql})", params)
+
+
+def _own(
+    store: Store, staged: Staged, *, shape: Mapping[str, str], zone: str | None, columns: Mapping[str, str]
+) -> tuple[str, dict[str, Any]]:
+    # not the columns that only a vendor format can fill
+    wanted = {name: kind for name, kind in shape.items() if name not in ONLY_VENDOR and "STRUCT" not in kind}
+    sql = canonical.typed(staged.records, staged.format.table, wanted=wanted, connection=store.connection)
+    own = {"own_paths": canonical.json_paths(wanted, columns=columns)}
+    _refuse_mixed_units(store, staged, wanted=wanted, params=staged.records.params | own)
+    used = {name: value for name, value in {**own, "zone": zone}.items() if f"${name}" in sql}
+    return sql, staged.records.params | used
+
+
+def _vendor(store: Store, staged: Staged, *, folder: Path, zone: str | None) -> tuple[str, dict[str, Any]]:
+    chosen = staged.format
+    raw, params = numbered(staged.records, one_to_one=chosen.one_to_one), staged.records.params
+    if chosen.decode:
+        file = handed(store, staged.records, folder=folder, decode=chosen.decode)
+        raw, params = "select line, record::json as record from read_parquet($handed)", {"handed": str(file)}
+    return f"with raw as ({raw}) select * from (\n{chosen.sql}\n)", params | chosen.arguments(zone=zone)
+
+
+def _foreign(store: Store, staged: Staged, *, folder: Path, zone: str | None) -> tuple[str, dict[str, Any]]:
+    chosen = staged.format
+    file = handed(store, staged.records, folder=folder, decode=chosen.decode)
+    back = folder / "handed-back.parquet"
+    sandbox.run(chosen, handed=file, into=back, arguments=chosen.arguments(zone=zone), shown=staged.file.shown)
+    return "select * from read_parquet($handed_back)", {"handed_back": str(back)}
 
 
 def _refuse_mixed_units(store: Store, staged: Staged, *, wanted: Mapping[str, str], params: Mapping[str, Any]) -> None:
@@ -172,7 +201,15 @@ def _shape(table: str) -> str:
 
 
 def _has_rejects(store: Store, staged: Staged) -> bool:
-    return bool(store.rows(f"select 1 from {staged.table} where reject is not null limit 1"))
+    bad = f"select 1 from {staged.table} where not starts_with(reject, $1) limit 1"
+    if store.rows(bad, [NOT_FOR_US]):
+        return True
+    if not staged.format.skips or not store.rows(f"select 1 from {staged.table} where reject is not null limit 1"):
+        return False
+    # a line that is no record may hide among the rows that are another's
+    return bool(
+        store.rows(f"select 1 from ({staged.records.objects}) where record is null limit 1", staged.records.params)
+    )
 
 
 def _refuse_zoneless(store: Store, staged: Staged) -> None:

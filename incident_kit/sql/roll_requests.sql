@@ -4,7 +4,7 @@
 with members as (
   select
     a.*, f.began_at, f.rows_stated, f.fallbacks, f.conversation_id, f.ticket_id, f.intent, f.channel, f.requested, f.is_fallback,
-    f.stream, f.labels, f.source, f.request_began_at, f.request_done_at
+    f.stream, f.labels, f.source, f.request_began_at, f.request_done_at, f.complete
   from attempts as a
   join request_facts as f on f.request_id = a.request_id and f.attempt_id = a.attempt_id
   where a.request_id in (select request_id from touched)
@@ -37,6 +37,7 @@ rolled as (
     -- measured on a capture with its truth beside it: the stated number is right unless calls failed before a change of target
     max(rows_stated) = count(*)
       and (coalesce(max(fallbacks), 0) = 0 or not bool_or(kind = 'call' and status <> 'ok')) as count_agrees,
+    bool_and(complete) as complete,
     bool_or(source = 'canonical') as own_format,
     arg_min(labels, seq) as labels
   from members
@@ -49,7 +50,7 @@ select
   case when answered then 'ok' else last_status end as status,
   case when not answered then last_error end as error_class,
   stream, tools_offered, tool_calls, tool_errors, prompt_tokens, completion_tokens, cost_usd, attempts_logged,
-  case when not own_format then coalesce(count_agrees, false) end as attempts_complete,
+  case when not own_format then coalesce(complete, count_agrees, false) end as attempts_complete,
   labels,
   null::bigint as load_id
 from rolled
