@@ -1,0 +1,151 @@
+-- one row per logged call
+-- parameters: $intent_paths VARCHAR[], $ticket_id_paths VARCHAR[], $conversation_id_paths VARCHAR[], $channel_paths VARCHAR[]
+-- columns: line BIGINT, reject VARCHAR, request_id VARCHAR, attempt_id VARCHAR, kind VARCHAR, target VARCHAR, provider VARCHAR, model VARCHAR, sent_at TIMESTAMP WITH TIME ZONE, done_at TIMESTAMP WITH TIME ZONE, latency_ms BIGINT, status VARCHAR, error_class VARCHAR, prompt_tokens BIGINT, completion_tokens BIGINT, conversation_id VARCHAR, ticket_id VARCHAR, intent VARCHAR, channel VARCHAR, labels JSON
+-- ---
+-- name: portkey
+-- title: Portkey log export (JSONL)
+-- table: attempts
+-- zone: UTC
+-- detect: [id, trace_id, created_at, ai_org, ai_model, is_success, response_time]
+-- labels:
+--   intent:
+--     - $.metadata.intent
+--   ticket_id:
+--     - $.metadata.ticket_id
+--   conversation_id:
+--     - $.metadata.conversation_id
+--     - $.metadata.session_id
+--   channel:
+--     - $.metadata.channel
+-- answers:
+--   waits: "lower bound: retries on one target are inside one row, and a fallback chain is put together by its trace and times"
+--   errors: "lower bound: a retried call has one row, which says how its last try ended"
+--   tools: "no: bodies are not read from this export"
+--   fidelity: "lower bound: a chain is told by mode 'fallback', one trace and no answer in between; load balancing and cache hits do not show"
+-- hints:
+--   intents: "send an intent in the header x-portkey-metadata of every request"
+--   tickets: "send a ticket_id in the header x-portkey-metadata of every request"
+-- ---
+with extracted as (
+  select
+    line,
+    record,
+    json_extract_string(record, [
+      '$.id', '$.trace_id', '$.created_at', '$.ai_org', '$.ai_model', '$.is_success', '$.response_status_code', '$.response_time',
+      '$.req_units', '$.res_units', '$.cost', '$.cost_currency', '$.mode', '$.config', '$.metadata', '$.prompt_slug'
+    ]) as v
+  from raw
+),
+named as (
+  select
+    line,
+    nullif(v[1], '') as id,
+    nullif(v[2], '') as trace_id,
+    instant(v[3], 'UTC') as began_at,
+    nullif(v[4], '') as provider,
+    nullif(v[5], '') as model,
+    -- in conversions to CSV truth values and numbers are text
+    lower(v[6]) in ('true', '1') as succeeded,
+    v[6] as success_text,
+    try_cast(v[7] as integer) as code,
+    try_cast(v[8] as double) as took_ms,
+    try(instant(v[3], 'UTC') + to_milliseconds(round(try_cast(v[8] as double))::bigint)) as done_at,
+    try_cast(v[9] as bigint) as prompt_tokens,
+    try_cast(v[10] as bigint) as completion_tokens,
+    lower(v[13]) as mode,
+    nullif(v[14], '') as config,
+    try_cast(v[15] as json) as metadata,
+    json_object('metadata', try_cast(v[15] as json)) as opened,
+    json_object(
+      'mode', v[13], 'config', v[14], 'prompt', v[16], 'cost', case when lower(v[6]) in ('true', '1') then v[11] end,
+      'cost_currency', case when lower(v[6]) in ('true', '1') then v[12] end
+    ) as kept,
+    record
+  from extracted
+),
+following as (
+  select
+    *,
+    lag(id) over trace as before_id,
+    lag(succeeded) over trace as before_succeeded,
+    lag(mode) over trace as before_mode,
+    lag(config) over trace as before_config,
+    lag(done_at) over trace as before_done_at
+  from named
+  window trace as (partition by trace_id order by began_at, done_at, id)
+),
+chained as (
+  select
+    *,
+    -- a trace id that the client sends is mostly one per conversation: only what comes right after a failure of the same fallback
+    -- configuration is the same request; the same row twice is no other request
+    case
+      when trace_id is null then true
+      when before_id = id then false
+      else not coalesce(
+        mode = 'fallback' and before_mode = 'fallback' and not before_succeeded and config is not distinct from before_config
+        and began_at < before_done_at + interval 5 seconds,
+        false
+      )
+    end as starts
+  from following
+),
+numbered as (
+  select *, sum(starts::integer) over (partition by trace_id order by began_at, done_at, id rows unbounded preceding) as chain from chained
+),
+grouped as (
+  select
+    *,
+    first_value(id) over (partition by trace_id, chain order by began_at, done_at, id) as first_id,
+    max(chain) over (partition by trace_id) as chains
+  from numbered
+)
+select
+  line,
+  case
+    when id is null then 'no id'
+    when began_at is null then 'created_at is not a time'
+    when began_at not between timestamptz '2015-01-01 00:00:00+00' and timestamptz '2100-01-01 00:00:00+00' then 'created_at is not in our time'
+    when coalesce(lower(success_text), '') not in ('true', 'false', '1', '0') then 'is_success is neither true nor false'
+    when took_ms is null or not took_ms >= 0 or done_at is null then 'response_time is not a number of milliseconds'
+  end as reject,
+  case when trace_id is null then id when chains = 1 then trace_id else trace_id || '/' || first_id end as request_id,
+  id as attempt_id,
+  -- Portkey's own code for a request that a guardrail refused
+  case when code = 446 then 'guardrail' else 'call' end as kind,
+  model as target,
+  provider,
+  model,
+  began_at as sent_at,
+  done_at,
+  case when coalesce(code, 0) <> 446 then round(took_ms)::bigint end as latency_ms,
+  case when succeeded then 'ok' when code = 408 then 'timeout' else 'error' end as status,
+  case
+    when succeeded then null
+    when code = 408 then 'timeout'
+    when code = 446 then 'content_policy'
+    when code between 400 and 599 then code::varchar
+    else 'unknown'
+  end as error_class,
+  case when succeeded then prompt_tokens end as prompt_tokens,
+  case when succeeded then completion_tokens end as completion_tokens,
+  -- no cost_usd: a cost may be in cents or in dollars, and the row does not say which; what it says is kept in labels
+  coalesce(
+    list_filter(
+      json_extract_string(record, $conversation_id_paths) || json_extract_string(opened, $conversation_id_paths), lambda x: x <> ''
+    )[1],
+    case when chains > 1 then trace_id end
+  ) as conversation_id,
+  list_filter(
+    json_extract_string(record, $ticket_id_paths) || json_extract_string(opened, $ticket_id_paths), lambda x: x <> ''
+  )[1] as ticket_id,
+  list_filter(
+    json_extract_string(record, $intent_paths) || json_extract_string(opened, $intent_paths), lambda x: x <> ''
+  )[1] as intent,
+  list_filter(
+    json_extract_string(record, $channel_paths) || json_extract_string(opened, $channel_paths), lambda x: x <> ''
+  )[1] as channel,
+  plain_labels(
+    metadata, kept, null, '{"intent": null, "ticket_id": null, "conversation_id": null, "session_id": null, "channel": null}'
+  ) as labels
+from grouped
