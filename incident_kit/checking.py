@@ -16,7 +16,7 @@ from incident_kit.errors import InvalidLimits, NoSuchItem, did_you_mean
 from incident_kit.healthy import healthy_hours, impacts_us, is_healthy
 from incident_kit.metrics import metric
 from incident_kit.replays import Replay, replay
-from incident_kit.scorecard import DECIDED, WITHHELD
+from incident_kit.scorecard import WITHHELD
 from incident_kit.words import label, number
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ def _value(
     unknown, seen = (int((frame["evidence"] == one).sum()) / frame.height for one in ("none", "observed"))
     if name == NO_MODEL:
         return frame["no_model"].count() / frame.height, "", None
-    if unknown > WITHHELD and name not in DECIDED:
+    if unknown > WITHHELD and not metric(name).is_decided:
         return None, f"under {label(one.name)} these logs cannot tell for {number(unknown, '%')} of the requests", seen
     value = frame.select(metric(name).value).item()
     if value is None:

@@ -39,6 +39,20 @@ def is_healthy(incident: Incident, at_us: NDArray[np.int64]) -> NDArray[np.bool_
     return healthy
 
 
+def healthy_spans(incident: Incident) -> tuple[tuple[int, int], ...]:
+    """Return the spans [begin, end) outside every impact, from the first arrival to after the last, in microseconds."""
+    arrived = incident.log.arrived_us
+    if not len(arrived):
+        return ()
+    left, end = int(arrived[0]), int(arrived[-1]) + 1
+    found = []
+    for begin, until in impacts_us(incident):
+        if min(begin, end) > left:
+            found.append((left, min(begin, end)))
+        left = max(left, until)
+    return (*found, (left, end)) if left < end else tuple(found)
+
+
 def healthy_hours(incident: Incident) -> float:
     """Return how many hours of the log, from its first to its last arrival, lie outside every impact."""
     arrived = incident.log.arrived_us

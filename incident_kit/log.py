@@ -120,6 +120,17 @@ class Log:
         )
         return keys.join(coded, on=["request", "target", "number"], how="left", maintain_order="left")
 
+    @cached_property
+    def first_token_ms(self) -> pl.Series:
+        """From arrival to the first token of the answer, of each request; NULL where it was not streamed, or is not logged."""
+        calls, ttft = self.calls, self.call_facts["ttft_ms"]
+        answered = (calls.target == self.served[calls.request]) & (calls.error == 0)
+        since = pl.Series((calls.sent_us - self.arrived_us[calls.request]) // 1000)
+        told = pl.DataFrame({"request": calls.request, "ms": since + ttft}).filter(pl.Series(answered)).drop_nulls()
+        found = pl.Series("first_token_ms", [None], dtype=pl.Int64).new_from_index(0, len(self))
+        last = told.group_by("request").agg(pl.col("ms").max())
+        return found.scatter(last["request"], last["ms"]) if last.height else found
+
 
 def read(store: Store) -> Log:
     """Return the log of an incident's store; a request without attempts in the log is one attempt (POLICY.md S1)."""

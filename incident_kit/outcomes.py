@@ -18,17 +18,20 @@ WORST_MS = 60_000  # a wait that was not observed lies between 0 and this, where
 TOOLS_FAILED, TOOLS_WORKED, OVERRIDDEN, ACCEPTED = 2, 4, 8, 16  # flags of borrowing, which compiles when it is imported
 NO_MODEL = ("template", "queue", "human", "reject")  # machine.TEMPLATE ...; a queue ends nothing
 FACTS = ("tool_calls", "tool_errors", "prompt_tokens", "completion_tokens", "cost_usd", "overridden")
+MOVED = (*FACTS, "ttft_ms")
 
 
 def outcomes(replay: Replay) -> pl.DataFrame:
     """Return one row a request in order of arrival.
 
-    Columns: at, intent, served, is_fallback, wait_ms, failed, error_class, tool_calls, tool_errors, prompt_tokens,
-    completion_tokens, cost_usd, overridden, evidence, tools_disabled, no_model, worst_ms (what a wait that was not seen may
-    be: the policy's timeout, else a minute). Where the policy serves a request as logged, all are as logged; elsewhere they
-    are those of the borrowed call, changed where the draw of the outcomes says so, and NULL without one. A request that ended
-    without a model (``no_model`` says how: a template, a person, a refusal) has no wait for an answer, no tools and no
-    override. A cost that the log does not give is tokens times the case's price.
+    Columns: at, intent, served, is_fallback, wait_ms, ttft_ms (from arrival to the answer's first token, of streamed ones),
+    stream, failed, error_class, tool_calls, tool_errors, prompt_tokens, completion_tokens, cost_usd, overridden, evidence,
+    tools_disabled, no_model, worst_ms (what a wait that was not seen may be: the policy's timeout, else a minute).
+
+    Where the policy serves a request as logged, all are as logged; elsewhere they are those of the borrowed call, changed where
+    the draw of the outcomes says so, and NULL without one. A request that ended without a model (``no_model`` says how: a
+    template, a person, a refusal) has no wait for an answer, no tools and no override. A cost that the log does not give is
+    tokens times the case's price.
     """
     log, outcome = replay.log, replay.outcome
     logged = log.request_facts
@@ -41,6 +44,8 @@ def outcomes(replay: Replay) -> pl.DataFrame:
             "served": words(outcome.target, replay.targets),
             "is_fallback": _is_fallback(replay, logged["is_fallback"]),
             "wait_ms": known(np.where(outcome.no_model > 0, -1, outcome.wait_ms)).cast(pl.Int64),
+            "ttft_ms": log.first_token_ms,
+            "stream": logged["stream"],
             "failed": pl.select(pl.when(pl.Series(outcome.error >= 0)).then(pl.Series(outcome.error > 0))).to_series(),
             "error_class": words(outcome.error, log.errors),
             **{name: logged[name] for name in FACTS},
@@ -55,7 +60,7 @@ def outcomes(replay: Replay) -> pl.DataFrame:
     rows = np.flatnonzero(apart)
     moved = frame[rows].with_columns(_borrowed(replay, rows))
     whole = frame.select(
-        name if name not in FACTS else _scattered(frame[name], rows, moved[name]) for name in frame.columns
+        name if name not in MOVED else _scattered(frame[name], rows, moved[name]) for name in frame.columns
     )
     return _priced(whole, replay)
 
@@ -86,8 +91,28 @@ def _borrowed(replay: Replay, rows: NDArray[Any]) -> list[pl.Expr]:
     said["tool_calls"] = pl.when(without_tools | pl.col("failed") | nobody).then(None).otherwise(said["tool_calls"])
     said["tool_errors"] = pl.when(without_tools | pl.col("failed") | nobody).then(None).otherwise(said["tool_errors"])
     said["overridden"] = pl.when(pl.col("failed") | nobody).then(None).otherwise(said["overridden"])
+    said["ttft_ms"] = (
+        pl.when(pl.col("failed") | nobody).then(None).otherwise(pl.lit(_first_token_ms(replay, rows, call)))
+    )
     said["cost_usd"] = pl.when(nobody & said["cost_usd"].is_null()).then(0.0).otherwise(said["cost_usd"])
     return [column.alias(name) for name, column in said.items()]
+
+
+def _first_token_ms(replay: Replay, rows: NDArray[Any], call: pl.Series) -> pl.Series:
+    """Return from arrival to the first token: the donor's share of its own call, of a last call as long as it is drawn.
+
+    Of several attempts only their sum is known: the last one is taken to be as long as its donor.
+    """
+    log = replay.log
+    if log.first_token_ms.null_count() == len(log):
+        return pl.Series([None] * len(rows), dtype=pl.Int64)
+    took = pl.Series(log.calls.latency_ms).gather(call).cast(pl.Float64)
+    rest = 1 - log.call_facts["ttft_ms"].gather(call) / took.clip(1)
+    wait = pl.Series(replay.outcome.wait_ms[rows]).cast(pl.Float64)
+    last = pl.Series(
+        np.where(replay.records["attempts"][rows] <= 1, wait.to_numpy(), np.minimum(took.fill_null(0), wait))
+    )
+    return (wait - last * rest).round().cast(pl.Int64)
 
 
 def _scattered(column: pl.Series, rows: NDArray[Any], values: pl.Series) -> pl.Series:

@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from incident_kit.errors import InvalidPolicy, NoSuchItem
+from incident_kit.errors import InvalidPolicy, NoSuchItem, did_you_mean
 from incident_kit.evidence import LABELS, Estimator
 from incident_kit.intervals import interval
 from incident_kit.metrics import Metric, metric, shares
 from incident_kit.phases import Phase
 from incident_kit.policy import Policy
-from incident_kit.replays import Replay, on_draw, replay
-from incident_kit.tallies import TALLIES, of_primaries
+from incident_kit.replays import NEEDED, Replay, replay
+from incident_kit.scores import ALL, AS_LOGGED, LEAST, MOST, VALUE, Values, Window, scores
+from incident_kit.signals import signal_names
+from incident_kit.sources import Answer
+from incident_kit.words import label
 
 if TYPE_CHECKING:
+    from incident_kit.carried import Carried
     from incident_kit.incident import Incident
-    from incident_kit.sources import Answer
 
-AS_LOGGED = "as logged"
-ALL = "all"
-NO_INTENT = "(no intent)"
 DEFAULT_METRICS = (
     "p50_ms", "p95_ms", "error_rate", "tool_success_rate", "override_rate", "fallback_rate", "cost_per_request",
 )  # fmt: skip
 WITHHELD = 0.02  # more requests without any evidence than this, and there is no estimate
-DECIDED = ("fallback_rate",)  # known from the decision, whatever came of it
 TABLE: dict[str, Any] = {
     "policy": pl.String, "intent": pl.String, "metric": pl.String, "observed": pl.Float64, "estimate": pl.Float64,
     "low": pl.Float64, "high": pl.Float64, "bound_low": pl.Float64, "bound_high": pl.Float64,
@@ -42,7 +40,6 @@ TABLE: dict[str, Any] = {
 DIFFERENCE: dict[str, Any] = {
     "intent": pl.String, "metric": pl.String, "estimate": pl.Float64, "low": pl.Float64, "high": pl.Float64,
 }  # fmt: skip
-Values = dict[tuple[str, str], NDArray[np.float64]]  # (intent or ALL, metric) to one value a draw
 
 
 @dataclass(frozen=True)
@@ -55,24 +52,31 @@ class Board:
     incident: Incident
     replays: Mapping[str, Replay]
     metrics: tuple[Metric, ...]
-    during: tuple[datetime, datetime] | None = None
+    window: Window
     draws: int = 0
     seed: int = 0
+
+    @property
+    def during(self) -> tuple[datetime, datetime] | None:
+        """The span that is scored, from the first to the last of its instants; None: the whole log."""
+        spans = self.window.spans
+        return (_instant(spans[0][0]), _instant(spans[-1][1])) if spans else None
 
     def table(self, *, by: str | None = None) -> pl.DataFrame:
         """Return one row a policy and metric (``by="intent"``: and intent).
 
         Columns: policy, intent ("all" without ``by``), metric, observed (as logged), estimate (under the policy: the mean
-        over draws; NULL where the logs cannot tell for over 2 % of the requests, for what is left would be other requests
-        than the log's), low and high (between which nine draws in ten lie), bound_low and bound_high (every outcome that was
-        not observed at its best, and at its worst; NULL where the metric has no such bounds), the shares of evidence labels,
-        share_no_model, flags, n (requests), and diff, diff_low, diff_high: estimate minus observed.
+        over draws, of the requests that the logs can tell of; NULL where they are not 98 %), low and high (between which nine
+        draws in ten lie, with every request that the logs cannot tell of at its best, and at its worst), bound_low and
+        bound_high (every outcome that was not observed at its best, and at its worst; NULL where the metric has no such
+        bounds), the shares of evidence labels, share_no_model, flags, n (requests), and diff, diff_low, diff_high: estimate
+        minus observed. Rates of the help desk are of tickets, from the first request that is scored on.
         """
         if by not in {None, "intent"}:
             raise NoSuchItem(f"a scorecard is by intent, or by nothing, not by {by!r}")
         rows = []
         for name, one in self.replays.items():
-            frame = self._cut(one.outcomes, one)
+            frame = self._cut(one)
             keys = pl.lit(ALL) if by is None else pl.col("key")
             groups = frame.group_by(keys.alias("intent"), maintain_order=True).agg(self._aggregations())
             said = self._flagged[name]
@@ -92,12 +96,11 @@ class Board:
             if name not in self.replays:
                 raise NoSuchItem(f"there is no policy {name!r} on this board; there are {', '.join(self.replays)}")
         rows = []
-        for intent, of in self._values[a]:
-            other = self._values[b].get((intent, of))
+        for intent, of in self.values[a]:
+            other = self.values[b].get((intent, of))
             if (intent == ALL) == (by is None) and other is not None:
-                told = self._is_told(a, intent, of) and self._is_told(b, intent, of)
-                ends = interval(self._values[a][intent, of] - other) if told else (None, None, None)
-                rows.append((intent, of, *ends))
+                told = self.is_told(a, intent, of) and self.is_told(b, intent, of)
+                rows.append((intent, of, *(spread(self.values[a][intent, of], other) if told else (None,) * 3)))
         return pl.DataFrame(rows, schema=DIFFERENCE, orient="row").sort("intent", maintain_order=True)
 
     @property
@@ -105,17 +108,12 @@ class Board:
         """What a reader must know before believing the table, each once."""
         return tuple(dict.fromkeys(f"{name}: {said}" for name, one in self.replays.items() for said in one.caveats))
 
-    def _cut(self, frame: pl.DataFrame, one: Replay) -> pl.DataFrame:
+    def _cut(self, one: Replay) -> pl.DataFrame:
         """Return the outcomes to be scored, with the intent that they count for, and whether they are extrapolated."""
         model = getattr(one.estimator, "is_extrapolated", None)
         far = model(one.outcome.target) & (one.outcome.evidence > 0) if model else np.zeros(len(one.log), np.bool_)
-        keyed = frame.with_columns(
-            pl.col("intent").cast(pl.String).fill_null(NO_INTENT).alias("key"), pl.Series("extrapolated", far)
-        )
-        if self.during is None:
-            return keyed
-        start, end = self.during
-        return keyed.filter(pl.col("at") >= start, pl.col("at") < end)
+        frame = self.window.cut(one)
+        return frame.with_columns(pl.Series("extrapolated", far[self.window.rows]))
 
     def _aggregations(self) -> list[pl.Expr]:
         found = [pl.len().alias("n"), *shares(LABELS)]
@@ -134,45 +132,91 @@ class Board:
         row |= {"policy": policy, "metric": one.name, "flags": []}
         if not group["n"]:
             return row
-        answer = self.incident.answers.get(one.question or "")
+        answer = self._answers[one.name]
         is_answered = answer is None or answer.answer != "no"
-        row["flags"] = [*_flags(one, group, answer), *said]
+        row["flags"] = [*self._noted(policy, intent, one), *_flags(one, group, answer), *said]
         if not is_answered:
             return row
-        own = self._values[policy][intent, one.name]
-        logged = self._values[AS_LOGGED].get((intent, one.name))
-        row["observed"] = interval(logged)[0] if logged is not None else None
-        if self._is_told(policy, intent, one.name):
-            row["estimate"], low, high = interval(own)
-            _, row["diff_low"], row["diff_high"] = interval(own - logged) if logged is not None else (None,) * 3
+        own = self.values[policy][intent, one.name]
+        logged = self.values[AS_LOGGED].get((intent, one.name))
+        row["observed"] = interval(logged[VALUE])[0] if logged is not None else None
+        if self.is_told(policy, intent, one.name):
+            row["estimate"], low, high = spread(own)
+            _, row["diff_low"], row["diff_high"] = spread(own, logged) if logged is not None else (None,) * 3
             row["diff"] = None if row["observed"] is None else _minus(row["estimate"], row["observed"])
-            if self._is_drawn(policy):
+            if self.is_drawn(policy):
                 row["low"], row["high"] = low, high
             else:
                 row["diff_low"] = row["diff_high"] = None
+        if one.source in {"desk", "signals"}:
+            kept = self._carried[policy, intent, one.name]
+            group |= {f"{one.name}/low": kept.least, f"{one.name}/high": kept.most}
         for bound, end, better in (("bound_low", "low", min), ("bound_high", "high", max)):
             if (value := group.get(f"{one.name}/{end}")) is not None:
                 # decisions of other draws than the central one may lie outside
                 row[bound] = value if row[end] is None else better(value, row[end])
         return row
 
-    def _is_drawn(self, policy: str) -> bool:
+    def is_drawn(self, policy: str) -> bool:
+        """Return whether a policy's values are known for sure, or drawn: whether they have intervals."""
         one = self.replays[policy]
         return one.is_certain or (self.draws > 0 and hasattr(one.estimator, "at"))
 
-    def _is_told(self, policy: str, intent: str, of: str) -> bool:
+    def is_told(self, policy: str, intent: str, of: str) -> bool:
         """Return whether an estimate is of the log's own requests: without those that cannot be told it would not be."""
-        return metric(of).is_decided or self._unknown[policy].get(intent, 0.0) <= WITHHELD
+        one = metric(of)
+        if one.is_decided:
+            return True
+        apart = one.source in {"desk", "signals"}
+        unknown = self._carried[policy, intent, of].unknown if apart else self._unknown[policy].get(intent, 0.0)
+        return unknown <= WITHHELD
 
     @cached_property
     def _unknown(self) -> dict[str, dict[str, float]]:
         """The share of requests without any evidence, by policy and intent."""
         found = {}
         for name, one in self.replays.items():
-            frame = self._cut(one.outcomes, one).select("key", (pl.col("evidence") == "none").alias("none"))
+            frame = self.window.cut(one).select("key", (pl.col("evidence") == "none").alias("none"))
             by_intent = frame.group_by("key").agg(pl.col("none").mean())
             found[name] = dict(by_intent.iter_rows()) | {ALL: float(frame["none"].mean() or 0)}  # type: ignore[arg-type]
         return found
+
+    @cached_property
+    def _answers(self) -> dict[str, Answer | None]:
+        """What the logs answer of each metric: no where they hold nothing of it, whatever they answer in general."""
+        found: dict[str, Answer | None] = {}
+        for one in self.metrics:
+            found[one.name] = self.incident.answers.get(one.question or "")
+            kind = "ttft" if one.name.endswith("_ttft_ms") else one.name.removesuffix("_rate")
+            if kind in NEEDED and not self.incident.store.rows(NEEDED[kind][0])[0][0]:
+                found[one.name] = Answer(one.question or kind, "no", f"it holds no {NEEDED[kind][1]}")
+        return found
+
+    @cached_property
+    def _carried(self) -> dict[tuple[str, str, str], Carried]:
+        """Help-desk rates and signals of the central replays."""
+        apart = [of for of in self.metrics if of.source in {"desk", "signals"}]
+        return {
+            (name, key, of.name): self.window.carried(one, of, key)
+            for name, one in self.replays.items()
+            for key in (*self._unknown[name], ALL)
+            for of in apart
+        }
+
+    def _noted(self, policy: str, intent: str, one: Metric) -> list[str]:
+        """Return what a reader must know of a help-desk rate or a signal."""
+        if one.source not in {"desk", "signals"}:
+            return []
+        kept = self._carried[policy, intent, one.name]
+        of = "tickets" if one.source == "desk" else "signal"
+        said = []
+        if kept.unknown:
+            said.append(
+                f"as logged or between bounds: for {kept.unknown:.0%} of the {of} a request is answered otherwise"
+            )
+        if kept.exogenous and policy != AS_LOGGED:
+            said.append(f"carried over: {kept.exogenous:.0%} of the signal names nothing that a policy changes")
+        return said
 
     @cached_property
     def _flagged(self) -> dict[str, list[str]]:
@@ -192,54 +236,26 @@ class Board:
         return found
 
     @cached_property
-    def _values(self) -> dict[str, Values]:
-        """Every metric of every policy by intent and over all, one value a draw, streamed: no draw is kept."""
-        draws = max(self.draws, 1)
-        found: dict[str, Values] = {name: {} for name in self.replays}
-        for draw in range(draws):
-            for name, central in self.replays.items():
-                if self.draws and not central.is_certain:
-                    one = on_draw(central, draw, draws=self.draws, seed=self.seed)
-                elif draw:
-                    continue
-                else:
-                    one = central
-                for key, value in self._scored(one, is_log=name == AS_LOGGED):
-                    kept = found[name].setdefault(key, np.full(draws, np.nan))
-                    kept[slice(None) if one is central else draw] = np.nan if value is None else value
-        return found
+    def values(self) -> dict[str, Values]:
+        """Every metric of every policy, by (intent or "all", metric): ``[(value, least, most), draw]``."""
+        return scores(self.replays, [(self.window, self.metrics)], draws=self.draws, seed=self.seed)[0]
 
-    def _scored(self, one: Replay, *, is_log: bool) -> Iterator[tuple[tuple[str, str], float | None]]:
-        frame = self._cut(one.outcomes, one)
-        valued = [of.value.alias(of.name) for of in self.metrics if not of.tally]
-        names = [of.name for of in self.metrics if not of.tally]
-        whole = frame.group_by(pl.lit(ALL).alias("key")).agg(valued)
-        rows = pl.concat([whole, frame.group_by("key", maintain_order=True).agg(valued)])
-        for key, *values in rows.select("key", *names).iter_rows():
-            yield from (((key, name), value) for name, value in zip(names, values, strict=True))
-        counted = [of.name for of in self.metrics if of.tally]
-        if not counted:
-            return
-        span = self._span_us
-        impact = self._impact_us
-        for key in rows["key"]:
-            changes = of_primaries(one, None if key == ALL else key)
-            yield from (((key, name), None if is_log else TALLIES[name](changes, span, impact)) for name in counted)
 
-    @cached_property
-    def _span_us(self) -> tuple[int, int]:
-        if self.during is not None:
-            return _us(self.during[0]), _us(self.during[1])
-        arrived = self.incident.log.arrived_us
-        return (int(arrived[0]), int(arrived[-1]) + 1) if len(arrived) else (0, 1)
+def together(boards: Sequence[Board]) -> None:
+    """Score boards of the same replays, draws and seed on each draw at once: a draw is replayed once for all of them."""
+    first = boards[0]
+    wanted = [(board.window, board.metrics) for board in boards]
+    for board, found in zip(boards, scores(first.replays, wanted, draws=first.draws, seed=first.seed), strict=True):
+        board.__dict__["values"] = found
 
-    @cached_property
-    def _impact_us(self) -> tuple[int, int] | None:
-        try:
-            begin, end = self.incident.span("impact")
-        except NoSuchItem:
-            return None
-        return _us(begin), _us(end)
+
+def spread(own: Any, other: Any | None = None) -> tuple[float | None, float | None, float | None]:
+    """Return mean, low and high of values ``[(value, least, most), draw]``, or of their differences to others."""
+    value, least, most = (
+        own if other is None else (own[VALUE] - other[VALUE], own[LEAST] - other[MOST], own[MOST] - other[LEAST])
+    )
+    estimate = interval(value)[0]
+    return (None, None, None) if estimate is None else (estimate, interval(least)[1], interval(most)[2])
 
 
 def _flags(one: Metric, group: dict[str, Any], answer: Answer | None) -> list[str]:
@@ -265,6 +281,10 @@ def _us(at: datetime) -> int:
     return round(at.timestamp() * 1e6)
 
 
+def _instant(us: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
+
+
 def _minus(a: float | None, b: float | None) -> float | None:
     return None if a is None or b is None else a - b
 
@@ -284,9 +304,11 @@ def compare(
     Parameters
     ----------
     during
-        A phase of the incident or two instants; the replay always covers the whole log, only the scoring is cut.
+        A phase of the incident, ``healthy`` (all time outside impacts) or two instants; the replay always covers the whole log,
+        only the scoring is cut.
     metrics
-        Names such as ``p95_ms``, ``slow_rate(8000ms)``, ``served_share(small)`` or ``switches``.
+        Every word that a condition knows, such as ``p95_ms``, ``slow_rate(8000ms)`` or ``signal:csat``, and
+        ``served_share(small)``, ``switches``, ``flapping``, ``minutes_on_fallback``, ``detection_s``, ``failback_s``.
     draws, seed
         How often the outcomes that the log does not hold are drawn, for the intervals; 0: no intervals. They are drawn when
         the table is first asked.
@@ -305,14 +327,49 @@ def compare(
     named = policies if isinstance(policies, Mapping) else _by_name(policies)
     if AS_LOGGED in named:
         raise InvalidPolicy(f"a policy cannot be named {AS_LOGGED!r}: that is what happened; give it another name:")
-    chosen = tuple(metric(name) for name in dict.fromkeys(metrics))
-    if isinstance(during, str):
-        during = incident.span(during)
-    elif during is not None:
-        Phase("note", *during)  # its instants have a zone, and are in order
+    chosen = tuple({one.name: one for one in map(metric, metrics)}.values())
+    _refuse_unknown(chosen, signal_names(incident.store))
+    window = window_of(incident, during)
     replays = {AS_LOGGED: replay(incident, Policy(name=AS_LOGGED, routes=()))}
     replays |= {name: replay(incident, policy, estimator=estimator) for name, policy in named.items()}
-    return Board(incident, replays, chosen, during, draws, seed)
+    return Board(incident, replays, chosen, window, draws, seed)
+
+
+def _refuse_unknown(metrics: Sequence[Metric], known: Sequence[str]) -> None:
+    """Refuse a signal that is not loaded."""
+    for one in metrics:
+        name = one.name.removeprefix("signal:")
+        if one.source == "signals" and name not in known:
+            there = f"loaded are {', '.join(map(label, known))}" if known else "no signal is loaded"
+            raise NoSuchItem(f"there is no signal {name!r}{did_you_mean(name, known)}; {there}")
+
+
+def window_of(incident: Incident, during: str | tuple[datetime, datetime] | None) -> Window:
+    """Return the part of an incident that is scored: a phase, ``healthy`` (all time outside impacts), two instants, or all.
+
+    Raises
+    ------
+    NoSuchItem
+        There is no such phase.
+    InvalidCase
+        An instant has no zone, or the span ends before it begins.
+    """
+    try:
+        begin, end = incident.span("impact")
+    except NoSuchItem:
+        impact = None
+    else:
+        impact = _us(begin), _us(end)
+    if during is None or during == "all":
+        return Window(incident.log, None, impact)
+    if during == "healthy":
+        from incident_kit.healthy import healthy_spans
+
+        return Window(incident.log, healthy_spans(incident), impact)
+    if isinstance(during, str):
+        during = incident.span(during)
+    Phase("note", *during)  # its instants have a zone, and are in order
+    return Window(incident.log, ((_us(during[0]), _us(during[1])),), impact)
 
 
 def _by_name(policies: Sequence[Policy]) -> dict[str, Policy]:

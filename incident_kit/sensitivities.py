@@ -12,7 +12,8 @@ import polars as pl
 from incident_kit.durations import UNITS, parse_duration, show_duration
 from incident_kit.errors import IncidentKitError, InvalidPolicy
 from incident_kit.policywriter import inline
-from incident_kit.scorecard import AS_LOGGED, DEFAULT_METRICS, compare
+from incident_kit.scorecard import DEFAULT_METRICS, compare
+from incident_kit.scores import AS_LOGGED
 from incident_kit.tuning import DRAWS, TOGETHER, value_at
 
 if TYPE_CHECKING:

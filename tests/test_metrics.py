@@ -21,6 +21,7 @@ SCHEMA = {
     "wait_ms": pl.Int64, "failed": pl.Boolean, "overridden": pl.Boolean, "tool_calls": pl.Int32, "tool_errors": pl.Int32,
     "is_fallback": pl.Boolean, "cost_usd": pl.Float64, "evidence": pl.String,
     "error_class": pl.String, "no_model": pl.String, "served": pl.String, "worst_ms": pl.Int32,
+    "ttft_ms": pl.Int64, "stream": pl.Boolean,
 }  # fmt: skip
 
 
@@ -144,6 +145,14 @@ def test_an_estimate_lies_between_its_bounds(drawn: list[dict[str, Any]], name: 
         assert estimate <= high + 1e-9
     if all(row["evidence"] == "observed" for row in told):
         assert low == estimate == high
+    assert one.least is not None
+    assert one.most is not None
+    least, most = outcomes(*told).select(least=one.least, most=one.most).row(0)
+    if estimate is not None:
+        assert low - 1e-9 <= least <= estimate + 1e-9
+        assert estimate - 1e-9 <= most <= high + 1e-9
+    if all(row["evidence"] != "none" for row in told):
+        assert least == estimate == most
 
 
 def test_shares_of_evidence_sum_to_one() -> None:
@@ -151,7 +160,7 @@ def test_shares_of_evidence_sum_to_one() -> None:
     assert frame.select(shares(LABELS)).row(0) == (1 / 2, 0, 0, 1 / 4, 1 / 4)
 
 
-@pytest.mark.parametrize("name", ["p95", "p100_ms", "p0_ms", "slow_rate(8s)", "tool_succes_rate", ""])
+@pytest.mark.parametrize("name", ["p95", "p100_ms", "p0_ms", "slow_rate(8)", "tool_succes_rate", "signal:", ""])
 def test_an_unknown_metric_is_named_with_those_there_are(name: str) -> None:
     with pytest.raises(NoSuchItem, match="there are p50_ms, p95_ms"):
         metric(name)
@@ -160,6 +169,37 @@ def test_an_unknown_metric_is_named_with_those_there_are(name: str) -> None:
 def test_a_near_miss_is_suggested() -> None:
     with pytest.raises(NoSuchItem, match="did you mean 'tool_success_rate'"):
         metric("tool_succes_rate")
+
+
+def test_a_limit_is_written_as_in_a_condition() -> None:
+    assert metric("slow_rate( 8s )").name == "slow_rate(8000ms)"
+
+
+def test_first_tokens_are_of_streamed_answers() -> None:
+    frame = outcomes({"ttft_ms": 100, "stream": True}, {"stream": False}, {"stream": True, "evidence": "none"})
+    one = metric("p95_ttft_ms")
+    assert frame.select(one.least, value=one.value, most=one.most).row(0) == (100, 100, WORST_MS)
+    assert frame.select(one.low).item() == 100
+    frame = outcomes({"ttft_ms": 100, "stream": True}, {"stream": False, "evidence": "none"})
+    assert frame.select(one.least, most=one.most).row(0) == (100, 100), "an answer that is not streamed has none"
+
+
+def test_only_what_cannot_be_told_is_at_its_ends() -> None:
+    """An estimate of an outcome stands; one without any evidence is neither left out nor made up."""
+    frame = outcomes(
+        {"wait_ms": 100, "failed": False, "tool_calls": 1, "tool_errors": 0, "overridden": True},
+        {"wait_ms": 300, "failed": True, "tool_calls": 1, "tool_errors": 1, "overridden": False, "evidence": "same_cell"},
+        {"evidence": "none"},
+    )  # fmt: skip
+    ends = {
+        "mean_ms": (400 / 3, (400 + WORST_MS) / 3), "error_rate": (1 / 3, 2 / 3), "tool_success_rate": (1 / 3, 2 / 3),
+        "override_rate": (1 / 3, 2 / 3), "slow_rate(200ms)": (1 / 3, 2 / 3), "p50_ms": (100, 300),
+    }  # fmt: skip
+    for name, expected in ends.items():
+        one = metric(name)
+        assert one.least is not None
+        assert one.most is not None
+        assert frame.select(one.least, most=one.most).row(0) == pytest.approx(expected), name
 
 
 def test_waits_longer_than_the_worst_that_is_assumed_stay_within_bounds() -> None:

@@ -18,7 +18,8 @@ from incident_kit.log import Log, read
 from incident_kit.model import CENTRAL, Model
 from incident_kit.policy import Policy
 from incident_kit.replays import on_draw, replay, replay_log
-from incident_kit.scorecard import AS_LOGGED, compare
+from incident_kit.scorecard import compare
+from incident_kit.scores import AS_LOGGED
 from incident_kit.store import Store
 
 TARGETS = ("big", "small")

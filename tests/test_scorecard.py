@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import polars as pl
 import pytest
-from written import START
+from written import START, TINY, Call, Request, write
 
 from incident_kit.baselines import always_fallback, always_primary, blind
 from incident_kit.errors import InvalidCase, InvalidPolicy, NoSuchItem
 from incident_kit.evidence import LABELS, nearest
 from incident_kit.incident import Incident
 from incident_kit.policy import Policy
-from incident_kit.scorecard import AS_LOGGED, DEFAULT_METRICS, TABLE, Board, compare
+from incident_kit.scorecard import DEFAULT_METRICS, TABLE, Board, compare
+from incident_kit.scores import ALL, AS_LOGGED
+from incident_kit.tallies import TALLIES
+from incident_kit.vocabulary import Kind, metric_of
 
 CHAT = Policy.parse(
     "{name: chat, routes: [{intent: chat, primary: big, fallback: small, on_fallback: {tools: disabled}}]}"
@@ -187,3 +191,90 @@ def test_unknown_metrics_groups_and_phases(tiny: Incident) -> None:
 
 def test_a_metric_asked_for_twice_is_there_once(tiny: Incident) -> None:
     assert compare(tiny, [], metrics=["p95_ms", "p95_ms"]).table().height == 1
+
+
+WORDS = [
+    "p50_ms", "p95_ms", "p99.9_ms", "mean_ms", "slow_rate(3500ms)", "p95_ttft_ms", "error_rate", "timeout_rate", "rate_429",
+    "consecutive_errors", "tool_success_rate", "override_rate", "escalation_rate", "reopen_rate", "sla_breach_rate",
+    "fallback_rate", "requests", "cost_per_request", "signal:csat", "served_share(small)", "share_no_model", *TALLIES,
+]  # fmt: skip
+
+
+def test_every_word_of_a_condition_can_be_scored(tmp_path: Path) -> None:
+    """The vocabulary of POLICY.md, and what only a scorecard counts."""
+    incident = Incident.create()
+    incident.load(write(tmp_path, TINY))
+    incident.store.run("insert into signals (name, known_at, value) values ('csat', '2026-01-05T09:00:03Z', 0.5)")
+    incident.answers = {}
+    assert {metric_of(name)[0] for name in WORDS[: WORDS.index("served_share(small)")]} | {"alert"} == set(
+        get_args(Kind)
+    )
+    board = compare(incident, [CHAT], metrics=WORDS, draws=0, estimator=nearest)
+    for by in (None, "intent"):
+        table = board.table(by=by)
+        assert set(table["metric"]) == set(WORDS)
+        assert (table.group_by("policy", "intent").len()["len"] == len(WORDS)).all()
+    with pytest.raises(NoSuchItem, match=r"no signal 'cast' .did you mean 'csat'.*loaded are csat"):
+        compare(incident, [CHAT], metrics=["signal:cast"])
+
+
+def test_what_no_log_holds_has_no_number_and_says_so(board: Board) -> None:
+    found = compare(
+        board.incident, [CHAT], metrics=["p95_ttft_ms", "escalation_rate"], draws=0, estimator=nearest
+    ).table()
+    assert found["estimate"].null_count() == found["observed"].null_count() == found.height
+    flags = [one[0] for one in found["flags"].to_list()]
+    assert flags[:2] == [
+        "not in this log: it holds no times of first tokens", "not in this log: it holds no escalations of tickets",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def hundred(tmp_path_factory: pytest.TempPathFactory) -> Incident:
+    """99 requests of an intent that both targets answer and one of an intent that only the primary does; each a second apart."""
+    requests = [
+        Request(f"r{i:03}", 1000 * i, [Call("big" if i % 3 else "small", 500 + i, tool_calls=1, tool_errors=0)])
+        for i in range(99)
+    ]
+    requests.append(Request("r099", 99_000, [Call("lone", 400, tool_calls=1, tool_errors=0)], intent="rare"))
+    incident = Incident.create()
+    incident.load(write(tmp_path_factory.mktemp("hundred"), requests))
+    return incident
+
+
+AWAY = Policy.parse(
+    "{name: away, routes: [{intent: chat, primary: small}, {intent: rare, primary: gone, retry: {timeout_ms: 20000}}]}"
+)
+
+
+def test_a_few_requests_that_no_log_can_tell_of_widen_the_interval(hundred: Incident) -> None:
+    """One in a hundred goes to a model that was never seen: it may have waited nothing, or its timeout, or failed."""
+    names = ["mean_ms", "error_rate", "p50_ms", "tool_success_rate"]
+    board = compare(hundred, [AWAY], metrics=names, draws=9)
+    found = {one["metric"]: one for one in board.table().filter(policy="away").iter_rows(named=True)}
+    assert found["mean_ms"]["share_none"] == 0.01
+    drawn = board.values["away"][ALL, "mean_ms"]
+    assert drawn[1] == pytest.approx(drawn[0] * 0.99)
+    assert drawn[2] == pytest.approx(drawn[0] * 0.99 + 0.01 * 20_000)
+    mean = found["mean_ms"]
+    assert mean["low"] <= 0.99 * mean["estimate"]
+    assert mean["high"] >= 0.99 * mean["estimate"] + 200
+    assert mean["diff_high"] - mean["diff_low"] == pytest.approx(mean["high"] - mean["low"])
+    assert (found["error_rate"]["low"], found["error_rate"]["estimate"]) == (0, pytest.approx(0, abs=0.05))
+    assert found["error_rate"]["high"] >= 0.01
+    for one in found.values():
+        assert one["bound_low"] <= one["low"] <= one["estimate"] <= one["high"] <= one["bound_high"]
+    assert any("cannot tell for 1% of the requests" in flag for flag in mean["flags"])
+
+
+def test_many_of_them_leave_bounds_only(hundred: Incident) -> None:
+    board = compare(hundred, [AWAY], metrics=["error_rate"], draws=9)
+    rare = row(board, "away", "error_rate", intent="rare")
+    assert (rare["estimate"], rare["low"], rare["bound_low"], rare["bound_high"]) == (None, None, 0, 1)
+    by_intent = board.difference("away", AS_LOGGED, by="intent").filter(intent="rare")
+    assert by_intent.select("estimate", "low", "high").row(0) == (None,) * 3
+
+
+def test_healthy_is_all_time_outside_impacts(sample: Incident) -> None:
+    both = [compare(sample, {}, during=one).table()["n"][0] for one in ("impact", "healthy", "all")]
+    assert both[0] + both[1] == both[2] == 3065
