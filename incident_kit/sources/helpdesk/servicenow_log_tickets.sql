@@ -1,6 +1,6 @@
 -- one row per incident, as the last entry of its audit log leaves it
 -- parameters: $zone VARCHAR
--- columns: line BIGINT, reject VARCHAR, ticket_id VARCHAR, created_at TIMESTAMP WITH TIME ZONE, solved_at TIMESTAMP WITH TIME ZONE, priority VARCHAR, channel VARCHAR, intent VARCHAR, reopens INTEGER, assigned_at TIMESTAMP WITH TIME ZONE, status VARCHAR, group_name VARCHAR
+-- columns: line BIGINT, reject VARCHAR, ticket_id VARCHAR, created_at TIMESTAMP WITH TIME ZONE, solved_at TIMESTAMP WITH TIME ZONE, priority VARCHAR, channel VARCHAR, reopens INTEGER, assigned_at TIMESTAMP WITH TIME ZONE, status VARCHAR, group_name VARCHAR
 -- ---
 -- name: servicenow_log_tickets
 -- title: ServiceNow incident audit log, the incidents
@@ -13,7 +13,7 @@ with extracted as (
     list_transform(
       json_extract_string(record, [
         '$.number', '$.sys_mod_count', '$.sys_updated_at', '$.opened_at', '$.resolved_at', '$.incident_state', '$.priority',
-        '$.contact_type', '$.category', '$.reopen_count', '$.assigned_to', '$.assignment_group'
+        '$.contact_type', '$.reopen_count', '$.assigned_to', '$.assignment_group'
       ]),
       lambda x: nullif(nullif(trim(x), '?'), '')
     ) as v
@@ -49,10 +49,9 @@ named as (
     end as status,
     v[7] as priority,
     lower(v[8]) as channel,
-    v[9] as category,
-    coalesce(try_cast(v[10] as integer), 0) as reopens,
-    v[11] as assignee,
-    v[12] as group_name
+    coalesce(try_cast(v[9] as integer), 0) as reopens,
+    v[10] as assignee,
+    v[11] as group_name
   from timed
 ),
 placed as (
@@ -74,7 +73,6 @@ last_entries as (
     min(local_at) filter (where assignee is not null) as assigned_local,
     arg_max(priority, (local_at, seq, priority)) as priority,
     arg_max(channel, (local_at, seq, channel)) as channel,
-    arg_max(category, (local_at, seq, category)) as category,
     max(reopens) as reopens,
     arg_max(group_name, (local_at, seq, group_name)) as group_name
   from placed
@@ -88,7 +86,6 @@ select
   case when status in ('solved', 'closed') then timezone($zone, coalesce(resolved_local, told_local)) end as solved_at,
   priority,
   channel,
-  category as intent,
   reopens::integer as reopens,
   timezone($zone, assigned_local) as assigned_at,
   status,
