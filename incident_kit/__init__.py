@@ -37,6 +37,7 @@ _WHERE = {
     "join_tickets": "joining",
     "new_case": "case",
     "open_case": "case",
+    "override_rates": "suggestions",
     "rehearse": "rehearsal",
     "replay": "replays",
     "sample_budget": "budget",
@@ -74,6 +75,7 @@ __all__ = [
     "join_tickets",
     "new_case",
     "open_case",
+    "override_rates",
     "rehearse",
     "replay",
     "sample_budget",
@@ -109,6 +111,7 @@ if TYPE_CHECKING:
     from incident_kit.sensitivities import sensitivity
     from incident_kit.simulation import simulate
     from incident_kit.store import Store
+    from incident_kit.suggestions import override_rates
     from incident_kit.tuning import sweep
 
 

@@ -70,7 +70,7 @@ FLOORS = [
     ["quality", "scorecard", "explain", "switches", "budget", "caveats"],
     ["gateways"],
     ["incident"],
-    ["joining"],
+    ["joining", "suggestions"],
     ["healthy", "healthywindows", "groups", "likeness", "tuning", "frontiers"],
     ["compatibilities", "sensitivities"],
     ["chains", "limits"],
