@@ -174,19 +174,14 @@ select
   case
     when succeeded then 'ok'
     when cut then 'cut'
-    when kind = 'call' and (error_code = '408' or error_name in ('Timeout', 'APITimeoutError')) then 'timeout'
+    when kind = 'call' and error_said(error_name, error_code, error_text) = 'timeout' then 'timeout'
     else 'error'
   end as status,
   case
     when succeeded then null
     when cut then 'cut'
-    when error_code = '408' or error_name in ('Timeout', 'APITimeoutError') then 'timeout'
-    when error_code = 'content_filter' or error_name = 'ContentPolicyViolationError' then 'content_policy'
-    when error_name = 'ContextWindowExceededError' then 'context_window'
-    when error_name in ('APIConnectionError', 'ReadError', 'ConnectError') then 'connection'
-    when regexp_full_match(error_code, '[1-5][0-9][0-9]') then error_code
     when kind = 'refusal' then '429'
-    else 'unknown'
+    else error_said(error_name, error_code, error_text)
   end as error_class,
   case when succeeded or cut then prompt_tokens end as prompt_tokens,
   case when succeeded or cut then completion_tokens end as completion_tokens,
@@ -214,7 +209,7 @@ select
     list_filter(list_transform(tags, lambda t: regexp_extract(t, $channel_tag, 1)), lambda x: x <> '')[1]
   ) as channel,
   case when succeeded then fallbacks > 0 end as is_fallback,
-  streamed as stream,
+  case when kind <> 'cache_hit' then streamed end as stream,
   plain_labels(
     headers, requester, spend_labels,
     '{"headers": null, "tags": null, "intent": null, "ticket_id": null, "conversation_id": null, "session_id": null, "trace_id": null, "channel": null, "spend_logs_metadata": null, "used_client_oauth_token": null, "x-intent": null, "x-ticket-id": null, "x-channel": null, "x-litellm-tags": null, "x-litellm-session-id": null, "x-litellm-spend-logs-metadata": null}'

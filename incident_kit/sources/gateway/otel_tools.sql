@@ -3,7 +3,7 @@
 -- columns: line BIGINT, reject VARCHAR, name VARCHAR, known_at TIMESTAMP WITH TIME ZONE, numerator DOUBLE, denominator DOUBLE, value DOUBLE, request_id VARCHAR, ticket_id VARCHAR, intent VARCHAR
 -- ---
 -- name: otel_tools
--- title: OpenTelemetry spans of executed tools (execute_tool, tools/call), as OTLP/JSON
+-- title: OpenTelemetry spans of executed tools (execute_tool, tools/call) as the signals tool_ms and tool_error_rate, as OTLP/JSON
 -- table: signals
 -- detect: [resourceSpans]
 -- contains: ["gen_ai.tool.name"]
@@ -18,10 +18,6 @@
 --     - $."ticket.id"
 --     - $.ticket_id
 --     - $."support.ticket_id"
--- answers:
---   tools: "yes: each executed tool's end, how long it took and whether it failed, as the signals tool_ms and tool_error_rate"
--- hints:
---   tools: "let the application write a span per executed tool (execute_tool NAME, with error.type where it failed)"
 -- ---
 with spans as (
   select line, unnest(otlp_spans(record)) as s from raw
