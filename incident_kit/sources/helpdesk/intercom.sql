@@ -7,7 +7,7 @@
 -- table: tickets
 -- one_to_one: true
 -- detect: [id, created_at, state, statistics]
--- companions: [intercom_sla, intercom_sla_events, intercom_events]
+-- companions: [intercom_sla, intercom_sla_events, intercom_events, intercom_actors]
 -- ---
 with extracted as (
   select

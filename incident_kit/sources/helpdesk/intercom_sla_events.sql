@@ -123,7 +123,7 @@ noted as (
         select max(o.instance_no) from runs as o where o.line = e.line and o.target = r.target and o.started_at <= e."at"
       )))
     or (e.kind in ('conversation_sla_paused', 'conversation_sla_unpaused', 'conversation_sla_removed')
-      and e."at" < coalesce(r.stopped_at, 'infinity'::timestamptz))
+      and e."at" > r.started_at and e."at" < coalesce(r.stopped_at, 'infinity'::timestamptz))
   union all
   select line, ticket_id, target, instance_no, started_at, 'start', null, null, 0 from runs
   union all
