@@ -77,3 +77,18 @@ create or replace temp macro otlp_spans(record) as coalesce(
   ))), []),
   [null]
 );
+
+-- the kit's class of an error from its type (an exception's name, a status code or a word), code and message; any may be NULL
+create or replace temp macro error_said(type, code, message) as case
+  when code = '408' or type = '408' or regexp_matches(type, '(?i)time.?out|deadline') then 'timeout'
+  when code = 'content_filter' or regexp_matches(type, '(?i)content.?(policy|filter)') then 'content_policy'
+  when regexp_matches(type, '(?i)context.?(window|length)') then 'context_window'
+  when regexp_matches(type, '(?i)connect|ReadError|connreset|UnknownHost|BrokenPipe') or regexp_matches(message, '(?i) - connection error\.?\s*$') then 'connection'
+  when regexp_full_match(code, '[1-5][0-9][0-9]') then code
+  when regexp_full_match(type, '[1-5][0-9][0-9]') then type
+  when regexp_matches(type, '(?i)rate.?limit|throttl|too.?many') then '429'
+  when regexp_matches(type, '(?i)unavailable|overloaded') then '503'
+  when regexp_matches(type, '(?i)internal.?server') then '500'
+  when regexp_matches(type, '(?i)bad.?request|invalid.?request') then '400'
+  else 'unknown'
+end;
