@@ -3,26 +3,29 @@
 -- 's', 'ms', 'us' or 'ns' for a number (or its text) since 1970 by its size; NULL for any other text
 create or replace temp macro epoch_unit(value) as case
   when not regexp_full_match(value::varchar, '\s*[0-9]{9,20}(\.[0-9]+)?([eE]\+?[0-9]+)?\s*') then null
-  when value::double < 1e11 then 's'
-  when value::double < 1e14 then 'ms'
-  when value::double < 1e17 then 'us'
-  else 'ns'
+  when try_cast(value as double) < 1e11 then 's'
+  when try_cast(value as double) < 1e14 then 'ms'
+  when try_cast(value as double) < 1e17 then 'us'
+  when try_cast(value as double) < 1e20 then 'ns'
 end;
+
+-- whether a text may be a date: not 'infinity' or 'epoch', no year of five digits, none before Christ
+create or replace temp macro dated(value) as regexp_full_match(value::varchar, '\s*[0-9]{1,4}[^0-9(][^(]*');
 
 -- whether a text is a time of day without a zone
 create or replace temp macro zoneless(value) as coalesce(
-  try_cast(value as timestamp) is not null and not regexp_matches(value, '[0-9]{2}:[0-9]{2}.*(Z|[+-][0-9]{2}(:?[0-9]{2})?|\s[A-Za-z][A-Za-z_/]+)\s*$'),
+  dated(value) and try_cast(value as timestamp) is not null and not regexp_matches(value, '[0-9]{2}:[0-9]{2}.*(Z|[+-][0-9]{2}(:?[0-9]{2})?|\s[A-Za-z][A-Za-z_/]+)\s*$'),
   false
 );
 
 -- the instant a text or number says: ISO 8601 with a zone, without one read in `zone` (NULL: not read), or an epoch number of any unit
 create or replace temp macro instant(value, zone) as case
-  when epoch_unit(value) = 's' then make_timestamptz((value::double * 1e6)::bigint)
-  when epoch_unit(value) = 'ms' then make_timestamptz((value::double * 1e3)::bigint)
-  when epoch_unit(value) = 'us' then make_timestamptz(value::double::bigint)
-  when epoch_unit(value) = 'ns' then make_timestamptz((value::hugeint // 1000)::bigint)
+  when epoch_unit(value) = 's' then make_timestamptz((try_cast(value as double) * 1e6)::bigint)
+  when epoch_unit(value) = 'ms' then make_timestamptz((try_cast(value as double) * 1e3)::bigint)
+  when epoch_unit(value) = 'us' then make_timestamptz(try_cast(value as double)::bigint)
+  when epoch_unit(value) = 'ns' then make_timestamptz(try_cast(try_cast(value as hugeint) // 1000 as bigint))
   when zoneless(value) then timezone(zone, try_cast(value as timestamp))
-  when isfinite(try_cast(value as timestamptz)) then try_cast(value as timestamptz)
+  when dated(value) then try_cast(value as timestamptz)
 end;
 
 -- one flat JSON object of what else a product put on a request: short plain values only, nothing that may be a secret;
@@ -92,3 +95,21 @@ create or replace temp macro error_said(type, code, message) as case
   when regexp_matches(type, '(?i)bad.?request|invalid.?request') then '400'
   else 'unknown'
 end;
+
+-- a number or its text as an amount: finite and not negative, else NULL
+create or replace temp macro amount(value) as case
+  when isfinite(try_cast(value as double)) and try_cast(value as double) >= 0 then try_cast(value as double)
+end;
+
+-- a number or its text as a count, or as milliseconds: whole and not negative, else NULL
+create or replace temp macro whole(value) as case
+  when isfinite(try_cast(value as double)) and try_cast(value as double) between 0 and 1e15 then round(try_cast(value as double))::bigint
+end;
+
+-- whether an instant may be one of a log: no number misread, no clock that was never set; NULL for no instant
+create or replace temp macro in_our_time(value) as value between timestamptz '2015-01-01 00:00:00+00' and timestamptz '2100-01-01 00:00:00+00';
+
+-- the instant inside a UUID of version 7, to the millisecond; NULL for any other text
+create or replace temp macro uuid7_instant(value) as try(
+  case when uuid_extract_version(try_cast(value as uuid)) = 7 then uuid_extract_timestamp(try_cast(value as uuid)) end
+);

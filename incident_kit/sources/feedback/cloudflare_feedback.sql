@@ -19,7 +19,7 @@ named as (
     line,
     nullif(v[1], '') as id,
     coalesce(nullif(v[2], ''), nullif(v[1], '')) as request_id,
-    try(instant(v[3], 'UTC') + to_milliseconds(coalesce(try_cast(v[4] as bigint), 0))) as shown_at,
+    try(instant(v[3], 'UTC') + to_milliseconds(coalesce(whole(v[4]), 0))) as shown_at,
     try_cast(v[5] as double) as rating,
     v[5] as rating_text,
     json_extract_string(try_cast(v[6] as json), '$.ticket_id') as ticket_id
@@ -40,5 +40,5 @@ select
   case when rating = 1 then 'accepted' else 'rejected' end as decision,
   rating = -1 as overridden,
   'cloudflare' as source,
-  'feedback=' || rating::integer as decision_rule
+  'feedback=' || try_cast(rating as integer) as decision_rule
 from named

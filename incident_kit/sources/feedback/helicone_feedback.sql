@@ -20,7 +20,7 @@ named as (
   select
     line,
     nullif(v[1], '') as request_id,
-    try(instant(v[2], 'UTC') + to_milliseconds(coalesce(try_cast(v[3] as bigint), 0))) as shown_at,
+    try(instant(v[2], 'UTC') + to_milliseconds(coalesce(whole(v[3]), 0))) as shown_at,
     json_extract_string(try_cast(v[4] as json), '$."helicone-score-feedback"') as rating,
     instant(v[5], 'UTC') as updated_at,
     json_extract_string(try_cast(v[6] as json), ['$."Ticket-Id"', '$.ticket_id']) as tickets

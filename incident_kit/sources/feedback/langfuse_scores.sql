@@ -27,7 +27,7 @@ named as (
     coalesce(nullif(v[2], ''), nullif(v[3], '')) as trace_id,
     coalesce(nullif(v[4], ''), nullif(v[5], '')) as observation_id,
     v[6] as name,
-    case lower(v[7]) when 'true' then 1 when 'false' then 0 else try_cast(v[7] as double) end as value,
+    case lower(v[7]) when 'true' then 1 when 'false' then 0 else case when isfinite(try_cast(v[7] as double)) then try_cast(v[7] as double) end end as value,
     lower(trim(coalesce(nullif(v[8], ''), nullif(v[9], ''), v[7]))) as said,
     upper(v[10]) as source,
     upper(coalesce(nullif(v[11], ''), v[12])) as data_type,
@@ -73,7 +73,7 @@ select
   case
     when id is null then 'no id'
     when "at" is null then 'timestamp is not a time'
-    when "at" not between timestamptz '2015-01-01 00:00:00+00' and timestamptz '2100-01-01 00:00:00+00' then 'timestamp is not in our time'
+    when not in_our_time("at") then 'timestamp is not in our time'
     when outdated then 'not for us: an older version of a score that is here in a newer one'
     when source = 'EVAL' then 'not for us: a score by an evaluator is no decision of a person'
     when trace_id is null then 'not for us: the score is of a session or an experiment, not of an answer'

@@ -6,7 +6,8 @@
 -- title: agents' decisions on suggestions, as a plain table (suggestion_id, ticket_id, request_id or trace_id, shown_at, decided_at, decision, edit_ratio, source, decision_rule)
 -- table: feedback
 -- one_to_one: true
--- detect: [suggestion_id, decision, decided_at]
+-- detect: [suggestion_id, decision, decided_at|shown_at]
+-- lacks: ['"feedback_id"']
 -- answers:
 --   overrides: "yes: what agents did with each suggestion"
 -- ---

@@ -18,10 +18,7 @@ with named as (
     nullif(json_extract_string(record, '$.target_id'), '') as target_id,
     lower(json_extract_string(record, '$.target_type')) as target_type,
     coalesce(
-      try(case
-        when uuid_extract_version(try_cast(json_extract_string(record, '$.id') as uuid)) = 7
-          then uuid_extract_timestamp(try_cast(json_extract_string(record, '$.id') as uuid))
-      end),
+      uuid7_instant(json_extract_string(record, '$.id')),
       instant(coalesce(json_extract_string(record, '$.timestamp'), json_extract_string(record, '$.created_at')), 'UTC')
     ) as "at"
   from raw
@@ -32,7 +29,7 @@ select
     when id is null then 'no id'
     when target_id is null then 'no target_id'
     when "at" is null then 'id holds no time (it is no UUIDv7), and timestamp is not a time'
-    when "at" not between timestamptz '2015-01-01 00:00:00+00' and timestamptz '2100-01-01 00:00:00+00' then 'the time in id is not in our time'
+    when not in_our_time("at") then 'the time in id is not in our time'
   end as reject,
   id as feedback_id,
   target_id as suggestion_id,

@@ -17,10 +17,7 @@ with named as (
     nullif(json_extract_string(record, '$.id'), '') as id,
     nullif(json_extract_string(record, '$.inference_id'), '') as inference_id,
     coalesce(
-      try(case
-        when uuid_extract_version(try_cast(json_extract_string(record, '$.id') as uuid)) = 7
-          then uuid_extract_timestamp(try_cast(json_extract_string(record, '$.id') as uuid))
-      end),
+      uuid7_instant(json_extract_string(record, '$.id')),
       instant(coalesce(json_extract_string(record, '$.timestamp'), json_extract_string(record, '$.created_at')), 'UTC')
     ) as "at"
   from raw
@@ -31,7 +28,7 @@ select
     when id is null then 'no id'
     when inference_id is null then 'no inference_id'
     when "at" is null then 'id holds no time (it is no UUIDv7), and timestamp is not a time'
-    when "at" not between timestamptz '2015-01-01 00:00:00+00' and timestamptz '2100-01-01 00:00:00+00' then 'the time in id is not in our time'
+    when not in_our_time("at") then 'the time in id is not in our time'
   end as reject,
   id as feedback_id,
   inference_id as suggestion_id,

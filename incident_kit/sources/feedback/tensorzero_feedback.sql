@@ -23,10 +23,14 @@ named as (
     nullif(v[2], '') as target_id,
     v[3] as metric,
     lower(v[4]) as value_text,
-    case lower(v[4]) when 'true' then 1 when 't' then 1 when 'false' then 0 when 'f' then 0 else try_cast(v[4] as double) end as value,
+    case
+      when lower(v[4]) in ('true', 't') then 1
+      when lower(v[4]) in ('false', 'f') then 0
+      when isfinite(try_cast(v[4] as double)) then try_cast(v[4] as double)
+    end as value,
     nullif(json_extract_string(try_cast(v[5] as json), '$.ticket_id'), '') as ticket_id,
     coalesce(
-      try(case when uuid_extract_version(try_cast(v[1] as uuid)) = 7 then uuid_extract_timestamp(try_cast(v[1] as uuid)) end),
+      uuid7_instant(v[1]),
       instant(coalesce(nullif(v[6], ''), v[7]), 'UTC')
     ) as "at"
   from extracted
@@ -64,7 +68,7 @@ select
     when id is null then 'no id'
     when target_id is null then 'no target_id'
     when "at" is null then 'id holds no time (it is no UUIDv7), and timestamp is not a time'
-    when "at" not between timestamptz '2015-01-01 00:00:00+00' and timestamptz '2100-01-01 00:00:00+00' then 'the time in id is not in our time'
+    when not in_our_time("at") then 'the time in id is not in our time'
     when metric is null then 'no metric_name'
     when value is null then 'value: ''' || left(coalesce(value_text, ''), 40) || ''' is neither a number nor true or false'
     when says is null then 'not for us: the metric ''' || left(metric, 40) || ''' does not say what a person did with the answer'

@@ -43,17 +43,16 @@ named as (
     line,
     nullif(v[1], '') as id,
     nullif(v[2], '') as event_id,
-    v[3] as began_text,
     instant(v[3], 'UTC') as began_at,
     nullif(v[4], '') as provider,
     nullif(v[5], '') as model,
-    try_cast(v[6] as bigint) as duration_ms,
+    whole(v[6]) as duration_ms,
     nullif(v[7], '') as code,
     lower(v[8]) as success,
     coalesce(lower(v[9]) = 'true', false) as cached,
-    try_cast(v[10] as bigint) as prompt_tokens,
-    try_cast(v[11] as bigint) as completion_tokens,
-    try_cast(v[12] as double) as cost_usd,
+    whole(v[10]) as prompt_tokens,
+    whole(v[11]) as completion_tokens,
+    amount(v[12]) as cost_usd,
     try_cast(v[13] as integer) as step,
     -- a JSON object inside a string, or a plain one
     try_cast(v[14] as json) as metadata,
@@ -77,7 +76,7 @@ select
     when began_at is null then 'created_at is not a time'
     when duration_ms is null or duration_ms < 0 then 'duration is not a number of milliseconds'
     when done_at is null then 'duration is not a number of milliseconds'
-    when began_at not between timestamptz '2015-01-01 00:00:00+00' and timestamptz '2100-01-01 00:00:00+00' then 'created_at is not in our time'
+    when not in_our_time(began_at) then 'created_at is not in our time'
     when succeeded is null then 'neither success nor status_code says how it ended'
   end as reject,
   coalesce(event_id, id) as request_id,

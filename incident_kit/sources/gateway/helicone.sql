@@ -46,15 +46,15 @@ named as (
     nullif(v[1], '') as request_id,
     instant(v[2], 'UTC') as began_at,
     instant(v[3], 'UTC') as answered_at,
-    try_cast(v[4] as bigint) as latency_ms,
-    try_cast(v[5] as bigint) as ttft_ms,
+    whole(v[4]) as latency_ms,
+    whole(v[5]) as ttft_ms,
     try_cast(v[6] as integer) as code,
     nullif(v[7], '') as model,
     lower(nullif(v[8], '')) as provider,
-    try_cast(v[9] as bigint) as prompt_tokens,
-    try_cast(v[10] as bigint) as completion_tokens,
+    whole(v[9]) as prompt_tokens,
+    whole(v[10]) as completion_tokens,
     -- the table counts in billionths of a dollar, in whole numbers; the API and its CSV in dollars
-    case when regexp_full_match(v[11], '[0-9]+') then try_cast(v[11] as double) / 1e9 else try_cast(v[11] as double) end as cost_usd,
+    amount(v[11]) / case when regexp_full_match(v[11], '[0-9]+') then 1e9 else 1 end as cost_usd,
     -- a map comes as an object, or in CSV as its text
     try_cast(v[12] as json) as properties,
     coalesce(nullif(v[13], '') <> '00000000-0000-0000-0000-000000000000', false) as cached,
@@ -86,8 +86,8 @@ select
     when code is null then 'status is not a number'
     when coalesce(outdated, false) then 'not for us: an older version of a request that is here in a newer one'
     when code = -2 then 'not for us: the request was still pending when it was exported'
-    when latency_ms < 0 or done_at < began_at then 'latency is negative'
-    when began_at not between timestamptz '2015-01-01 00:00:00+00' and timestamptz '2100-01-01 00:00:00+00' then 'request_created_at is not in our time'
+    when done_at < began_at then 'response_created_at is before request_created_at'
+    when not in_our_time(began_at) then 'request_created_at is not in our time'
     when done_at is null then 'neither latency nor response_created_at'
   end as reject,
   request_id,

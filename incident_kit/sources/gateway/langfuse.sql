@@ -64,12 +64,12 @@ named as (
     json_extract_string(
       try_cast(coalesce(nullif(v[17], ''), nullif(v[18], ''), v[19]) as json), ['$.input', '$.output', '$.promptTokens', '$.completionTokens']
     ) as usage,
-    try_cast(coalesce(
+    amount(coalesce(
       nullif(v[20], ''), nullif(v[21], ''), nullif(v[22], ''),
       json_extract_string(try_cast(coalesce(nullif(v[23], ''), v[24]) as json), '$.total')
-    ) as double) as cost_usd,
-    try_cast(v[25] as double) as latency,
-    try_cast(coalesce(nullif(v[26], ''), v[27]) as double) as ttft,
+    )) as cost_usd,
+    amount(v[25]) as latency,
+    amount(coalesce(nullif(v[26], ''), v[27])) as ttft,
     try_cast(v[28] as json) as metadata,
     json_object('metadata', try_cast(v[28] as json)) as opened,
     try_cast(try_cast(v[29] as json) as varchar[]) as tags,
@@ -180,7 +180,7 @@ select
     when type is distinct from 'GENERATION' then 'not for us: ' || coalesce(left(type, 40), 'an observation without a type') || ' is no call of a model'
     when outdated then 'not for us: an older version of an observation that is here in a newer one'
     when began_at is null then 'start_time is not a time'
-    when began_at not between timestamptz '2015-01-01 00:00:00+00' and timestamptz '2100-01-01 00:00:00+00' then 'start_time is not in our time'
+    when not in_our_time(began_at) then 'start_time is not in our time'
     when done_text is null then 'no end_time: still running when it was exported'
     when done_at is null then 'end_time is not a time'
     when done_at < began_at then 'end_time is before start_time'
@@ -198,8 +198,8 @@ select
   round(took_s * 1000)::bigint as latency_ms,
   case when not coalesce(failed, false) then 'ok' when class = 'timeout' then 'timeout' else 'error' end as status,
   case when failed then class end as error_class,
-  case when not coalesce(failed, false) then try_cast(coalesce(usage[1], usage[3]) as bigint) end as prompt_tokens,
-  case when not coalesce(failed, false) then try_cast(coalesce(usage[2], usage[4]) as bigint) end as completion_tokens,
+  case when not coalesce(failed, false) then whole(coalesce(usage[1], usage[3])) end as prompt_tokens,
+  case when not coalesce(failed, false) then whole(coalesce(usage[2], usage[4])) end as completion_tokens,
   case when not coalesce(failed, false) then cost_usd end as cost_usd,
   len(json_keys(tools))::integer as tools_offered,
   case when not coalesce(failed, false) then tool_calls end as tool_calls,

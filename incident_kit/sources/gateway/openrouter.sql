@@ -52,12 +52,12 @@ named as (
     coalesce(v[7] = 'true', false) as streamed,
     coalesce(v[8] = 'true', false) as cancelled,
     lower(v[9]) as finish,
-    greatest(round(try_cast(v[10] as double)), 0)::bigint as latency_ms,
-    greatest(round(try_cast(v[11] as double)), 0)::bigint as generation_ms,
+    whole(v[10]) as latency_ms,
+    whole(v[11]) as generation_ms,
     -- what was billed; the other pair counts with one tokenizer for all models
-    try_cast(v[12] as bigint) as prompt_tokens,
-    try_cast(v[13] as bigint) as completion_tokens,
-    try_cast(v[14] as double) as cost_usd,
+    whole(v[12]) as prompt_tokens,
+    whole(v[13]) as completion_tokens,
+    amount(v[14]) as cost_usd,
     nullif(v[15], '') is not null as cached,
     -- without a list of providers the generation itself is the one call
     case when len(tried) > 0 then tried else ['{}'::json] end as tried,
@@ -71,7 +71,7 @@ calls as (
     unnest(range(1, len(tried) + 1)) as number,
     unnest(list_transform(tried, lambda t: json_extract_string(t, ['$.provider_name', '$.model_permaslug', '$.status', '$.latency', '$.endpoint_id']))) as t,
     json_extract_string(tried[len(tried)], '$.model_permaslug') as last_slug,
-    list_transform(tried, lambda t: greatest(round(coalesce(try_cast(json_extract_string(t, '$.latency') as double), 0)), 0)::bigint) as took
+    list_transform(tried, lambda t: coalesce(whole(json_extract_string(t, '$.latency')), 0)) as took
   from named
 ),
 ended as (
@@ -116,7 +116,7 @@ select
   case
     when id is null then 'no id'
     when began_at is null then 'created_at is not a time'
-    when began_at not between timestamptz '2015-01-01 00:00:00+00' and timestamptz '2100-01-01 00:00:00+00' then 'created_at is not in our time'
+    when not in_our_time(began_at) then 'created_at is not in our time'
     when model is null then 'no model'
     when done_at is null then 'latency or generation_time is not a number of milliseconds'
     when untimed and is_last then 'neither latency nor generation_time'

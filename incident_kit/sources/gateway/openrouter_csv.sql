@@ -42,12 +42,12 @@ named as (
     lower(v[5]) in ('true', '1') as cancelled,
     lower(v[6]) in ('true', '1') as streamed,
     lower(v[7]) = 'error' as failed,
-    round(try_cast(v[8] as double))::bigint as took_ms,
-    try(instant(v[2], 'UTC') + to_milliseconds(round(try_cast(v[8] as double))::bigint)) as done_at,
-    try(instant(v[2], 'UTC') + to_milliseconds(round(try_cast(v[9] as double))::bigint)) as token_at,
-    try_cast(v[10] as bigint) as prompt_tokens,
-    try_cast(v[11] as bigint) as completion_tokens,
-    try_cast(v[12] as double) as cost_usd,
+    whole(v[8]) as took_ms,
+    try(instant(v[2], 'UTC') + to_milliseconds(whole(v[8]))) as done_at,
+    try(instant(v[2], 'UTC') + to_milliseconds(whole(v[9]))) as token_at,
+    whole(v[10]) as prompt_tokens,
+    whole(v[11]) as completion_tokens,
+    amount(v[12]) as cost_usd,
     nullif(v[13], '') as variant,
     nullif(v[14], '') as app_name,
     record
@@ -58,7 +58,7 @@ select
   case
     when id is null then 'no generation_id'
     when began_at is null then 'created_at is not a time'
-    when began_at not between timestamptz '2015-01-01 00:00:00+00' and timestamptz '2100-01-01 00:00:00+00' then 'created_at is not in our time'
+    when not in_our_time(began_at) then 'created_at is not in our time'
     when took_ms is null or took_ms < 0 or done_at is null then 'generation_time_ms is not a number of milliseconds'
   end as reject,
   id as request_id,

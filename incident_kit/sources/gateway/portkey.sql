@@ -48,10 +48,10 @@ named as (
     lower(v[6]) in ('true', '1') as succeeded,
     v[6] as success_text,
     try_cast(v[7] as integer) as code,
-    try_cast(v[8] as double) as took_ms,
-    try(instant(v[3], 'UTC') + to_milliseconds(round(try_cast(v[8] as double))::bigint)) as done_at,
-    try_cast(v[9] as bigint) as prompt_tokens,
-    try_cast(v[10] as bigint) as completion_tokens,
+    whole(v[8]) as took_ms,
+    try(instant(v[3], 'UTC') + to_milliseconds(whole(v[8]))) as done_at,
+    whole(v[9]) as prompt_tokens,
+    whole(v[10]) as completion_tokens,
     lower(v[13]) as mode,
     nullif(v[14], '') as config,
     try_cast(v[15] as json) as metadata,
@@ -105,9 +105,9 @@ select
   case
     when id is null then 'no id'
     when began_at is null then 'created_at is not a time'
-    when began_at not between timestamptz '2015-01-01 00:00:00+00' and timestamptz '2100-01-01 00:00:00+00' then 'created_at is not in our time'
+    when not in_our_time(began_at) then 'created_at is not in our time'
     when coalesce(lower(success_text), '') not in ('true', 'false', '1', '0') then 'is_success is neither true nor false'
-    when took_ms is null or not took_ms >= 0 or done_at is null then 'response_time is not a number of milliseconds'
+    when took_ms is null or done_at is null then 'response_time is not a number of milliseconds'
   end as reject,
   case when trace_id is null then id when chains = 1 then trace_id else trace_id || '/' || first_id end as request_id,
   id as attempt_id,
@@ -118,7 +118,7 @@ select
   model,
   began_at as sent_at,
   done_at,
-  case when coalesce(code, 0) <> 446 then round(took_ms)::bigint end as latency_ms,
+  case when coalesce(code, 0) <> 446 then took_ms end as latency_ms,
   case when succeeded then 'ok' when code = 408 then 'timeout' else 'error' end as status,
   case
     when succeeded then null

@@ -45,12 +45,12 @@ named as (
     nullif(v[3], '') as variant,
     -- the table's own timestamp is cut to seconds
     coalesce(
-      try(case when uuid_extract_version(try_cast(v[1] as uuid)) = 7 then uuid_extract_timestamp(try_cast(v[1] as uuid)) end),
+      uuid7_instant(v[1]),
       instant(coalesce(nullif(v[6], ''), v[12]), 'UTC')
     ) as arrived_at,
-    try_cast(v[5] as bigint) as wait_ms,
+    whole(v[5]) as wait_ms,
     v[5] as wait_text,
-    try_cast(v[7] as bigint) as ttft_ms,
+    whole(v[7]) as ttft_ms,
     try_cast(v[8] as json) as tags,
     json_object('tags', try_cast(v[8] as json)) as opened,
     case when json_type(try_cast(v[9] as json)) = 'ARRAY' then
@@ -69,7 +69,7 @@ select
   case
     when id is null then 'no id'
     when arrived_at is null then 'id holds no time (it is no UUIDv7), and timestamp is not a time'
-    when arrived_at not between timestamptz '2015-01-01 00:00:00+00' and timestamptz '2100-01-01 00:00:00+00' then 'the time in id is not in our time'
+    when not in_our_time(arrived_at) then 'the time in id is not in our time'
     when wait_text <> '' and (wait_ms is null or wait_ms < 0) then 'processing_time_ms is not a number of milliseconds'
   end as reject,
   id as request_id,

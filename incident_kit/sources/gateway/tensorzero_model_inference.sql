@@ -39,18 +39,18 @@ named as (
     nullif(v[2], '') as inference_id,
     nullif(v[3], '') as model,
     nullif(v[4], '') as provider,
-    try_cast(v[5] as bigint) as prompt_tokens,
-    try_cast(v[6] as bigint) as completion_tokens,
-    try_cast(v[7] as double) as cost_usd,
-    try_cast(v[8] as bigint) as took_ms,
-    try_cast(v[9] as bigint) as ttft_ms,
+    whole(v[5]) as prompt_tokens,
+    whole(v[6]) as completion_tokens,
+    amount(v[7]) as cost_usd,
+    whole(v[8]) as took_ms,
+    whole(v[9]) as ttft_ms,
     coalesce(lower(v[10]) in ('true', '1', 't'), false) as cached,
     nullif(v[11], '') as variant,
     coalesce(
-      try(case when uuid_extract_version(try_cast(v[1] as uuid)) = 7 then uuid_extract_timestamp(try_cast(v[1] as uuid)) end),
+      uuid7_instant(v[1]),
       instant(coalesce(nullif(v[12], ''), v[13]), 'UTC')
     ) as stamped_at,
-    try(case when uuid_extract_version(try_cast(v[2] as uuid)) = 7 then uuid_extract_timestamp(try_cast(v[2] as uuid)) end) as asked_at,
+    uuid7_instant(v[2]) as asked_at,
     record
   from extracted
 ),
@@ -75,7 +75,7 @@ select
     when id is null then 'no id'
     when inference_id is null then 'no inference_id'
     when stamped_at is null then 'id holds no time (it is no UUIDv7), and timestamp is not a time'
-    when stamped_at not between timestamptz '2015-01-01 00:00:00+00' and timestamptz '2100-01-01 00:00:00+00' then 'the time in id is not in our time'
+    when not in_our_time(stamped_at) then 'the time in id is not in our time'
     when took_ms is null or took_ms < 0 or began_at is null or done_at is null then 'response_time_ms is not a number of milliseconds'
   end as reject,
   inference_id as request_id,
