@@ -52,7 +52,7 @@ logged as (
   from spans
 ),
 calls as (
-  select *, row_number() over () as row_no from logged where name = 'litellm_request'
+  select * from logged where name = 'litellm_request'
 ),
 -- the span above a call is the gateway's own of the whole request; delivered twice it is still one
 wholes as (
@@ -88,7 +88,7 @@ opened as (
 ),
 named as (
   select
-    line, row_no, trace_id, span_id, began_at, done_at, whole_began_at, whole_done_at, intents, tickets, conversations, channels,
+    line, trace_id, span_id, began_at, done_at, whole_began_at, whole_done_at, intents, tickets, conversations, channels,
     coalesce(nullif(v[1], ''), nullif(trace_id, '')) as request_id,
     nullif(v[2], '') as response_id,
     coalesce(code, '') not in ('2', 'STATUS_CODE_ERROR') as succeeded,
@@ -100,9 +100,9 @@ named as (
     coalesce(v[7], '') as error_code,
     coalesce(v[8], '') as error_text,
     coalesce(lower(v[9]) = 'true', false) as streamed,
-    try_cast(coalesce(v[10], v[24]) as bigint) as prompt_tokens,
-    try_cast(coalesce(v[11], v[25], v[22]) as bigint) as completion_tokens,
-    try_cast(v[12] as double) as cost_usd,
+    whole(coalesce(v[10], v[24])) as prompt_tokens,
+    whole(coalesce(v[11], v[25], v[22])) as completion_tokens,
+    amount(v[12]) as cost_usd,
     v[16] as requester, v[17] as spend_labels, v[18] as headers,
     coalesce(from_json(try_cast(v[19] as json), '["VARCHAR"]'), []) || coalesce(string_split(v[20], ','), []) as tags,
     try_cast(hidden[2] as integer) as retries,
@@ -141,8 +141,8 @@ classified as (
       -- nothing marks a cache hit: it repeats an earlier answer's id, and is faster than any network
       when succeeded and (
         done_at - began_at < interval 5 milliseconds
-        or response_id is not null and row_number() over (partition by response_id order by began_at, span_id) > 1
-          and done_at - began_at < interval 50 milliseconds
+        or done_at - began_at < interval 50 milliseconds
+          and first_value(request_id) over (partition by response_id order by began_at, span_id) <> request_id
       ) then 'cache_hit'
       else 'call'
     end as kind,
@@ -156,7 +156,7 @@ select
     when span_id is null then 'no spanId'
     when began_at is null then 'startTimeUnixNano is not a time'
     when done_at is null then 'endTimeUnixNano is not a time'
-    when began_at < timestamptz '2015-01-01 00:00:00+00' or done_at > timestamptz '2100-01-01 00:00:00+00' then 'startTimeUnixNano or endTimeUnixNano is not in nanoseconds'
+    when not (in_our_time(began_at) and in_our_time(done_at)) then 'startTimeUnixNano or endTimeUnixNano is not in nanoseconds'
     when done_at < began_at then 'endTimeUnixNano is before startTimeUnixNano'
   end as reject,
   request_id,

@@ -75,7 +75,7 @@ told as (
         when span_id is null then 'no spanId'
         when began_at is null then 'startTimeUnixNano is not a time'
         when done_at is null then 'endTimeUnixNano is not a time'
-        when began_at < timestamptz '2015-01-01 00:00:00+00' or done_at > timestamptz '2100-01-01 00:00:00+00' then 'startTimeUnixNano or endTimeUnixNano is not in nanoseconds'
+        when not (in_our_time(began_at) and in_our_time(done_at)) then 'startTimeUnixNano or endTimeUnixNano is not in nanoseconds'
         when done_at < began_at then 'endTimeUnixNano is before startTimeUnixNano'
       end as reject
     from extracted
@@ -182,64 +182,67 @@ classified as (
       when call_id is null and seq = attempts and with_whole and not whole_failed then 'cut'
       when call_id is null and seq = attempts and not with_whole then null
       when call_id is null then 'error'
-      when coalesce(try_cast(v[13] as bigint), 0) > 0 and lower(v[10]) = 'true' then 'cut'
+      when coalesce(whole(v[13]), 0) > 0 and lower(v[10]) = 'true' then 'cut'
       when error_said(v[8], v[9], v[20]) = 'timeout' then 'timeout'
       else 'error'
     end as status
   from joined
+),
+given as (
+  select
+    line, null::varchar as reject,
+    s.request_id,
+    coalesce(route_id, call_id) as attempt_id,
+    seq,
+    kind,
+    nullif(model_group, '') as target,
+    case when kind = 'call' then nullif(v[6], '') || coalesce(':' || nullif(v[7], ''), '') end as deployment,
+    case when kind = 'call' then nullif(v[5], '') end as provider,
+    case when kind = 'call' then nullif(v[4], '') end as model,
+    greatest(call_from, routed_at) as sent_at,  -- a stream's span may start with its request
+    case when not bad then call_from + to_microseconds((amount(v[11]) * 1e6)::bigint) end as first_token_at,
+    case when kind = 'call' then call_done else routed_at end as done_at,
+    case when kind = 'call' and call_done is not null then greatest(0, round((epoch_us(call_done) - epoch_us(greatest(call_from, routed_at))) / 1000))::bigint end as latency_ms,
+    status,
+    case
+      when status = 'ok' or status is null then null
+      when kind = 'refusal' then '429'
+      when status = 'cut' then 'cut'
+      when call_id is null then 'unknown'
+      else error_said(v[8], v[9], v[20])
+    end as error_class,
+    -- zeros on a failure are unknown
+    case when status = 'ok' or status = 'cut' then whole(v[12]) end as prompt_tokens,
+    case when status = 'ok' or status = 'cut' then whole(v[13]) end as completion_tokens,
+    case when status = 'ok' or status = 'cut' then amount(v[14]) end as cost_usd,
+    case
+      when call_id is null then null
+      when v[15] is not null then try_cast(v[15] as integer)
+      else nullif(len(list_filter(listed, lambda a: regexp_full_match(a.key, 'gen_ai\.tool\.\d+\.name'))), 0)
+    end::integer as tools_offered,
+    case
+      when status <> 'ok' or call_id is null then null
+      when u.ran > 0 then u.ran
+      when v[19] is not null then (len(v[19]) - len(replace(v[19], '"tool_call"', ''))) // 11
+      when v[17] is not null and not contains(v[17], 'tool_call') then 0
+    end::integer as tool_calls,
+    u.failed::integer as tool_errors,
+    u.known_at as tool_result_at,
+    kind = 'cache_hit' as cache_hit,
+    attempts as rows_stated,
+    s.conversation_id, s.ticket_id, s.intent, s.channel,
+    case when call_id is not null then coalesce(lower(v[10]) = 'true', false) end as stream,
+    whole_began_at as request_began_at,
+    whole_done_at as request_done_at
+  from classified as c
+  join shared as s on s.request_key = c.request_key
+  left join used as u on u.trace_id = split_part(c.request_key, ':', 1) and u.caller_id = c.call_id
+  union all by name
+  select line, reject, v[2] as request_id, span_id as attempt_id from told where reject is not null and (is_call or is_route)
 )
-select
-  line, null::varchar as reject,
-  s.request_id,
-  coalesce(route_id, call_id) as attempt_id,
-  seq,
-  kind,
-  nullif(model_group, '') as target,
-  case when kind = 'call' then nullif(v[6], '') || coalesce(':' || nullif(v[7], ''), '') end as deployment,
-  case when kind = 'call' then nullif(v[5], '') end as provider,
-  case when kind = 'call' then nullif(v[4], '') end as model,
-  greatest(call_from, routed_at) as sent_at,  -- a stream's span may start with its request
-  case when not bad then call_from + to_microseconds((try_cast(v[11] as double) * 1e6)::bigint) end as first_token_at,
-  case when kind = 'call' then call_done else routed_at end as done_at,
-  case when kind = 'call' and call_done is not null then greatest(0, round((epoch_us(call_done) - epoch_us(greatest(call_from, routed_at))) / 1000))::bigint end as latency_ms,
-  status,
-  case
-    when status = 'ok' or status is null then null
-    when kind = 'refusal' then '429'
-    when status = 'cut' then 'cut'
-    when call_id is null then 'unknown'
-    else error_said(v[8], v[9], v[20])
-  end as error_class,
-  -- zeros on a failure are unknown
-  case when status = 'ok' or status = 'cut' then try_cast(v[12] as bigint) end as prompt_tokens,
-  case when status = 'ok' or status = 'cut' then try_cast(v[13] as bigint) end as completion_tokens,
-  case when status = 'ok' or status = 'cut' then try_cast(v[14] as double) end as cost_usd,
-  case
-    when call_id is null then null
-    when v[15] is not null then try_cast(v[15] as integer)
-    else nullif(len(list_filter(listed, lambda a: regexp_full_match(a.key, 'gen_ai\.tool\.\d+\.name'))), 0)
-  end::integer as tools_offered,
-  case
-    when status <> 'ok' or call_id is null then null
-    when u.ran > 0 then u.ran
-    when v[19] is not null then (len(v[19]) - len(replace(v[19], '"tool_call"', ''))) // 11
-    when v[17] is not null and not contains(v[17], 'tool_call') then 0
-  end::integer as tool_calls,
-  u.failed::integer as tool_errors,
-  u.known_at as tool_result_at,
-  kind = 'cache_hit' as cache_hit,
-  attempts as rows_stated,
-  s.conversation_id, s.ticket_id, s.intent, s.channel,
-  case when call_id is not null then coalesce(lower(v[10]) = 'true', false) end as stream,
-  whole_began_at as request_began_at,
-  whole_done_at as request_done_at
-from classified as c
-join shared as s on s.request_key = c.request_key
-left join used as u on u.trace_id = split_part(c.request_key, ':', 1) and u.caller_id = c.call_id
-union all by name
-select line, reject, v[2] as request_id, span_id as attempt_id from told where reject is not null and (is_call or is_route)
+select * from given
 union all by name
 select line, 'not for us: ' || case when count(span_id) = 0 then 'no spans' else 'neither a route nor an LLM call' end as reject, min(span_id) as attempt_id
-from told
+from logged
+where line not in (select line from given)
 group by line
-having not bool_or(coalesce(is_call or is_route, false))

@@ -54,7 +54,7 @@ outermost as (
     case
       when began_at is null then 'startTimeUnixNano is not a time'
       when done_at is null then 'endTimeUnixNano is not a time'
-      when began_at < timestamptz '2015-01-01 00:00:00+00' or done_at > timestamptz '2100-01-01 00:00:00+00' then 'startTimeUnixNano or endTimeUnixNano is not in nanoseconds'
+      when not (in_our_time(began_at) and in_our_time(done_at)) then 'startTimeUnixNano or endTimeUnixNano is not in nanoseconds'
       when done_at < began_at then 'endTimeUnixNano is before startTimeUnixNano'
     end as reject,
     nullif(v[3], '') as request_id,
