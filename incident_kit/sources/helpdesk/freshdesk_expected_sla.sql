@@ -28,7 +28,7 @@ with extracted as (
   from raw
 ),
 -- the first spelling that holds something
-picked as (
+picked as materialized (
   select
     line,
     list_transform(

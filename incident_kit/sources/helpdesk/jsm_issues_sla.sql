@@ -29,7 +29,7 @@ named as (
     ) as c
   from found
 ),
-timed as (
+timed as materialized (
   select
     *,
     list_transform(

@@ -38,7 +38,7 @@ named as (
     listed
   from extracted
 ),
-timed as (
+timed as materialized (
   select
     *,
     list_transform(

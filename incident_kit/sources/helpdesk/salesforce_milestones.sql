@@ -10,7 +10,7 @@
 --   sla: "yes: each milestone's start, target date and completion"
 -- ---
 -- TimeSinceTargetInMins and TimeRemainingInMins are texts 'minutes:seconds', not hours and minutes; the dates say the same.
-with extracted as (
+with extracted as materialized (
   select
     line, record,
     list_transform(
@@ -24,7 +24,7 @@ with extracted as (
     json_exists(record, '$.BusinessHoursId') as says_hours
   from raw
 ),
-named as (
+named as materialized (
   select
     *,
     v[2] as ticket_id,

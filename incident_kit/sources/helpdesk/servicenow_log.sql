@@ -10,7 +10,7 @@
 -- ---
 -- Only the fields of the update itself are read here: resolved_at, closed_at, resolved_by and closed_code stand on every
 -- row of an incident, the first one too, and would tell the future.
-with extracted as (
+with extracted as materialized (
   select
     line,
     list_transform(
@@ -53,7 +53,13 @@ worded as (
   from named
 ),
 compared as (
-  select *, lag(status) over (partition by ticket_id order by local_at, seq, status) as status_before from worded
+  -- an entry that is there twice is the same entry: both have the same one before
+  select
+    *,
+    last_value(status) over (
+      partition by ticket_id order by local_at, seq, status groups between 1 preceding and 1 preceding
+    ) as status_before
+  from worded
 )
 select
   line,

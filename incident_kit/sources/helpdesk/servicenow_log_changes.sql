@@ -7,7 +7,7 @@
 -- table: ticket_events
 -- ---
 -- An incident that the log does not show from its beginning has no first row to compare with: what it then was is told once.
-with extracted as (
+with extracted as materialized (
   select
     line,
     list_transform(
@@ -22,6 +22,7 @@ with extracted as (
 named as (
   select
     line,
+    hash(v) as tie,
     v[1] as ticket_id,
     try_cast(v[2] as bigint) as seq,
     try_strptime(
@@ -46,7 +47,7 @@ compared as (
     lag(reopens) over entries as reopens_before
   from named
   where ticket_id is not null and local_at is not null and seq is not null
-  window entries as (partition by ticket_id order by local_at, seq, priority, assignee, reopens)
+  window entries as (partition by ticket_id order by local_at, seq, tie)
 ),
 told as (
   select
@@ -59,6 +60,7 @@ told as (
     ]) as e,
     line
   from compared
+  where place = 1 or priority is distinct from priority_before or assignee is distinct from assignee_before or reopens > reopens_before
 )
 select
   line,

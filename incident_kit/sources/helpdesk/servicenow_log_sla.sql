@@ -11,7 +11,7 @@
 --   sla: "export task_sla too: it has each clock's start, due time and stop"
 -- ---
 -- made_sla is true until the incident is closed, whatever happened: only a closed incident has a verdict.
-with extracted as (
+with extracted as materialized (
   select
     line,
     list_transform(
@@ -25,6 +25,7 @@ with extracted as (
 named as (
   select
     line,
+    hash(v) as tie,
     v[1] as ticket_id,
     try_cast(v[2] as bigint) as seq,
     list_transform(
@@ -37,19 +38,13 @@ named as (
     case lower(v[7]) when 'true' then true when 'false' then false end as made
   from extracted
 ),
-last_entries as (
+placed as (
   select
-    min(line) as line,
-    ticket_id,
-    arg_max(t[2], (t[1], seq, t[2])) as opened_local,
-    max(t[1]) as known_local,
-    arg_max(state, (t[1], seq, state)) as state,
-    arg_max(made, (t[1], seq, made)) as made,
-    arg_max(t[3], (t[1], seq, t[3])) filter (where state in ('resolved', 'closed') and t[3] <= t[1]) as resolved_local
+    *,
+    row_number() over (partition by ticket_id order by t[1] desc, seq desc, tie) as place,
+    bool_or(made is not null) over (partition by ticket_id) as labelled
   from named
   where ticket_id is not null and t[1] is not null and seq is not null
-  group by ticket_id
-  having bool_or(made is not null)
 )
 select
   line,
@@ -57,11 +52,11 @@ select
   ticket_id,
   'resolution' as metric,
   1::integer as instance_no,
-  case when opened_local <= known_local then timezone($zone, opened_local) end as started_at,
-  case when state in ('resolved', 'closed') then timezone($zone, resolved_local) end as stopped_at,
+  case when t[2] <= t[1] then timezone($zone, t[2]) end as started_at,
+  case when state in ('resolved', 'closed') and t[3] <= t[1] then timezone($zone, t[3]) end as stopped_at,
   case when state = 'closed' then not made end as breached,
   case when state is distinct from 'closed' or made is null then 'active' when made then 'met' else 'breached' end as outcome,
   'label' as evidence_level,
   'servicenow' as source
-from last_entries
-where $zone is not null
+from placed
+where place = 1 and labelled and $zone is not null

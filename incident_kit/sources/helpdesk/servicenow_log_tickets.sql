@@ -7,7 +7,7 @@
 -- table: tickets
 -- ---
 -- resolved_at counts only once an entry that lies after it says that the incident is resolved or closed.
-with extracted as (
+with extracted as materialized (
   select
     line,
     list_transform(
@@ -19,7 +19,7 @@ with extracted as (
     ) as v
   from raw
 ),
-timed as (
+timed as materialized (
   select
     line, v,
     list_transform(
@@ -33,6 +33,7 @@ timed as (
 named as (
   select
     line,
+    hash(v) as tie,
     v[1] as ticket_id,
     try_cast(v[2] as bigint) as seq,
     t[1] as local_at,
@@ -57,38 +58,33 @@ named as (
 placed as (
   select
     *,
-    max(local_at) filter (where status not in ('solved', 'closed')) over (partition by ticket_id) as last_open
+    max(local_at) filter (where status not in ('solved', 'closed')) over (partition by ticket_id) as last_open,
+    min(local_at) filter (where assignee is not null) over (partition by ticket_id) as assigned_local,
+    row_number() over (partition by ticket_id order by local_at desc, seq desc, tie) as place
   from named
   where ticket_id is not null and local_at is not null and seq is not null
 ),
-last_entries as (
-  select
-    min(line) as line,
-    ticket_id,
-    arg_max(opened_local, (local_at, seq, opened_local)) as opened_local,
-    max(local_at) as known_local,
-    arg_max(status, (local_at, seq, status)) as status,
-    arg_max(resolved_local, (local_at, seq, resolved_local)) filter (where status in ('solved', 'closed') and resolved_local <= local_at) as resolved_local,
-    min(local_at) filter (where status in ('solved', 'closed') and (last_open is null or local_at >= last_open)) as told_local,
-    min(local_at) filter (where assignee is not null) as assigned_local,
-    arg_max(priority, (local_at, seq, priority)) as priority,
-    arg_max(channel, (local_at, seq, channel)) as channel,
-    max(reopens) as reopens,
-    arg_max(group_name, (local_at, seq, group_name)) as group_name
+ended as (
+  select ticket_id, min(local_at) as ended_local
   from placed
+  where status in ('solved', 'closed') and (last_open is null or local_at >= last_open)
   group by ticket_id
 )
 select
-  line,
+  p.line,
   null::varchar as reject,
-  ticket_id,
-  case when opened_local <= known_local then timezone($zone, opened_local) end as created_at,
-  case when status in ('solved', 'closed') then timezone($zone, coalesce(resolved_local, told_local)) end as solved_at,
-  priority,
-  channel,
-  reopens::integer as reopens,
-  timezone($zone, assigned_local) as assigned_at,
-  status,
-  group_name
-from last_entries
-where $zone is not null
+  p.ticket_id,
+  case when p.opened_local <= p.local_at then timezone($zone, p.opened_local) end as created_at,
+  case
+    when p.status in ('solved', 'closed')
+      then timezone($zone, coalesce(case when p.resolved_local <= p.local_at then p.resolved_local end, e.ended_local))
+  end as solved_at,
+  p.priority,
+  p.channel,
+  p.reopens::integer as reopens,
+  timezone($zone, p.assigned_local) as assigned_at,
+  p.status,
+  p.group_name
+from placed as p
+left join ended as e on e.ticket_id = p.ticket_id
+where p.place = 1 and $zone is not null

@@ -51,7 +51,7 @@ chosen as (
     ) as c
   from extracted
 ),
-picked as (
+picked as materialized (
   select
     line, says_schedule,
     [
@@ -60,7 +60,7 @@ picked as (
     ] as v
   from chosen
 ),
-timed as (
+timed as materialized (
   select
     *,
     list_transform(v[7:10], lambda x: instant(x, $zone)) as t,
