@@ -166,7 +166,7 @@ attempts as (
     coalesce(nullif(v[4], ''), nullif(v[5], '')) as provider,
     nullif(v[3], '') as model,
     began_at as sent_at,
-    case when not bad or cut then began_at + to_microseconds((amount(v[10]) * 1e6)::bigint) end as first_token_at,
+    case when (not bad or cut) and amount(v[10]) * 1e6 <= epoch_us(done_at) - epoch_us(began_at) then began_at + to_microseconds(whole(amount(v[10]) * 1e6)) end as first_token_at,
     done_at,
     round((epoch_us(done_at) - epoch_us(began_at)) / 1000)::bigint as latency_ms,
     case when not bad then 'ok' when cut then 'cut' when error_class = 'timeout' then 'timeout' else 'error' end as status,

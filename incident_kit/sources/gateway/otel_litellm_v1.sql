@@ -190,7 +190,7 @@ select
   case when len(tools) > 0 then len(tools) when succeeded then 0 end::integer as tools_offered,
   case when succeeded and answer_logged then len(calls) end::integer as tool_calls,
   kind = 'cache_hit' as cache_hit,
-  case when succeeded then 1 + retries + fallbacks end::integer as rows_stated,
+  case when succeeded then try_cast(1 + retries::bigint + fallbacks as integer) end as rows_stated,
   fallbacks,
   coalesce(
     list_filter(conversations, lambda x: x <> '')[1],

@@ -200,7 +200,7 @@ given as (
     case when kind = 'call' then nullif(v[5], '') end as provider,
     case when kind = 'call' then nullif(v[4], '') end as model,
     greatest(call_from, routed_at) as sent_at,  -- a stream's span may start with its request
-    case when not bad then call_from + to_microseconds((amount(v[11]) * 1e6)::bigint) end as first_token_at,
+    case when not bad and amount(v[11]) * 1e6 <= epoch_us(call_done) - epoch_us(call_from) then call_from + to_microseconds(whole(amount(v[11]) * 1e6)) end as first_token_at,
     case when kind = 'call' then call_done else routed_at end as done_at,
     case when kind = 'call' and call_done is not null then greatest(0, round((epoch_us(call_done) - epoch_us(greatest(call_from, routed_at))) / 1000))::bigint end as latency_ms,
     status,
@@ -217,7 +217,7 @@ given as (
     case when status = 'ok' or status = 'cut' then amount(v[14]) end as cost_usd,
     case
       when call_id is null then null
-      when v[15] is not null then try_cast(v[15] as integer)
+      when v[15] is not null then try_cast(whole(v[15]) as integer)
       else nullif(len(list_filter(listed, lambda a: regexp_full_match(a.key, 'gen_ai\.tool\.\d+\.name'))), 0)
     end::integer as tools_offered,
     case
