@@ -61,7 +61,7 @@ class Docket:
         due = self._due(runs, stops)
         at = np.where(over, np.maximum(due, self.since), NEVER)
         first = np.concatenate([[0], self.last[:-1] + 1]).astype(np.int64)
-        if not len(first):
+        if not len(self.last):
             return Verdicts(elapsed, due, over, at, margin, close)
         return Verdicts(
             elapsed=elapsed[self.last],
