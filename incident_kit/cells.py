@@ -18,6 +18,8 @@ SAME_CELL, SAME_TIME, SAME_INTENT, NONE = range(1, 5)
 FEWEST = 5  # calls of other intents, or of other times, that make a label
 GROUPS = 24  # intents that the model tells apart; the rarest share one group
 _CELLS = 800  # observed ones, about: the cost of a fit is cubic in them
+GUESS, ELSEWHERE = 0.6, 0.15  # how surely a suspect that its calls do not show is one; where another target's calls do
+SURE = 5.0  # standard errors by which a target that an incident harms for sure is worse
 _CALLS = 8  # in a cell on average, at least, or bins are made coarser
 Floats = NDArray[np.float64]
 
@@ -50,6 +52,8 @@ class Cells:
         ``[span, bin]``: how much of a bin lies in each declared incident, 0 to 1.
     suspects
         ``[target, span]``: whether an incident degraded a target, or may have.
+    shown
+        ``[target, span]``: how surely it did, 0 to 1: 1 where the target's own calls show it.
     group
         For each intent (the last: none) its place on the model's intent axis.
     """
@@ -58,6 +62,7 @@ class Cells:
     edges_us: NDArray[np.int64]
     spans: Floats
     suspects: NDArray[np.bool_]
+    shown: Floats
     group: NDArray[np.int64]
 
     @classmethod
@@ -92,11 +97,12 @@ class Cells:
         most = int(min(MOST, _CELLS / max(len(pairs), 1), len(sent) / _CALLS / max(int(group.max()) + 1, 1)))
         edges = bin_edges(first, last, incident=incident, switches=np.asarray(switches, np.int64), most=max(most, 6))
         spans = _membership(edges, incident)
-        which = _suspects(observations, incident)
+        which, shown = _suspects(observations, incident)
         if suspects is not None:
             which = np.zeros_like(which)
             which[list(suspects)] = True
-        return cls(observations, edges, spans, which, group)
+            shown = which.astype(np.float64)
+        return cls(observations, edges, spans, which, shown, group)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -248,33 +254,39 @@ def _membership(edges: NDArray[np.int64], incident: Sequence[tuple[int, int]]) -
     return found
 
 
-def _suspects(it: Observations, incident: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
-    """Return ``[target, span]``: whose calls differ in a third of a span from outside all; or a usual choice, unseen there."""
-    found = np.zeros((it.targets, len(incident)), np.bool_)
-    outside = np.ones(len(it), np.bool_)
-    for begin, end in incident:
-        outside &= (it.sent_us < begin) | (it.sent_us >= end)
+def _suspects(it: Observations, incident: Sequence[tuple[int, int]]) -> tuple[NDArray[np.bool_], Floats]:
+    """Return ``[target, span]``: whose calls differ in a third of a span from outside all, or a usual choice, unseen there.
+
+    And how surely: 1 where its calls differ in what no other span covers, else a guess, a low one where another target's do.
+    """
+    found, shown = np.zeros((it.targets, len(incident)), np.bool_), np.zeros((it.targets, len(incident)), np.bool_)
+    within = [(it.sent_us >= begin) & (it.sent_us < end) for begin, end in incident]
+    outside = ~np.any(within, axis=0) if within else np.ones(len(it), np.bool_)
     usual = np.bincount(it.target[outside], minlength=it.targets) >= 0.2 * max(int(outside.sum()), 1)
     for s, (begin, end) in enumerate(incident):
-        third = np.where(
-            (it.sent_us >= begin) & (it.sent_us < end), (it.sent_us - begin) * 3 // max(end - begin, 1), -1
-        )
+        third = np.where(within[s], (it.sent_us - begin) * 3 // max(end - begin, 1), -1)
+        alone = within[s] & ~np.any([one for i, one in enumerate(within) if i != s] or [~within[s]], axis=0)
         for target in range(it.targets):
             of = it.target == target
             parts = [of & (third == i) for i in range(3)] + [of & (third >= 0)]
             unseen = min(int(part.sum()) for part in parts) < 10
-            differs = any(_differs(it.values[name], part, of & outside) for name in it.values for part in parts)
-            found[target, s] = differs or bool(unseen and usual[target])
-    return found
+            differs = [any(_differs(value, part, of & outside) for value in it.values.values()) for part in parts]
+            found[target, s] = any(differs) or bool(unseen and usual[target])
+            mine = [part & alone for part in parts]
+            shown[target, s] = any(
+                _differs(value, part, of & outside, sure=SURE) for value in it.values.values() for part in mine
+            )
+    guess = np.where(shown.any(axis=0), ELSEWHERE, GUESS)
+    return found, np.where(shown, 1.0, np.where(found, guess, 0.0))
 
 
-def _differs(value: Floats, inside: NDArray[np.bool_], outside: NDArray[np.bool_]) -> bool:
-    """Return whether values are clearly worse inside: by 3 standard errors, and by half as much again (or 5 points)."""
+def _differs(value: Floats, inside: NDArray[np.bool_], outside: NDArray[np.bool_], *, sure: float = 3.0) -> bool:
+    """Return whether values are clearly worse inside: by ``sure`` standard errors, and by half as much again (or 5 points)."""
     a, b = (value[rows & np.isfinite(value)] for rows in (inside, outside))
     if min(len(a), len(b)) < 10:
         return False
     error = float(np.sqrt(a.var() / len(a) + b.var() / len(b)))
-    return float(a.mean() - b.mean()) > max(3 * error, min(0.5 * float(b.mean()), 0.05))
+    return float(a.mean() - b.mean()) > max(sure * error, min(0.5 * float(b.mean()), 0.05))
 
 
 def _design_effect(cell: NDArray[np.int64], y: Floats, ticket: NDArray[Any], n: Floats, k: Floats) -> Floats:

@@ -18,10 +18,34 @@ from numpy.typing import NDArray
 from incident_kit.cells import FEWEST, Cells
 
 Floats = NDArray[np.float64]
-LEVEL_SD = 2.5  # of a target's own level: all but flat
-SUSPECT_SD, UNSEEN_SD, OTHER_SD = 2.0, 1.2, 0.5  # of a declared incident's shift; a suspect hardly seen in it
+OTHER_SD = 0.5  # of a declared incident's shift of a target that is no suspect
+UNSURE_SD = 1.0  # at most, of a suspect that its own calls do not show to be one
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """How far an outcome may go, on the logit scale, before any call is seen.
+
+    ``level`` is the sd between targets, ``worse`` the mean and ``shift`` the sd of what an incident does to a suspect, ``drift``
+    and ``swing`` the medians of how a target's level moves over time, at any time and inside its incident.
+    """
+
+    level: float
+    worse: float
+    shift: float
+    drift: float = 0.5
+    swing: float = 0.7
+
+
+# machines fail by any amount; tools, and people's verdicts of what a machine says, change by less
+RANGES = {
+    "error": Ranges(2.0, 0.8, 2.0),
+    "tool_failure": Ranges(1.2, 0.9, 1.2, drift=0.3, swing=0.4),
+    "override": Ranges(1.0, 1.0, 0.6, drift=0.3, swing=0.4),
+    "latency": Ranges(1.5, 0.9, 1.5),
+}
 SHARED = ("ell", "sb", "sk", "sl", "elld", "rho", "sw")
-_START = {"sg": 0.5, "tau": 0.25, "ell": 60.0, "sb": 0.5, "sk": 0.5, "sl": 0.15, "elld": 40.0, "rho": 0.3, "sw": 0.7}
+_START = {"tau": 0.25, "ell": 60.0, "sb": 0.5, "sk": 0.5, "sl": 0.15, "elld": 40.0, "rho": 0.3}
 _WIDTH = {"sg": 1.0, "tau": 0.7, "ell": 0.5, "sb": 0.6, "sk": 0.6, "sl": 0.7, "elld": 0.4, "rho": 0.4, "sw": 0.6}
 _EDGE, _RAMP = (
     0.6,
@@ -56,7 +80,8 @@ class Covariance:
     ``at`` is the middle of each bin on the model's clock, ``shift`` the prior sd of an incident's shift over
     ``[span, target, bin]``, ``swings`` how much of each ``[target, bin]`` lies in a suspect's incident, ``apart``
     what part of the swings' variance separates the calls that were seen there from those that were not, ``size`` the
-    incident's size over ``[target, bin]``, zero until it is known.
+    incident's size over ``[target, bin]``, zero until it is known, ``lift`` the prior mean over ``[target, bin]``,
+    ``ranges`` the outcome's.
     """
 
     targets: int
@@ -66,10 +91,12 @@ class Covariance:
     swings: Floats
     apart: Floats
     size: Floats
+    lift: Floats
+    ranges: Ranges
 
     @classmethod
-    def of(cls, cells: Cells) -> Covariance:
-        """Return the prior of cells, its clock set by the length of the incident (without one, a sixth of the window)."""
+    def of(cls, cells: Cells, outcome: str) -> Covariance:
+        """Return the prior of an outcome in cells, its clock set by the incident's length (or a sixth of the window's)."""
         edges = cells.edges_us.astype(np.float64)
         inside = (cells.spans * np.diff(edges)).sum(axis=1)
         length = float(inside.max()) if len(inside) and inside.max() > 0 else float(edges[-1] - edges[0]) / 6
@@ -77,15 +104,20 @@ class Covariance:
         clock = _UNIT / max(length, 1.0)
         swings = np.clip(cells.suspects.astype(np.float64) @ cells.spans, 0, 1)
         width = np.diff(edges) * clock
-        sd = np.where(cells.suspects, np.where(seen < FEWEST, UNSEEN_SD, SUSPECT_SD), OTHER_SD)
+        ranges = RANGES.get(outcome, RANGES["latency"])
+        unsure = cells.suspects & ((cells.shown < 1) | (seen < FEWEST))
+        sd = np.where(cells.suspects, np.where(unsure, min(UNSURE_SD, ranges.shift), ranges.shift), OTHER_SD)
+        rising = cells.spans * _ramps(cells.spans, edges)
         return cls(
             cells.observations.targets,
             cells.groups,
             (cells.middle_us - edges[0]) * clock,
-            sd.T[:, :, None] * (cells.spans * _ramps(cells.spans, edges))[:, None, :],
+            sd.T[:, :, None] * rising[:, None, :],
             swings,
             swings**2 * cells.mixing * np.minimum(width / _SWING, 1),
             np.zeros((cells.observations.targets, len(edges) - 1)),
+            ranges.worse * cells.shown @ rising,
+            ranges,
         )
 
     def with_size(self, size: Floats) -> Covariance:
@@ -95,7 +127,7 @@ class Covariance:
     @property
     def start(self) -> Floats:
         """The medians of the hyper-parameters' log-normal priors, as logs."""
-        return self._spread(_START, log=True)
+        return self._spread(_START | {"sg": self.ranges.drift, "sw": self.ranges.swing}, log=True)
 
     @property
     def width(self) -> Floats:
@@ -123,7 +155,7 @@ class Covariance:
         sg, tau, one = self._named(theta)
         gap = np.abs(self.at[:, None] - self.at)
         slow, quick = np.exp(-gap / one["ell"]), np.exp(-gap / one["elld"])
-        own = LEVEL_SD**2 + np.einsum("sab,sac->abc", self.shift, self.shift) + sg[:, None, None] ** 2 * slow
+        own = self.ranges.level**2 + np.einsum("sab,sac->abc", self.shift, self.shift) + sg[:, None, None] ** 2 * slow
         own = own + one["sw"] ** 2 * self._swing
         both = (
             one["sb"] ** 2
@@ -159,7 +191,7 @@ class Covariance:
         """Return the prior variance of some cells."""
         sg, tau, one = self._named(theta)
         a, b = at.target, at.bin
-        fixed = LEVEL_SD**2 + one["sl"] ** 2 + one["sk"] ** 2 + one["sb"] ** 2
+        fixed = self.ranges.level**2 + one["sl"] ** 2 + one["sk"] ** 2 + one["sb"] ** 2
         moving = sg[a] ** 2 + tau[a] ** 2 + (self.shift[:, a, b] ** 2).sum(axis=0) + (one["rho"] * self.size[a, b]) ** 2
         moving = moving + (one["sw"] * self.swings[a, b]) ** 2
         return np.asarray(fixed + moving)
@@ -204,7 +236,7 @@ class Covariance:
         m, g, b = self.targets, self.groups, len(self.at)
         gap = np.abs(self.at[:, None] - self.at)
         slow, quick = (np.linalg.cholesky(np.exp(-gap / one[x]) + 1e-9 * np.eye(b)).T for x in ("ell", "elld"))
-        level = LEVEL_SD * rng.standard_normal((size, m, 1, 1))
+        level = self.ranges.level * rng.standard_normal((size, m, 1, 1))
         intent = one["sk"] * rng.standard_normal((size, 1, g, 1)) + one["sb"] * rng.standard_normal((size, m, g, 1))
         shift = np.einsum("nsa,sab->nab", rng.standard_normal((size, len(self.shift), m)), self.shift)
         own = sg[:, None] * (rng.standard_normal((size, m, b)) @ slow)
@@ -224,7 +256,7 @@ class Covariance:
             of = at.target == a
             pull = np.bincount(at.bin[of], weights[of], minlength=len(self.at))
             found[a] = sg[a] ** 2 * (slow @ pull) + one["sw"] ** 2 * (self._swing[a] @ pull)
-            found[a] += self.shift[:, a].T @ (self.shift[:, a] @ pull)
+            found[a] += self.shift[:, a].T @ (self.shift[:, a] @ pull) + self.lift[a]
         return np.asarray(found - np.median(found, axis=1, keepdims=True))
 
 

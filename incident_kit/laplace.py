@@ -27,7 +27,7 @@ class Shares:
 
     n: Floats
     y: Floats
-    m: float
+    m: Floats
     squared: bool = False
 
     def value(self, f: Floats) -> float:

@@ -96,7 +96,7 @@ def _miss(
     """Return the squared miss of predicted cells taken together, its variance by the model, and that of their noise."""
     mean, covariance = without_block(found, rows)
     rows, mean, covariance = rows[told], mean[told], covariance[np.ix_(told, told)]
-    p = 1 / (1 + np.exp(-np.clip(shares.m + mean, -30, 30)))
+    p = 1 / (1 + np.exp(-np.clip(shares.m[rows] + mean, -30, 30)))
     weight = shares.n[rows] / shares.n[rows].sum()
     slope = weight * p * (1 - p)
     variance = float(slope @ covariance @ slope)

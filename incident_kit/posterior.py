@@ -39,6 +39,8 @@ class Posterior:
         Hyper-parameters: some of their posterior, by a short random walk from the mode.
     factors
         How much wider deviations of the logit are than the model says, by label and placebo.
+    usual
+        The logit of the outcome's mean over all calls.
     dispersion
         ``[target, state]``: how much more (or less) one call varies around p than its variance function says.
     """
@@ -51,6 +53,7 @@ class Posterior:
     thetas: tuple[Floats, ...]
     factors: Floats
     dispersion: Floats
+    usual: float
     _modes: dict[int, Mode] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -86,6 +89,12 @@ class Posterior:
         it = self.cells
         return Places.where(np.ones((it.observations.targets, it.groups, it.shape[2]), np.bool_))
 
+    @cached_property
+    def _usual(self) -> Floats:
+        """The prior mean of every cell's logit."""
+        at = self._everywhere
+        return np.asarray(self.usual + self.prior.lift[at.target, at.bin])
+
     def _mode(self, i: int) -> Mode:
         if i not in self._modes:
             matrix = self.prior.seen(self.thetas[i], self.places)
@@ -101,7 +110,7 @@ class Posterior:
         for i, theta in enumerate(self.thetas):
             found = self._mode(i)
             across = self.prior.matrix(theta, self._everywhere, self.places)
-            means.append(self.shares.m + across @ found.weights)
+            means.append(self._usual + across @ found.weights)
             solved = solve_triangular(found.chol, found.root[:, None] * across.T, lower=True, check_finite=False)
             left = self.prior.variance(theta, self._everywhere) - np.einsum("ij,ij->j", solved, solved)
             squares.append(np.maximum(left, 0) + means[-1] ** 2)
@@ -126,7 +135,7 @@ class Posterior:
         pull = found.root[:, None] * cho_solve((found.chol, True), off.T, check_finite=False)
         across = self.prior.matrix(theta, self._everywhere, at)
         moved = (across @ (found.weights[:, None] - pull)).T
-        return np.asarray(self.shares.m + drawn + moved.reshape(drawn.shape))
+        return np.asarray(self._usual.reshape(drawn.shape[1:]) + drawn + moved.reshape(drawn.shape))
 
 
 def fit(cells: Cells, outcome: str, *, seed: int = 0, calibrated: bool = True) -> Posterior:
@@ -150,8 +159,9 @@ def fit(cells: Cells, outcome: str, *, seed: int = 0, calibrated: bool = True) -
     level = (counts.k.sum() + 0.5) / (counts.n.sum() + 1)
     if squared:
         y = np.clip(y, 1e-6, 1 - 1e-6)
-    shares = Shares(n / blown, y, float(np.log(level / (1 - level))), squared=squared)
-    prior = Covariance.of(cells)
+    prior = Covariance.of(cells, outcome)
+    usual = float(np.log(level / (1 - level)))
+    shares = Shares(n / blown, y, usual + prior.lift[places.target, places.bin], squared=squared)
     theta, found = _climb(prior, places, shares, prior.start, steps=_CLIMBS[0])
     prior = prior.with_size(prior.incident_size(theta, places, found.weights))
     theta, found = _climb(prior, places, shares, theta, steps=_CLIMBS[1], start=found)
@@ -161,7 +171,7 @@ def fit(cells: Cells, outcome: str, *, seed: int = 0, calibrated: bool = True) -
         around = blown / n * (y_of(found, shares) * (1 - y_of(found, shares))) ** power
         wide = table(cells, factors(cells, found, shares, places, around), outcome=outcome)
     thetas = _walk(prior, places, shares, theta, found, np.random.default_rng([seed, 5]))
-    return Posterior(cells, outcome, prior, places, shares, tuple(thetas), wide, dispersion)
+    return Posterior(cells, outcome, prior, places, shares, tuple(thetas), wide, dispersion, usual)
 
 
 def _widened(logits: Floats, centre: Floats, factor: Floats) -> Floats:

@@ -6,7 +6,7 @@ from test_laplace import setting
 from worlds_of_calls import MINUTE, observed
 
 from incident_kit.cells import Cells
-from incident_kit.covariance import OTHER_SD, SUSPECT_SD, UNSEEN_SD, Covariance, Places
+from incident_kit.covariance import OTHER_SD, RANGES, UNSURE_SD, Covariance, Places
 
 
 def everywhere(prior: Covariance) -> Places:
@@ -55,11 +55,11 @@ def test_the_declared_shift_is_wide_for_the_suspect_only() -> None:
     minute = np.concatenate([np.arange(0, 240, 0.5), np.arange(0, 240, 0.5)])
     it = observed(np.repeat([0, 1], 480), minute)
     spans = [(100 * MINUTE, 140 * MINUTE)]
-    prior = Covariance.of(Cells.of(it, incident=spans, suspects=[0]))
-    assert prior.shift.max(axis=2).tolist() == [[SUSPECT_SD, OTHER_SD]]
+    prior = Covariance.of(Cells.of(it, incident=spans, suspects=[0]), "error")
+    assert prior.shift.max(axis=2).tolist() == [[RANGES["error"].shift, OTHER_SD]]
     gone = observed(np.repeat([0, 1], [480, 480])[minute < 100], minute[minute < 100])
     hidden = Cells.of(gone, incident=spans, suspects=[0], window=(0, 240 * MINUTE))
-    assert Covariance.of(hidden).shift.max(axis=2).tolist() == [[UNSEEN_SD, OTHER_SD]]
+    assert Covariance.of(hidden, "error").shift.max(axis=2).tolist() == [[UNSURE_SD, OTHER_SD]]
 
 
 def test_the_clock_is_the_incidents() -> None:
@@ -67,5 +67,5 @@ def test_the_clock_is_the_incidents() -> None:
     minute = np.arange(0, 240, 0.5)
     slow = Cells.of(observed([0] * 480, minute), incident=[(100 * MINUTE, 140 * MINUTE)])
     fast = Cells.of(observed([0] * 480, minute / 10), incident=[(10 * MINUTE, 14 * MINUTE)])
-    span = [Covariance.of(one).at[-1] - Covariance.of(one).at[0] for one in (slow, fast)]
+    span = [Covariance.of(one, "error").at[-1] - Covariance.of(one, "error").at[0] for one in (slow, fast)]
     assert span[0] == pytest.approx(span[1], rel=0.1)

@@ -24,8 +24,8 @@ def setting(*, squared: bool = False, seed: int = 0) -> tuple[Covariance, Places
     places = Places.where(counts.n > 0)
     at = places.target, places.group, places.bin
     y = counts.k[at] / counts.n[at]
-    shares = Shares(counts.n[at], np.clip(y, 0.01, 0.99) if squared else y, -1.5, squared=squared)
-    prior = Covariance.of(cells).with_size(rng.standard_normal((2, cells.shape[2])))
+    shares = Shares(counts.n[at], np.clip(y, 0.01, 0.99) if squared else y, np.full(len(places), -1.5), squared=squared)
+    prior = Covariance.of(cells, "error").with_size(rng.standard_normal((2, cells.shape[2])))
     return prior, places, shares, prior.start + 0.3 * rng.standard_normal(len(prior.start))
 
 
@@ -58,7 +58,7 @@ def test_rates_near_zero_under_a_wide_prior_do_not_run_away() -> None:
     n, y = np.full(30, 10_000.0), np.zeros(30)
     y[3] = 1e-4
     matrix = 100.0 * (np.eye(30) + 0.5)
-    shares = Shares(n, y, -2.0)
+    shares = Shares(n, y, np.full(len(n), -2.0))
     found = mode(matrix, shares)
     p = 1 / (1 + np.exp(-(found.f - 2.0)))
     assert np.isfinite(found.evidence)
@@ -92,7 +92,9 @@ def test_hiding_cells_is_not_having_them() -> None:
 
 
 def test_more_calls_are_surer_and_pull_harder() -> None:
-    few, many = (mode(np.array([[1.0]]), Shares(np.array([n]), np.array([0.5]), -2.0)) for n in (2.0, 200.0))
+    few, many = (
+        mode(np.array([[1.0]]), Shares(np.array([n]), np.array([0.5]), np.array([-2.0]))) for n in (2.0, 200.0)
+    )
     assert 0 < few.f[0] < many.f[0] < 2.0
     assert few.root[0] < many.root[0]
 
@@ -101,5 +103,5 @@ def test_wedderburn_calls_tell_as_much_at_any_share() -> None:
     """The information on the logit is n whatever p is; binomial calls tell less of rare outcomes."""
     for p in (0.01, 0.2, 0.6):
         f = np.array([np.log(p / (1 - p))])
-        assert Shares(np.array([7.0]), np.array([p]), 0.0, squared=True).slopes(f)[1] == pytest.approx(7)
-        assert Shares(np.array([7.0]), np.array([p]), 0.0).slopes(f)[1] == pytest.approx(7 * p * (1 - p))
+        assert Shares(np.array([7.0]), np.array([p]), np.zeros(1), squared=True).slopes(f)[1] == pytest.approx(7)
+        assert Shares(np.array([7.0]), np.array([p]), np.zeros(1)).slopes(f)[1] == pytest.approx(7 * p * (1 - p))

@@ -67,10 +67,10 @@ def test_a_log_full_of_surprises_is_trusted_less() -> None:
         p = 1 / (1 + np.exp(-logit))
         it = observed([0] * 12_000, minute, intent=intent, error=(rng.random(12_000) < p).astype(float))
         cells = Cells.of(it)
-        counts, prior = cells.counts("error"), Covariance.of(cells)
+        counts, prior = cells.counts("error"), Covariance.of(cells, "error")
         places = Places.where(counts.n > 0)
         at = places.target, places.group, places.bin
-        shares = Shares(counts.n[at], counts.k[at] / counts.n[at], -1.5)
+        shares = Shares(counts.n[at], counts.k[at] / counts.n[at], np.full(len(places), -1.5))
         theta = prior.start.copy()
         theta[: 2 * prior.targets] = np.log(0.1)
         found = mode(prior.seen(theta, places), shares)
