@@ -41,7 +41,7 @@ worded as (
     coalesce(updated_at < max(updated_at) over (partition by id), false) as outdated,
     case
       when regexp_matches(name, '(?i)edit.?(ratio|distance|share|rate)') then 'edit share'
-      when regexp_matches(name, '(?i)overrid|overrul') then 'overridden'
+      when regexp_matches(name, '(?i)overrid|overrod|overrul') then 'overridden'
       when regexp_matches(name, '(?i)reject|dismiss|discard|thumbs?.?down|dislike|unhelpful|not.?helpful') then 'rejected'
       when regexp_matches(name, '(?i)edited|modified|rewritten|corrected') then 'edited'
       when regexp_matches(name, '(?i)accept|approv|thumb|helpful|user.?feedback|\blike') then 'accepted'

@@ -40,7 +40,7 @@ worded as (
     *,
     case
       when regexp_matches(metric, '(?i)edit.?(ratio|distance|share|rate)') then 'edit share'
-      when regexp_matches(metric, '(?i)overrid|overrul') then 'overridden'
+      when regexp_matches(metric, '(?i)overrid|overrod|overrul') then 'overridden'
       when regexp_matches(metric, '(?i)reject|dismiss|discard|thumbs?.?down|dislike|unhelpful|not.?helpful') then 'rejected'
       when regexp_matches(metric, '(?i)edited|modified|rewritten|corrected') then 'edited'
       when regexp_matches(metric, '(?i)accept|approv|thumb|helpful|user.?feedback|\blike') then 'accepted'
