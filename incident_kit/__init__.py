@@ -17,6 +17,7 @@ _WHERE = {
     "Policy": "policy",
     "Replay": "replays",
     "Scenario": "scenario",
+    "SlaRules": "slarules",
     "Store": "store",
     "alerts": "firings",
     "always_fallback": "baselines",
@@ -43,6 +44,8 @@ _WHERE = {
     "sample_budget": "budget",
     "sensitivity": "sensitivities",
     "simulate": "simulation",
+    "sla": "slaclock",
+    "sla_report": "slaclock",
     "sources": "",
     "sweep": "tuning",
 }
@@ -55,6 +58,7 @@ __all__ = [
     "Policy",
     "Replay",
     "Scenario",
+    "SlaRules",
     "Store",
     "alerts",
     "always_fallback",
@@ -81,6 +85,8 @@ __all__ = [
     "sample_budget",
     "sensitivity",
     "simulate",
+    "sla",
+    "sla_report",
     "sources",
     "sweep",
 ]
@@ -110,6 +116,8 @@ if TYPE_CHECKING:
     from incident_kit.scorecard import Board, compare
     from incident_kit.sensitivities import sensitivity
     from incident_kit.simulation import simulate
+    from incident_kit.slaclock import sla, sla_report
+    from incident_kit.slarules import SlaRules
     from incident_kit.store import Store
     from incident_kit.suggestions import override_rates
     from incident_kit.tuning import sweep

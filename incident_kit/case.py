@@ -17,11 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from incident_kit.errors import InvalidCase, did_you_mean
+from incident_kit.errors import InvalidCase, InvalidClock, did_you_mean
 from incident_kit.incident import SLOW_MS, Incident
 from incident_kit.phases import Phase
 from incident_kit.policy import Policy
 from incident_kit.samples import notebooks
+from incident_kit.slasettings import SlaEntry, SlaSettings
 from incident_kit.sources.files import expand
 
 FILE = "incident.yaml"
@@ -96,6 +97,7 @@ class Case(_Strict):
     gateway: Gateway | None = None
     policies: tuple[str, ...] = ()
     prices: dict[str, Price] = {}
+    sla: SlaEntry = SlaEntry()
 
     @field_validator("zone")
     @classmethod
@@ -137,7 +139,7 @@ def _file(folder: str | Path) -> Path:
 def _fault(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"]) or "the file"
     if error["type"] == "extra_forbidden":
-        parts: dict[str, type[BaseModel]] = {"sources": Source, "phases": Annotation, "prices": Price}
+        parts: dict[str, type[BaseModel]] = {"sla": SlaEntry, "sources": Source, "phases": Annotation, "prices": Price}
         known = list(parts.get(str(error["loc"][0]), Case).model_fields)
         key = str(error["loc"][-1])
         return f"{where}: there is no key {key!r}{did_you_mean(key, known)}; there are {', '.join(known)}"
@@ -163,6 +165,7 @@ def open_case(
     root = _file(folder).parent
     policies = tuple(Policy.load(root / path) for path in case.policies)
     in_force = Policy.load(root / case.in_force) if case.in_force else None
+    sla = _sla(case, _file(folder))
     path = root / STORE
     incident = Incident.create() if in_memory else Incident.open(path) if path.exists() else Incident.create(path)
     try:
@@ -177,9 +180,17 @@ def open_case(
         incident.annotate(one.kind, one.at, one.until, text=one.text, link=one.link)
     incident.prices = {target: (price.input, price.output) for target, price in case.prices.items()}
     incident.policies, incident.in_force = policies, in_force
+    incident.sla_settings = sla
     if case.gateway is not None:
         incident.gateway = (_there(root / case.gateway.config), case.gateway.version)
     return incident
+
+
+def _sla(case: Case, file: Path) -> SlaSettings:
+    try:
+        return case.sla.settings()
+    except InvalidClock as error:
+        raise InvalidCase(f"{file}: sla: {error}") from None
 
 
 def _there(path: Path) -> Path:

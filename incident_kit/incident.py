@@ -14,6 +14,8 @@ from incident_kit import sources
 from incident_kit.errors import InvalidStore, NoSuchItem, did_you_mean
 from incident_kit.log import Log, read
 from incident_kit.phases import Phase, detect
+from incident_kit.slaclock import SlaClock, clocked, keep
+from incident_kit.slasettings import SlaSettings
 from incident_kit.sources import Answer, LoadReport
 from incident_kit.store import Store
 
@@ -45,6 +47,7 @@ class Incident:
         self.gateway: tuple[Path, str | None] | None = None
         self.policies: tuple[Policy, ...] = ()
         self.prices: Mapping[str, tuple[float, float]] = {}
+        self.sla_settings = SlaSettings()
         self.reports: tuple[LoadReport, ...] = ()
 
     @classmethod
@@ -99,13 +102,21 @@ class Incident:
         return report
 
     def _forget(self) -> None:
-        for name in ("log", "answers", "as_logged", "phases", "model"):
+        for name in ("log", "answers", "as_logged", "phases", "model", "clock"):
             self.__dict__.pop(name, None)
 
     @cached_property
     def log(self) -> Log:
         """The requests and calls as arrays, in replay order."""
+        # breaches are where the clock puts them, not where a desk's flag was written
+        keep(self.store, self.clock)
         return read(self.store)
+
+    @cached_property
+    def clock(self) -> SlaClock:
+        """The SLA clocks, counted anew by the case's rules; :func:`incident_kit.sla` takes others."""
+        said = self.sla_settings
+        return clocked(self.store, rules=said.rules, schedules=said.schedules, asof=said.asof)
 
     @cached_property
     def answers(self) -> dict[str, Answer]:

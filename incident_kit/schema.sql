@@ -176,6 +176,17 @@ create table if not exists sla (
   load_id bigint
 );
 
+-- what the SLA clock made of the instances: derived, written anew when the clock runs
+create table if not exists sla_verdicts (
+  ticket_id varchar not null,
+  metric varchar not null,
+  instance_no integer not null,
+  due_at timestamptz,
+  breached_at timestamptz,
+  breached boolean,
+  verdict varchar not null               -- met | breached | active | cancelled | too close to call | cannot be recomputed
+);
+
 create table if not exists sla_events (
   ticket_id varchar not null,
   metric varchar not null,

@@ -91,18 +91,13 @@ def clocked(
         Opening hours beside those that were loaded; the first of them is the default where no loaded one is marked so.
     asof
         When the export was made; the last instant in it where not given.
-
-    Raises
-    ------
-    InvalidClock
-        The zone of a schedule is not known.
     """
     found = records(store, said=rules)
-    known, default = opening_hours(store, schedules)
+    hours = opening_hours(store, schedules)
     asof = asof or _last(store)
     instances = ruled(found.instances, rules).with_row_index("row")
     rows = targets_of(instances, found)
-    runs = runs_of(instances, found, store.query("clock_schedules"), default=default, asof_us=microseconds(asof))
+    runs = runs_of(instances, found, store.query("clock_schedules"), default=hours.default, asof_us=microseconds(asof))
     reported = rows.filter("is_reported").drop("change")
     verdicts = reported.join(
         instances.drop("target_s", "clock", "policy", "change"), on="row", how="left", maintain_order="left"
@@ -110,8 +105,8 @@ def clocked(
         is_cancelled=pl.col("is_cancelled") | pl.col("is_replaced"),
         stopped_us=pl.when("is_replaced").then("until").otherwise("stopped_us"),
     )
-    verdicts = _based(impossible(verdicts, runs, known=known))
-    docket = docketed(rows, verdicts, runs, known=known, asof_us=microseconds(asof))
+    verdicts = _based(impossible(verdicts, runs, hours=hours))
+    docket = docketed(rows, verdicts, runs, known=hours.schedules, asof_us=microseconds(asof))
     return SlaClock(_judged(_described(verdicts), docket.judged(), asof=asof), asof, docket)
 
 
@@ -131,6 +126,24 @@ def sla(
         schedules=said.schedules,
         asof=asof or said.asof,
     )
+
+
+def sla_report(incident: Incident, rules: Mapping[str, SlaRules] | SlaRules | None = None) -> pl.DataFrame:
+    """Return what the help desk recorded beside what was counted: metric, recorded, recomputed, why, instances, example."""
+    return sla(incident, rules).report()
+
+
+def keep(store: Store, clock: SlaClock) -> None:
+    """Write the verdicts into the store, in place of those that were there."""
+    names = ("ticket_id", "metric", "instance_no", "due_at", "breached_at", "breached", "verdict")
+    with store.transaction():
+        store.run("delete from sla_verdicts")
+        if clock.instances.height:
+            store.connection.register("verdict_rows", clock.instances.select(names).to_arrow())
+            try:
+                store.run("insert into sla_verdicts by name select * from verdict_rows")
+            finally:
+                store.connection.unregister("verdict_rows")
 
 
 def _last(store: Store) -> datetime:
@@ -169,9 +182,10 @@ def _judged(instances: pl.DataFrame, found: Verdicts, *, asof: datetime) -> pl.D
     """Return the instances with the verdicts on them."""
     counted = pl.col("basis").is_in(["events", "history", "times"])
     by_due, by_elapsed = pl.col("basis") == "due", pl.col("basis") == "elapsed"
-    own = {
+    own: dict[str, Any] = {
         "own_elapsed_s": pl.Series(found.elapsed / 1e6), "own_due": _instants(found.due), "own_breached": found.breached,
-        "own_breached_at": _instants(found.breached_at), "own_margin_s": pl.Series(found.margin / 1e6), "is_close": found.is_close,
+        "own_breached_at": _instants(found.breached_at), "own_margin_s": pl.Series(found.margin / 1e6),
+        "is_close": found.is_close,
     }  # fmt: skip
     ended = pl.col("stopped_at").fill_null(asof)
     late = (pl.col("recorded_due_at") - ended).dt.total_microseconds() / 1e6

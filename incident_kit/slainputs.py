@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from incident_kit.clocks import CALENDAR, NEVER, Runs
+from incident_kit.errors import InvalidClock
 from incident_kit.schedules import EARLIEST, LATEST, Openings, Schedule
 from incident_kit.sladocket import LOW, Docket
 from incident_kit.slarecords import KEY, REPLIES, Records
@@ -28,14 +30,17 @@ def microseconds(at: datetime) -> int:
     return (at - EPOCH) // timedelta(microseconds=1)
 
 
-def opening_hours(store: Store, declared: Sequence[Schedule]) -> tuple[dict[str, Schedule], str | None]:
-    """Return the schedules by id, and the id of the default one, if there is any.
+@dataclass(frozen=True)
+class Hours:
+    """Schedules by id, the id of the default one, and why a loaded one cannot be used."""
 
-    Raises
-    ------
-    InvalidClock
-        A loaded schedule's zone is not known.
-    """
+    schedules: Mapping[str, Schedule]
+    default: str | None
+    faults: Mapping[str, str]
+
+
+def opening_hours(store: Store, declared: Sequence[Schedule]) -> Hours:
+    """Return the schedules that are declared or loaded."""
     rows = store.frame("select * from schedules order by is_default desc nulls last, schedule_id")
     windows = store.frame("select schedule_id, starts_minute, ends_minute from schedule_windows order by all")
     days = store.frame(
@@ -43,17 +48,17 @@ def opening_hours(store: Store, declared: Sequence[Schedule]) -> tuple[dict[str,
     )
     opens = {name: part.rows() for (name,), part in windows.group_by("schedule_id", maintain_order=True)}
     off = {name: part.rows() for (name,), part in days.group_by("schedule_id", maintain_order=True)}
-    loaded = [
-        Schedule.of(zone or "UTC", [row[1:] for row in opens[name]], holidays=[row[1:] for row in off.get(name, ())], id=name)
-        for name, zone in rows.select("schedule_id", "zone").rows()
-        if name in opens
-    ]  # fmt: skip
-    marked = [
-        name for name, is_default in rows.select("schedule_id", "is_default").rows() if is_default and name in opens
-    ]
-    both = [*declared, *loaded]
+    loaded, faults = [], {}
+    for name, zone in rows.select("schedule_id", "zone").rows():
+        holidays = [row[1:] for row in off.get(name, ())]
+        try:
+            loaded.append(Schedule.of(zone or "", [row[1:] for row in opens.get(name, ())], holidays=holidays, id=name))
+        except InvalidClock as error:
+            faults[name] = str(error)
+    marked = [name for name, is_default in rows.select("schedule_id", "is_default").rows() if is_default]
     first = [*marked, *(one.id for one in declared), *(one.id for one in loaded if len(loaded) == 1)]
-    return {one.id: one for one in reversed(both)}, next(iter(first), None)
+    known = {one.id: one for one in reversed([*declared, *loaded])}
+    return Hours(known, next(iter(first), None), faults)
 
 
 def ruled(instances: pl.DataFrame, said: Mapping[str, SlaRules] | SlaRules | None) -> pl.DataFrame:
@@ -65,13 +70,12 @@ def ruled(instances: pl.DataFrame, said: Mapping[str, SlaRules] | SlaRules | Non
     for source, metric in instances.select("source", "metric").unique().rows():
         rules = rules_of(source, said=said)
         precision = rules.precision_s if rules.precision_s is not None else 60 * whole.get(source, False)
-        last = rules.schedule_change == "last"
-        rows.append(
-            (source, metric, rules.target_change(metric), rules.breach_on_equal, rules.breach_share, precision, last)
-        )
+        last, grace_us = rules.schedule_change == "last", round(rules.schedule_grace_s * _MICRO)
+        judged = (rules.breach_on_equal, rules.breach_share, precision)
+        rows.append((source, metric, rules.target_change(metric), *judged, last, grace_us))
     schema = {
         "source": pl.String, "metric": pl.String, "change": pl.String, "on_equal": pl.Boolean, "share": pl.Float64,
-        "precision_s": pl.Float64, "is_last_schedule": pl.Boolean,
+        "precision_s": pl.Float64, "is_last_schedule": pl.Boolean, "grace_us": pl.Int64,
     }  # fmt: skip
     found = pl.DataFrame(rows, schema=schema, orient="row")
     return instances.join(found, on=["source", "metric"], how="left", nulls_equal=True, maintain_order="left")
@@ -126,7 +130,13 @@ def runs_of(
         given.group_by("ticket_id", maintain_order=True).last().with_columns(from_us=pl.lit(LOW), until=pl.lit(NEVER))
     )
     at_first = last.with_columns(schedule_id=pl.lit(default, pl.String)).drop("until")
-    each = pl.concat([at_first, given]).sort("ticket_id", "from_us", maintain_order=True)
+    # a schedule that a trigger gave when the ticket was made is its first one
+    soon = instances.group_by("ticket_id").agg((pl.col("started_us") + pl.col("grace_us")).min().alias("soon_us"))
+    early = pl.when(pl.col("from_us") <= pl.col("soon_us")).then(LOW).otherwise("from_us")
+    dated = (
+        given.join(soon, on="ticket_id", how="left", maintain_order="left").with_columns(from_us=early).drop("soon_us")
+    )
+    each = pl.concat([at_first, dated]).sort("ticket_id", "from_us", maintain_order=True)
     each = each.with_columns(until=pl.col("from_us").shift(-1).over("ticket_id").fill_null(NEVER))
     parts = [
         _on(runs.filter(pl.col("schedule_id").is_null(), pl.col("is_last_schedule") == is_last), frame)
@@ -155,11 +165,11 @@ def _on(runs: pl.DataFrame, spells: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def impossible(verdicts: pl.DataFrame, runs: pl.DataFrame, *, known: Mapping[str, Schedule]) -> pl.DataFrame:
+def impossible(verdicts: pl.DataFrame, runs: pl.DataFrame, *, hours: Hours) -> pl.DataFrame:
     """Return the verdicts with the ``reason`` why one cannot be counted, NULL where it can."""
     low, high = microseconds(EARLIEST), microseconds(LATEST)
     outside = (pl.col("starts_us") < low) | (pl.col("ends_us") > high)
-    unknown = pl.col("schedule_id").is_not_null() & ~pl.col("schedule_id").is_in(list(known))
+    unknown = pl.col("schedule_id").is_not_null() & ~pl.col("schedule_id").is_in(list(hours.schedules))
     each = runs.group_by("row").agg(
         outside.any().alias("outside"),
         pl.col("schedule_id").filter(unknown).first().alias("unknown"),
@@ -179,6 +189,8 @@ def impossible(verdicts: pl.DataFrame, runs: pl.DataFrame, *, known: Mapping[str
             pl.when((pl.col("basis") == "times") & pl.col("paused_s").is_null() & ~pl.col("metric").is_in(REPLIES))
             .then(pl.lit("its pauses are not known")),
             pl.when(business & pl.col("unscheduled")).then(pl.lit("it counts business hours, and no schedule is loaded")),
+            pl.when(business & pl.col("unknown").is_in(list(hours.faults)))
+            .then(pl.col("unknown").replace_strict(hours.faults, default=None, return_dtype=pl.String)),
             pl.when(business & pl.col("unknown").is_not_null())
             .then(pl.format("its schedule {} is not loaded", pl.col("unknown").str.head(40))),
         )
@@ -192,7 +204,7 @@ def docketed(
     counted = verdicts.filter(pl.col("reason").is_null())
     mine = runs.join(counted.select("row").unique(), on="row", how="semi")
     base = Runs(
-        int(rows["row"].max() or 0) + 1,  # type: ignore[call-overload]
+        rows["row"].n_unique(),
         mine["row"].to_numpy().astype(np.int64),
         mine["starts_us"].to_numpy(),
         mine["ends_us"].to_numpy(),
@@ -238,9 +250,9 @@ def _openings(
     if not runs.height:
         nothing = np.zeros(0, np.int64)
         return tuple(Openings(nothing, nothing) for _ in known)
-    first = EPOCH + timedelta(microseconds=int(runs["starts_us"].min()))  # type: ignore[arg-type]
-    last = EPOCH + timedelta(microseconds=max(asof_us, int(runs["ends_us"].max())))  # type: ignore[arg-type]
+    first = EPOCH + timedelta(microseconds=int(runs["starts_us"].to_numpy().min()))
+    last = EPOCH + timedelta(microseconds=max(asof_us, int(runs["ends_us"].to_numpy().max())))
     # opening hours are seldom less than a sixth of the week
-    longest = timedelta(seconds=6 * int(verdicts["target_s"].max() or 0)) + timedelta(days=366)  # type: ignore[call-overload]
+    longest = timedelta(seconds=6 * int(verdicts["target_s"].to_numpy().max())) + timedelta(days=366)
     horizon = min(last + longest, LATEST)
     return tuple(one.openings(first, max(horizon, last)) for one in known.values())

@@ -24,6 +24,8 @@ class SlaRules(BaseModel):
         new one counts from there beside the old one. ``first``: nothing.
     schedule_change
         Time counts on the schedule ``in force`` at each moment, or all of it on the ``last`` one.
+    schedule_grace_s
+        A schedule given to a ticket so soon after its start counts from the start: a trigger gave it.
     solve_stops_reply
         Solving a ticket ends the wait for a reply.
     bots_reply
@@ -45,6 +47,7 @@ class SlaRules(BaseModel):
     reply_target_change: Change = "retroactive"
     work_target_change: Change = "retroactive"
     schedule_change: Literal["in force", "last"] = "in force"
+    schedule_grace_s: float = Field(default=60.0, ge=0)
     solve_stops_reply: bool = False
     bots_reply: bool = False
     reopen: Literal["continues", "new instance"] = "continues"

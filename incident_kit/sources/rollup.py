@@ -12,11 +12,13 @@ if TYPE_CHECKING:
 
 
 def roll_up(store: Store, table: str, load_id: int) -> None:
-    """Make the rows anew that depend on what the load brought: of `attempts` and `requests`, or of `sla`."""
+    """Make the rows anew that depend on what the load brought: of `requests`, `sla` or `tickets`."""
     if table == "attempts":
         _roll_up_requests(store, load_id)
     elif table == "sla_events":
         _roll_up_sla(store, load_id)
+    elif table == "ticket_facts":
+        _roll_up_tickets(store, load_id)
 
 
 def _roll_up_requests(store: Store, load_id: int) -> None:
@@ -49,4 +51,15 @@ def _roll_up_sla(store: Store, load_id: int) -> None:
     store.run(
         f"insert into sla by name select * from ({statement('roll_sla')})"
         f" where {instance} not in (select {instance} from sla where load_id is not null)"
+    )
+
+
+def _roll_up_tickets(store: Store, load_id: int) -> None:
+    touched = "select distinct ticket_id from ticket_facts where load_id = $load_id"
+    store.run(f"create or replace temp table touched as {touched}", {"load_id": load_id})
+    store.run("delete from tickets where load_id is null and ticket_id in (select ticket_id from touched)")
+    # a row of a tickets file wins over what several files say together
+    store.run(
+        f"insert into tickets by name select * from ({statement('roll_tickets')})"
+        " where ticket_id not in (select ticket_id from tickets where load_id is not null)"
     )
