@@ -109,7 +109,7 @@ def test_statuses_become_the_kits_words(export: Store) -> None:
 def test_no_text_of_a_ticket_is_loaded(export: Store) -> None:
     for (table,) in export.rows("select table_name from duckdb_tables() where not temporary"):
         if table != "rejects":
-            rows = export.frame(f'select * from "{table}"').rows()
+            rows = export.frame(f'select * from "{table}"').rows()  # noqa: S608 - the kit's own tables
             assert not [row for row in rows if "Answers are slow" in row or "ai,latency" in row], table
 
 

@@ -88,7 +88,7 @@ def stage(store: Store, staged: Staged, *, folder: Path, zone: str | None, colum
     InvalidRows
         Times have no zone and none was given, or epoch numbers of several units are mixed.
     """
-    if staged.file.marked or staged.file.escaped:
+    if (staged.file.marked or staged.file.escaped) and staged.records.lines is None:
         staged = replace(staged, records=staged.records.cleaned(folder))
     staged = _fill(store, staged, folder=folder, zone=zone, columns=columns)
     if staged.records.lines is None and staged.file.kind == "lines" and _has_rejects(store, staged):
