@@ -12,10 +12,10 @@ import polars as pl
 
 from incident_kit.errors import InvalidPolicy
 from incident_kit.healthy import is_healthy
-from incident_kit.overrides import Rise, first_rise
 from incident_kit.policy import Policy
 from incident_kit.replays import Replay, replay
 from incident_kit.signalwords import cause
+from incident_kit.signs import Signs, signs
 from incident_kit.words import clock, label, lasting, number
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ _FIRINGS: dict[str, Any] = {
 _SUMMARY: dict[str, Any] = {
     "policy": pl.String, "alert": pl.String, "severity": pl.String, "firings": pl.Int64, "flaps": pl.Int64,
     "false_alarms": pl.Int64, "first_fired_at": _INSTANT, "already_firing": pl.Boolean, "after_impact": _LENGTH,
-    "before_felt": _LENGTH, "before_detected": _LENGTH, "before_mitigated": _LENGTH, "overrides_rose_at": _INSTANT,
-    "before_overrides": _LENGTH, "sentence": pl.String,
+    "before_felt": _LENGTH, "before_detected": _LENGTH, "before_mitigated": _LENGTH, "first_sign": pl.String,
+    "first_sign_at": _INSTANT, "before_first_sign": _LENGTH, "sentence": pl.String,
 }  # fmt: skip
 
 
@@ -79,19 +79,24 @@ class Alerts:
         return frame.with_columns(pl.Series("in_impact", ~healthy, dtype=pl.Boolean))
 
     @cached_property
+    def signs(self) -> Signs:
+        """When the help desk felt it, as logged."""
+        return signs(self.incident)
+
+    @cached_property
     def summary(self) -> pl.DataFrame:
         """One row an alert, in the order of the policy; lengths of time are positive where the alert was the earlier one.
 
         Columns: policy, alert, severity, firings, flaps, false_alarms (firings that began outside every impact),
         first_fired_at (its first firing in the impact, or the one that was already on when it began: already_firing),
         after_impact (how long the impact had lasted), before_felt, before_detected and before_mitigated (how long before the
-        phases of these names), overrides_rose_at and before_overrides (:func:`incident_kit.overrides.first_rise`, of the
-        alert's own intents, always of the log's own reviews), and the same as a sentence.
+        phases of these names), first_sign, first_sign_at and before_first_sign (of :attr:`signs`, the earliest), and the same
+        as a sentence.
         """
-        rows = [self._row(one, first_rise(self.incident, matches=one.matches)) for one in self.policy.alerts]
+        rows = [self._row(one) for one in self.policy.alerts]
         return pl.DataFrame(rows, schema=_SUMMARY)
 
-    def _row(self, alert: Alert, rise: Rise) -> dict[str, Any]:
+    def _row(self, alert: Alert) -> dict[str, Any]:
         mine = self.firings.filter(pl.col("alert") == alert.name).rows(named=True)
         marks = _marks(self.incident)
         first, already = _first(mine, marks.get("impact"))
@@ -99,13 +104,17 @@ class Alerts:
         row: dict[str, Any] = {
             "policy": self.replay.name, "alert": alert.name, "severity": alert.severity, "firings": len(mine),
             "flaps": sum(one["flap"] for one in mine), "false_alarms": sum(not one["in_impact"] for one in mine),
-            "first_fired_at": at, "already_firing": already, "overrides_rose_at": rise.at,
+            "first_fired_at": at, "already_firing": already,
         }  # fmt: skip
         row["after_impact"] = at - marks["impact"] if at and "impact" in marks else None
         for mark in MARKS[1:]:
             row[f"before_{mark}"] = marks[mark] - at if at and mark in marks else None
-        row["before_overrides"] = rise.at - at if at and rise.at else None
-        return row | {"sentence": _sentence(row, first, rise, ZoneInfo(self.incident.zone))}
+        sign = self.signs.earliest
+        if sign is not None:
+            row |= {"first_sign": sign["sign"], "first_sign_at": sign["at"]}
+            row["before_first_sign"] = sign["at"] - at if at else None
+        felt = self.signs.said(sign) if sign is not None else ""
+        return row | {"sentence": _sentence(row, first, felt, ZoneInfo(self.incident.zone))}
 
     def __str__(self) -> str:
         return "\n".join(self.summary["sentence"]) or f"{label(self.policy.name)} has no alerts."
@@ -163,7 +172,7 @@ def _first(firings: list[dict[str, Any]], impact: datetime | None) -> tuple[dict
     return next((one for one in firings if one["in_impact"]), None), False
 
 
-def _sentence(row: dict[str, Any], first: dict[str, Any] | None, rise: Rise, zone: ZoneInfo) -> str:
+def _sentence(row: dict[str, Any], first: dict[str, Any] | None, felt: str, zone: ZoneInfo) -> str:
     who = f"Alert {label(row['alert'])} ({label(row['severity'])}), {label(row['policy'])}"
     quiet = f"; {number(row['false_alarms'])} of its {number(row['firings'])} firings began outside the impact"
     quiet = quiet if row["false_alarms"] else ""
@@ -176,14 +185,18 @@ def _sentence(row: dict[str, Any], first: dict[str, Any] | None, rise: Rise, zon
         said.append("before the impact began")
     elif row["after_impact"] is not None:
         said.append(f"{lasting(row['after_impact'])} into the impact")
+    if felt and row["before_first_sign"] is not None:
+        said.append(f"{ahead(row['before_first_sign'], f'the help desk first felt it, when {felt}')}")
     names = {"felt": "the first complaint", "detected": "it was detected", "mitigated": "it was mitigated"}
-    said += [_ahead(row[f"before_{mark}"], name) for mark, name in names.items() if row[f"before_{mark}"] is not None]
-    if row["before_overrides"] is not None:
-        count = f"{rise.overridden} of {rise.reviewed}, usual {number(rise.baseline, '%')}"
-        said.append(f"{_ahead(row['before_overrides'], 'overrides rose over their usual share')} ({count})")
+    said += [
+        ahead(row[f"before_{mark}"], name)
+        for mark, name in names.items()
+        if row[f"before_{mark}"] is not None and mark != row.get("first_sign")
+    ]
     flaps = {0: "", 1: "; it flaps once"}.get(row["flaps"], f"; it flaps {number(row['flaps'])} times")
     return f"{', '.join(said)}{flaps}{quiet}."
 
 
-def _ahead(span: timedelta, what: str) -> str:
+def ahead(span: timedelta, what: str) -> str:
+    """Return how long before or after something it was."""
     return f"{lasting(abs(span))} {'before' if span >= timedelta(0) else 'after'} {what}"

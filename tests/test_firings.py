@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from test_overrides import at, reviewed
+from test_signs import at, reviewed
 from written import Call, Request, fill, write
 
 from incident_kit.errors import InvalidPolicy, UnansweredQuestion
@@ -30,7 +30,7 @@ alerts:
 
 @pytest.fixture(scope="module")
 def incident(tmp_path_factory: pytest.TempPathFactory) -> Incident:
-    """The impact is from minute 60 to 120; overrides rise at minute 75 (test_overrides)."""
+    """The impact is from minute 60 to 120; overrides rise at minute 80 (test_signs)."""
     found = reviewed(tmp_path_factory.mktemp("alerts"))
     found.annotate("felt", at(78))
     found.annotate("detected", at(80))
@@ -70,17 +70,17 @@ def test_lead_times(incident: Incident) -> None:
     row = told(incident, (10, True), (12, False), (65, True)).summary.row(0, named=True)
     minutes = {name: value / timedelta(minutes=1) for name, value in row.items() if isinstance(value, timedelta)}
     assert row["first_fired_at"] == at(65)
-    assert minutes == {"after_impact": 5, "before_felt": 13, "before_detected": 15, "before_overrides": 10}
+    assert minutes == {"after_impact": 5, "before_felt": 13, "before_detected": 15, "before_first_sign": 13}
     assert row["before_mitigated"] is None, "no such phase"
-    assert row["overrides_rose_at"] == at(75)
+    assert (row["first_sign"], row["first_sign_at"]) == ("felt", at(78)), "overrides rise at minute 80"
 
 
 def test_in_a_sentence(incident: Incident) -> None:
     slow, quiet = str(told(incident, (10, True), (12, False), (90, True), (91, False), (92, True))).splitlines()
     assert slow == (
         "Alert slow (page), as logged: it fires at 13:30 UTC (of 40 requests, the slowest one in twenty took at least 1,500 ms, "
-        "the limit is 1,000 ms), 30 min into the impact, 12 min after the first complaint, 10 min after it was detected, "
-        "15 min after overrides rose over their usual share (9 of 30, usual 11 %); it flaps once; "
+        "the limit is 1,000 ms), 30 min into the impact, 12 min after the help desk first felt it, when the first complaint "
+        "came, 10 min after it was detected; it flaps once; "
         "1 of its 3 firings began outside the impact."
     )
     assert quiet == "Alert quiet (ticket), as logged: it does not fire."
