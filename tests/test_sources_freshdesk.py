@@ -115,7 +115,7 @@ def test_no_text_of_a_ticket_is_loaded(export: Store) -> None:
 
 def test_freshservice_spells_its_columns_otherwise() -> None:
     store = Store()
-    loaded = load(store, FORMATS / "freshservice.csv", zone="UTC")
+    loaded = load(store, FORMATS / "freshdesk_csv-freshservice.csv", zone="UTC")
     assert loaded.loads[0].source == "freshdesk_csv"
     assert (loaded.rows_read, loaded.rows_rejected) == (loaded.rows_loaded, 0)
     # a column that is there twice is read once
