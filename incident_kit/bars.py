@@ -3,17 +3,18 @@
 A file of limits is YAML, one list::
 
     limits:
-    - {metric: p95_ms, phase: impact, no_worse_by: 0}        # than the policy in force
+    - {metric: p95_ms, phase: impact, no_worse_by: 5%}       # than the policy in force
     - {metric: error_rate, intent: refund-policy, max: 0.05} # of one intent, in the impact
     - {metric: tool_success_rate, intent: each, no_worse_by: 0.01}
     - {metric: p95_ms, phase: healthy, no_worse_by: 5%}
     - {metric: switches, phase: healthy, max: 0}             # false trips
 
-``metric`` is one of the scorecard's, ``share_no_model`` (handed to a person, answered by a template, refused), or ``switches``
-(how often a primary is left). ``phase`` is ``impact`` (the default),
+``metric`` is one of the scorecard's, such as ``share_no_model`` (handed to a person, answered by a template, refused) or
+``switches`` (how often a primary is left). ``phase`` is ``impact`` (the default),
 ``healthy`` (all time outside every impact), ``all``, or any other phase that the incident has. ``intent`` is a name, ``each``
 (a bar for every intent), or left out (all requests together). One of ``max``, ``min`` and ``no_worse_by`` is given:
-``no_worse_by`` is in the metric's own unit (milliseconds, a share, dollars, a count), or a percentage of the value in force.
+``no_worse_by`` is in the metric's own unit (milliseconds, a share, dollars, a count), or a percentage of the value in force. Give
+it some room: of two policies that differ, none is shown to be no worse by 0 unless it is clearly better.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from incident_kit.errors import InvalidLimits, InvalidPolicy, NoSuchItem, did_you_mean
@@ -39,7 +41,9 @@ SWITCHES = "switches"
 NO_MODEL = "share_no_model"
 EACH = "each"
 HIGHER_IS_BETTER = ("tool_success_rate",)
-DEFAULT_METRICS = ("p95_ms", "error_rate", "tool_success_rate", "override_rate")
+DEFAULTS: dict[str, float | str] = {  # how much worse than in force is no difference worth a word
+    "p95_ms": "5%", "error_rate": 0.01, "tool_success_rate": 0.01, "override_rate": 0.01, NO_MODEL: 0.01,
+}  # fmt: skip
 _LARGEST_FILE = 1_000_000
 _EMPTY = "has no limits: write `limits:` and a list such as [{metric: p95_ms, no_worse_by: 0}]"
 
@@ -60,12 +64,10 @@ class Bar(BaseModel):
     @field_validator("metric")
     @classmethod
     def _is_a_metric(cls, name: str) -> str:
-        if name in {SWITCHES, NO_MODEL}:
-            return name
         try:
             return metric(name).name
         except NoSuchItem as error:
-            raise ValueError(f"{error}, {NO_MODEL}, {SWITCHES}") from None
+            raise ValueError(str(error)) from None
 
     @field_validator("no_worse_by")
     @classmethod
@@ -84,6 +86,8 @@ class Bar(BaseModel):
             raise ValueError(f"{given[0]}: {value} is not a limit")
         if self.metric == SWITCHES and self.intent is not None:
             raise ValueError("switches are those of routes: they have no intent")
+        if self.metric.startswith("signal:") and self.no_worse_by is not None:
+            raise ValueError(f"{self.metric} may be better high or low: give max or min")
         return self
 
     @property
@@ -91,12 +95,10 @@ class Bar(BaseModel):
         """The unit that values of the metric are shown in."""
         return "" if self.metric == SWITCHES else named(self.metric).unit
 
-    def bound(self, in_force: float | None) -> float | None:
-        """Return the value that the policy may just have, given the one in force; None where it takes that and there is none."""
+    def bound(self, in_force: Any) -> Any:
+        """Return the value that the policy may just have, given the one in force (or an array of them)."""
         if self.max is not None or self.min is not None:
             return self.max if self.max is not None else self.min
-        if in_force is None:
-            return None
         slack = self.no_worse_by
         amount = abs(in_force) * float(slack.rstrip("% ")) / 100 if isinstance(slack, str) else float(slack or 0)
         return in_force - amount if self.wants_more else in_force + amount
@@ -106,13 +108,16 @@ class Bar(BaseModel):
         """Whether a value under the bound breaks it (else one over it does)."""
         return self.min is not None or (self.no_worse_by is not None and self.metric in HIGHER_IS_BETTER)
 
-    def holds(self, value: float, *, in_force: float | None) -> bool | None:
-        """Return whether a value keeps to the bar; None where the bar needs a value in force and there is none."""
+    @property
+    def is_of_force(self) -> bool:
+        """Whether it compares with the policy in force."""
+        return self.no_worse_by is not None
+
+    def excess(self, value: Any, *, in_force: Any = None) -> Any:
+        """Return by how much a value (or an array of them) is beyond the bar; at 0 or less it keeps to it."""
         bound = self.bound(in_force)
-        if bound is None:
-            return None
-        slack = 1e-9 * max(1.0, abs(bound))  # a share computed twice
-        return value >= bound - slack if self.wants_more else value <= bound + slack
+        slack = 1e-9 * np.maximum(1.0, np.abs(bound))  # a share computed twice
+        return (bound - value if self.wants_more else value - bound) - slack
 
     def __str__(self) -> str:
         """Return the bar in words: ``"at most 5 %"``, ``"no worse than in force"``."""
@@ -196,7 +201,7 @@ def _fault(error: Any) -> str:
 
 
 def default_bars(incident: Incident, policy: Policy, *, has_in_force: bool) -> tuple[Bar, ...]:
-    """Return the bars where none are given: no worse in the impact, and no more false trips outside it.
+    """Return the bars where none are given: hardly worse in the impact, and no more false trips outside it.
 
     Compared is with the policy in force. Where none is known it is with the log itself, in which no trip is seen: then no
     false trip at all. Without an impact, the whole log is compared. Waits, tools and overrides leave out what no model
@@ -204,7 +209,10 @@ def default_bars(incident: Incident, policy: Policy, *, has_in_force: bool) -> t
     """
     phase = "impact" if any(one.kind == "impact" for one in incident.phases) else "all"
     ends = any(entry.kind in {"template", "human", "reject"} for route in policy.routes for entry in route.chain)
-    names = (*DEFAULT_METRICS, *([NO_MODEL] if ends else []))
-    bars = [Bar(metric=name, phase=phase, no_worse_by=0, is_default=True) for name in names]
+    bars = [
+        Bar(metric=name, phase=phase, no_worse_by=room, is_default=True)
+        for name, room in DEFAULTS.items()
+        if ends or name != NO_MODEL
+    ]
     trips: dict[str, Any] = {"no_worse_by": 0} if has_in_force else {"max": 0}
     return (*bars, Bar(metric=SWITCHES, phase="healthy", is_default=True, **trips))

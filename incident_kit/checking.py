@@ -1,4 +1,8 @@
-"""Check: one policy against one incident and its own healthy hours, for a pull request or a CI job."""
+"""Check: one policy against one incident and its own healthy hours, for a pull request or a CI job.
+
+A limit is judged by what the logs allow: where nine draws in ten of the outcomes, the same ones for both policies, keep to it, it
+passes; where nine in ten do not, it fails; else that cannot be told.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +11,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from incident_kit.bars import EACH, NO_MODEL, SWITCHES, Bar, default_bars, read_bars
+from incident_kit.bars import EACH, Bar, default_bars, read_bars
 from incident_kit.errors import InvalidLimits, NoSuchItem, did_you_mean
-from incident_kit.healthy import healthy_hours, impacts_us, is_healthy
 from incident_kit.metrics import metric
 from incident_kit.replays import Replay, replay
-from incident_kit.scorecard import WITHHELD
+from incident_kit.scorecard import Board, refuse_unknown, together
+from incident_kit.scores import AS_LOGGED
+from incident_kit.signals import signal_names
+from incident_kit.verdicts import CANNOT_TELL, FAILS, IN_FORCE, PASSES, POLICY, Judge, phase_window
 from incident_kit.words import label, number
 
 if TYPE_CHECKING:
     from incident_kit.incident import Incident
     from incident_kit.policy import Policy
 
-HOLDS, BROKEN, CANNOT_TELL, NOT_IN_LOG = "holds", "broken", "cannot tell", "not in this log"
-AS_LOGGED = "the log"
+THE_LOG = "the log"
+DRAWS = 50
+_ENDS_OF = {"policy": ("low", "high"), "difference": ("difference_low", "difference_high")}
 _COLUMNS: dict[str, Any] = {
-    "metric": pl.String, "phase": pl.String, "intent": pl.String, "limit": pl.String, "policy": pl.Float64,
-    "in_force": pl.Float64, "bound": pl.Float64, "verdict": pl.String, "seen_share": pl.Float64, "why": pl.String,
+    "metric": pl.String, "phase": pl.String, "intent": pl.String, "limit": pl.String, "policy": pl.Float64, "low": pl.Float64,
+    "high": pl.Float64, "in_force": pl.Float64, "difference": pl.Float64, "difference_low": pl.Float64,
+    "difference_high": pl.Float64, "bound": pl.Float64, "verdict": pl.String, "seen_share": pl.Float64, "why": pl.String,
 }  # fmt: skip
 
 
@@ -35,8 +41,9 @@ _COLUMNS: dict[str, Any] = {
 class Check:
     """A policy held against its bars: ``rows``, one a bar, and what it rests on.
 
-    Columns of ``rows``: metric, phase, intent, limit (in words), policy and in_force (the values), bound (the value that
-    the policy may just have), verdict (holds, broken, cannot tell, not in this log), seen_share (the share of the outcomes
+    Columns of ``rows``: metric, phase, intent, limit (in words), policy with low and high (its value, and between what nine
+    draws in ten lie), in_force, difference with its low and high (policy less in force, on the same draws), bound (the value
+    that the policy may just have), verdict (passes, fails, cannot tell, not in this log), seen_share (the share of the outcomes
     behind the value that the log shows; the rest is worked out), why.
     """
 
@@ -50,27 +57,27 @@ class Check:
     @property
     def name(self) -> str:
         """What the policy is compared with: the name of the policy in force, or the log itself."""
-        return self.in_force.name if self.in_force else AS_LOGGED
+        return self.in_force.name if self.in_force else THE_LOG
 
     @property
     def exit_code(self) -> int:
-        """0: every bar holds; 1: one is broken; 2: for one the log cannot tell, or nothing could be judged."""
+        """0: every limit passes; 1: one fails; 2: for one that cannot be told, or nothing could be judged."""
         verdicts = set(self.rows["verdict"])
-        if BROKEN in verdicts:
+        if FAILS in verdicts:
             return 1
-        return 0 if HOLDS in verdicts and CANNOT_TELL not in verdicts else 2
+        return 0 if PASSES in verdicts and CANNOT_TELL not in verdicts else 2
 
     @property
     def verdict(self) -> str:
         """The outcome in one sentence."""
         who = f"{label(self.policy.name)} against {label(self.name)}"
-        count = {one: int((self.rows["verdict"] == one).sum()) for one in (HOLDS, BROKEN, CANNOT_TELL)}
+        count = {one: int((self.rows["verdict"] == one).sum()) for one in (PASSES, FAILS, CANNOT_TELL)}
         judged = sum(count.values())
         if self.exit_code == 1:
-            return f"FAIL: {who}: {count[BROKEN]} of {judged} limits broken."
+            return f"FAIL: {who}: {count[FAILS]} of {judged} limits broken."
         if self.exit_code == 2:
             untold = (
-                f"for {count[CANNOT_TELL]} of {judged} limits the log cannot tell" if judged else "nothing to judge"
+                f"for {count[CANNOT_TELL]} of {judged} limits these logs cannot tell" if judged else "nothing to judge"
             )
             return f"CANNOT TELL: {who}: {untold}."
         return f"PASS: {who}: all {judged} limits hold."
@@ -95,22 +102,26 @@ def check(
     *,
     limits: str | Path | Sequence[Bar] | None = None,
     in_force: Policy | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> Check:
     """Return whether a policy keeps to its limits on an incident and on the healthy time around it.
 
     Parameters
     ----------
     limits
-        A YAML file (see :mod:`incident_kit.bars`), or bars. Default: in the impact no worse than the policy in force (p95,
-        errors, tool success, overrides; what the log does not hold is left out, and said so), and no more switches than it
-        in the healthy time.
+        A YAML file (see :mod:`incident_kit.bars`), or bars. Default: in the impact hardly worse than the policy in force (p95 by
+        5 %; errors, tool success, overrides by a point; what the log does not hold is left out, and said so), and no more
+        switches than it in the healthy time.
     in_force
         What to compare with. Default: the case's own; without one, the log itself.
+    draws, seed
+        As in :func:`incident_kit.compare`. A limit passes, or fails, where nine draws in ten do.
 
     Raises
     ------
     InvalidLimits
-        The file of limits cannot be used, or names an intent that the log has not.
+        The file of limits cannot be used, or names an intent or a signal that the log has not.
     UnansweredQuestion
         A policy cannot be replayed on this log.
     """
@@ -122,17 +133,25 @@ def check(
         bars = read_bars(limits) if isinstance(limits, str | Path) else tuple(limits)
     if not bars:
         raise InvalidLimits("there is no limit to check; leave limits out for the default ones")
-    candidate = replay(incident, policy)
-    spans = {phase: _phase(incident, phase) for phase in dict.fromkeys(bar.phase for bar in bars)}
-    rows = [
-        _judged(incident, bar, intent, spans[bar.phase], (candidate, beside), in_force=in_force)
-        for bar in bars
-        for intent in _intents(incident, bar)
-    ]
+    chosen = [(bar, list(_intents(incident, bar))) for bar in bars]
+    boards = {}
+    replays = {AS_LOGGED: incident.as_logged, IN_FORCE: beside}
+    phases = {phase: phase_window(incident, phase) for phase in dict.fromkeys(bar.phase for bar in bars)}
+    candidate = replays[POLICY] = replay(incident, policy)
+    for phase, window in phases.items():
+        names = dict.fromkeys(bar.metric for bar in bars if bar.phase == phase)
+        boards[phase] = Board(incident, replays, tuple(map(metric, names)), window, draws, seed)
+    together(list(boards.values()))
+    judge = {phase: Judge(board, has_in_force=in_force is not None) for phase, board in boards.items()}
+    rows = [judge[bar.phase].row(bar, intent) for bar, intents in chosen for intent in intents]
     return Check(incident, policy, in_force, candidate, beside, pl.DataFrame(rows, schema=_COLUMNS))
 
 
 def _intents(incident: Incident, bar: Bar) -> Iterator[str | None]:
+    try:
+        refuse_unknown([metric(bar.metric)], signal_names(incident.store))
+    except NoSuchItem as error:
+        raise InvalidLimits(f"metric: {error}") from None
     known = incident.log.intents
     if bar.intent == EACH:
         if not known:
@@ -147,87 +166,6 @@ def _intents(incident: Incident, bar: Bar) -> Iterator[str | None]:
     yield bar.intent
 
 
-def _phase(incident: Incident, phase: str) -> NDArray[np.bool_]:
-    """Return which requests of the log arrived in a phase."""
-    return _within(incident, phase, incident.log.arrived_us)
-
-
-def _within(incident: Incident, phase: str, at_us: NDArray[np.int64]) -> NDArray[np.bool_]:
-    if phase == "all":
-        return np.ones(len(at_us), np.bool_)
-    if phase == "healthy":
-        return is_healthy(incident, at_us)
-    if phase == "impact" and impacts_us(incident):
-        return ~is_healthy(incident, at_us)
-    try:
-        begin, end = (round(at.timestamp() * 1e6) for at in incident.span(phase))
-    except NoSuchItem as error:
-        raise InvalidLimits(f"phase: {error}, or use healthy or all") from None
-    return (at_us >= begin) & (at_us < end)
-
-
-def _judged(
-    incident: Incident,
-    bar: Bar,
-    intent: str | None,
-    chosen: NDArray[np.bool_],
-    pair: tuple[Replay, Replay],
-    *,
-    in_force: Policy | None,
-) -> dict[str, Any]:
-    """Return one row: the value of both, and what it says."""
-    row: dict[str, Any] = {"metric": bar.metric, "phase": bar.phase, "intent": intent, "limit": str(bar), "why": ""}
-    if bar.metric == SWITCHES:
-        mine, other = (_switches(incident, one, bar.phase) for one in pair)
-        value: float | None = mine
-        beside: float | None = other if in_force else None
-        why, why_not, seen = "", "", None
-        if bar.phase == "healthy" and not healthy_hours(incident):
-            value, why = None, "the log has no time outside the impact"
-    else:
-        mask = chosen if intent is None else chosen & (incident.log.intent == incident.log.intents.index(intent))
-        (value, why, seen), (beside, why_not, _) = (_value(incident, bar.metric, one, mask) for one in pair)
-    row |= {"policy": value, "in_force": beside, "bound": bar.bound(beside), "seen_share": seen}
-    holds = bar.holds(value, in_force=beside) if value is not None else None
-    if holds is None:
-        answer = incident.answers.get(_question(bar.metric))
-        is_absent = bar.is_default and answer is not None and answer.answer == "no"
-        return row | {"verdict": NOT_IN_LOG if is_absent else CANNOT_TELL, "why": why or why_not}
-    return row | {"verdict": HOLDS if holds else BROKEN}
-
-
-def _value(
-    incident: Incident, name: str, one: Replay, mask: NDArray[np.bool_]
-) -> tuple[float | None, str, float | None]:
-    """Return a metric's value over some requests, or why there is none; and the share of outcomes that were seen."""
-    answer = incident.answers.get(_question(name))
-    if answer is not None and answer.answer == "no":
-        return None, answer.why, None
-    frame = one.outcomes.filter(pl.Series(mask))
-    if frame.is_empty():
-        return None, "no request to judge", None
-    unknown, seen = (int((frame["evidence"] == one).sum()) / frame.height for one in ("none", "observed"))
-    if name == NO_MODEL:
-        return frame["no_model"].count() / frame.height, "", None
-    if unknown > WITHHELD and not metric(name).is_decided:
-        return None, f"under {label(one.name)} these logs cannot tell for {number(unknown, '%')} of the requests", seen
-    value = frame.select(metric(name).value).item()
-    if value is None:
-        return None, "nothing that the metric counts", seen
-    return float(value), "", seen
-
-
-def _question(name: str) -> str:
-    """Return what a log must answer for a metric; nothing for what follows from the decisions."""
-    return (metric(name).question or "") if name not in {SWITCHES, NO_MODEL} else ""
-
-
-def _switches(incident: Incident, one: Replay, phase: str) -> float:
-    """Return how often a primary was left in a phase."""
-    left = one.transitions.filter(pl.col("from") == "on primary", pl.col("to") == "on backup")
-    return float(_within(incident, phase, left["at"].cast(pl.Int64).to_numpy()).sum())
-
-
 def what(row: dict[str, Any]) -> str:
     """Return what a row is about: ``"error_rate of refund-policy, impact"``."""
     of = f" of {label(row['intent'])}" if row["intent"] else ""
@@ -235,11 +173,15 @@ def what(row: dict[str, Any]) -> str:
 
 
 def shown(row: dict[str, Any], column: str) -> str:
-    """Return a value of a row with its unit."""
+    """Return a value of a row with its unit, and where it is drawn, between what it probably lies."""
     unit = Bar(metric=row["metric"], max=0).unit
-    return "not known" if row[column] is None else number(row[column], unit)
+    if row[column] is None:
+        return "not known"
+    low, high = _ENDS_OF.get(column, ("", ""))
+    said = [number(row[one], unit) for one in (column, low, high) if row.get(one) is not None]
+    return f"{said[0]} ({said[1]} to {said[2]})" if len(said) == 3 and said[1] != said[2] else said[0]
 
 
 def values(row: dict[str, Any]) -> str:
-    """Return both values of a row: ``"3,210 ms, in force 4,020 ms"``."""
+    """Return both values of a row: ``"3,210 ms (2,900 ms to 3,500 ms), in force 4,020 ms"``."""
     return f"{shown(row, 'policy')}, in force {shown(row, 'in_force')}"

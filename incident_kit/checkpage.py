@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from incident_kit.checking import AS_LOGGED, BROKEN, CANNOT_TELL, HOLDS, NOT_IN_LOG, Check, shown
+from incident_kit.checking import THE_LOG, Check, shown
 from incident_kit.healthy import healthy_hours
 from incident_kit.policy import diff
 from incident_kit.policywords import sentence
+from incident_kit.verdicts import CANNOT_TELL, FAILS, NOT_IN_LOG, PASSES
 from incident_kit.words import label, number
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = 3
 MOST_CHANGES = 40
-_MARKS = {HOLDS: "holds", BROKEN: "**broken**", CANNOT_TELL: "**cannot tell**", NOT_IN_LOG: "not in this log"}
+_MARKS = {PASSES: "passes", FAILS: "**fails**", CANNOT_TELL: "**cannot tell**", NOT_IN_LOG: "not in this log"}
 # what would be markup, a mention, a reference or a link; & first
 _ENTITIES = {one: f"&#{ord(one)};" for one in "&<>|`*[]~#@\\!"}
 _EMPHASIS = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
@@ -58,16 +59,23 @@ def _about(check: Check) -> str:
 
 
 def _table(check: Check) -> str:
-    lines = ["| limit | when | policy | in force | | rests on |", "| --- | --- | ---: | ---: | --- | --- |"]
+    lines = [
+        "| limit | when | policy | in force | difference | verdict | rests on |",
+        "| --- | --- | ---: | ---: | ---: | --- | --- |",
+    ]
     for row in check.rows.iter_rows(named=True):
         of = f" of {plain(row['intent'])}" if row["intent"] else ""
         seen = "decisions alone" if row["seen_share"] is None else f"{number(row['seen_share'], '%')} seen"
         why = plain(row["why"]) if row["why"] else seen
         lines.append(
             f"| {plain(row['metric'])}{of}: {plain(row['limit'])} | {plain(row['phase'])} | {shown(row, 'policy')} "
-            f"| {shown(row, 'in_force')} | {_MARKS[row['verdict']]} | {why} |"
+            f"| {shown(row, 'in_force')} | {shown(row, 'difference')} | {_MARKS[row['verdict']]} | {why} |"
         )
-    return "\n".join(lines)
+    drawn = (
+        "In brackets: between what nine draws in ten of the outcomes that the log does not hold lie. "
+        "A limit passes, or fails, where nine in ten do; else that cannot be told."
+    )
+    return "\n".join([*lines, "", drawn])
 
 
 def _differences(check: Check) -> str:
@@ -127,7 +135,7 @@ def _example(check: Check, row: dict[str, str | int]) -> str:
 
 def _caveats(check: Check) -> str:
     said = list(check.replay.caveats)
-    if check.name == AS_LOGGED:
+    if check.name == THE_LOG:
         said.append("What is in force is taken from the log as it is, so trips outside the impact cannot be compared.")
     if not said:
         return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,12 @@ from incident_kit.errors import InvalidPolicy, NoSuchItem, did_you_mean
 from incident_kit.evidence import LABELS, Estimator
 from incident_kit.intervals import interval
 from incident_kit.metrics import Metric, metric, shares
-from incident_kit.phases import Phase
 from incident_kit.policy import Policy
 from incident_kit.replays import NEEDED, Replay, replay
-from incident_kit.scores import ALL, AS_LOGGED, LEAST, MOST, VALUE, Values, Window, scores
+from incident_kit.scores import AS_LOGGED, LEAST, MOST, VALUE, Values, scores
 from incident_kit.signals import signal_names
 from incident_kit.sources import Answer
+from incident_kit.windows import ALL, Window, window_of
 from incident_kit.words import label
 
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ class Board:
     @property
     def during(self) -> tuple[datetime, datetime] | None:
         """The span that is scored, from the first to the last of its instants; None: the whole log."""
-        spans = self.window.spans
-        return (_instant(spans[0][0]), _instant(spans[-1][1])) if spans else None
+        return self.window.ends
 
     def table(self, *, by: str | None = None) -> pl.DataFrame:
         """Return one row a policy and metric (``by="intent"``: and intent).
@@ -132,7 +131,7 @@ class Board:
         row |= {"policy": policy, "metric": one.name, "flags": []}
         if not group["n"]:
             return row
-        answer = self._answers[one.name]
+        answer = self.answers[one.name]
         is_answered = answer is None or answer.answer != "no"
         row["flags"] = [*self._noted(policy, intent, one), *_flags(one, group, answer), *said]
         if not is_answered:
@@ -149,7 +148,7 @@ class Board:
             else:
                 row["diff_low"] = row["diff_high"] = None
         if one.source in {"desk", "signals"}:
-            kept = self._carried[policy, intent, one.name]
+            kept = self.carried[policy, intent, one.name]
             group |= {f"{one.name}/low": kept.least, f"{one.name}/high": kept.most}
         for bound, end, better in (("bound_low", "low", min), ("bound_high", "high", max)):
             if (value := group.get(f"{one.name}/{end}")) is not None:
@@ -168,7 +167,7 @@ class Board:
         if one.is_decided:
             return True
         apart = one.source in {"desk", "signals"}
-        unknown = self._carried[policy, intent, of].unknown if apart else self._unknown[policy].get(intent, 0.0)
+        unknown = self.carried[policy, intent, of].unknown if apart else self._unknown[policy].get(intent, 0.0)
         return unknown <= WITHHELD
 
     @cached_property
@@ -182,7 +181,7 @@ class Board:
         return found
 
     @cached_property
-    def _answers(self) -> dict[str, Answer | None]:
+    def answers(self) -> dict[str, Answer | None]:
         """What the logs answer of each metric: no where they hold nothing of it, whatever they answer in general."""
         found: dict[str, Answer | None] = {}
         for one in self.metrics:
@@ -193,7 +192,7 @@ class Board:
         return found
 
     @cached_property
-    def _carried(self) -> dict[tuple[str, str, str], Carried]:
+    def carried(self) -> dict[tuple[str, str, str], Carried]:
         """Help-desk rates and signals of the central replays."""
         apart = [of for of in self.metrics if of.source in {"desk", "signals"}]
         return {
@@ -207,7 +206,7 @@ class Board:
         """Return what a reader must know of a help-desk rate or a signal."""
         if one.source not in {"desk", "signals"}:
             return []
-        kept = self._carried[policy, intent, one.name]
+        kept = self.carried[policy, intent, one.name]
         of = "tickets" if one.source == "desk" else "signal"
         said = []
         if kept.unknown:
@@ -277,14 +276,6 @@ def _flags(one: Metric, group: dict[str, Any], answer: Answer | None) -> list[st
     return flags
 
 
-def _us(at: datetime) -> int:
-    return round(at.timestamp() * 1e6)
-
-
-def _instant(us: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
-
-
 def _minus(a: float | None, b: float | None) -> float | None:
     return None if a is None or b is None else a - b
 
@@ -328,48 +319,20 @@ def compare(
     if AS_LOGGED in named:
         raise InvalidPolicy(f"a policy cannot be named {AS_LOGGED!r}: that is what happened; give it another name:")
     chosen = tuple({one.name: one for one in map(metric, metrics)}.values())
-    _refuse_unknown(chosen, signal_names(incident.store))
+    refuse_unknown(chosen, signal_names(incident.store))
     window = window_of(incident, during)
     replays = {AS_LOGGED: replay(incident, Policy(name=AS_LOGGED, routes=()))}
     replays |= {name: replay(incident, policy, estimator=estimator) for name, policy in named.items()}
     return Board(incident, replays, chosen, window, draws, seed)
 
 
-def _refuse_unknown(metrics: Sequence[Metric], known: Sequence[str]) -> None:
+def refuse_unknown(metrics: Sequence[Metric], known: Sequence[str]) -> None:
     """Refuse a signal that is not loaded."""
     for one in metrics:
         name = one.name.removeprefix("signal:")
         if one.source == "signals" and name not in known:
             there = f"loaded are {', '.join(map(label, known))}" if known else "no signal is loaded"
             raise NoSuchItem(f"there is no signal {name!r}{did_you_mean(name, known)}; {there}")
-
-
-def window_of(incident: Incident, during: str | tuple[datetime, datetime] | None) -> Window:
-    """Return the part of an incident that is scored: a phase, ``healthy`` (all time outside impacts), two instants, or all.
-
-    Raises
-    ------
-    NoSuchItem
-        There is no such phase.
-    InvalidCase
-        An instant has no zone, or the span ends before it begins.
-    """
-    try:
-        begin, end = incident.span("impact")
-    except NoSuchItem:
-        impact = None
-    else:
-        impact = _us(begin), _us(end)
-    if during is None or during == "all":
-        return Window(incident.log, None, impact)
-    if during == "healthy":
-        from incident_kit.healthy import healthy_spans
-
-        return Window(incident.log, healthy_spans(incident), impact)
-    if isinstance(during, str):
-        during = incident.span(during)
-    Phase("note", *during)  # its instants have a zone, and are in order
-    return Window(incident.log, ((_us(during[0]), _us(during[1])),), impact)
 
 
 def _by_name(policies: Sequence[Policy]) -> dict[str, Policy]:

@@ -3,81 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from incident_kit.carried import Carried, carried
 from incident_kit.metrics import IS_TOLD, Metric
 from incident_kit.replays import Replay, on_draw
 from incident_kit.tallies import TALLIES, of_primaries
-
-if TYPE_CHECKING:
-    from incident_kit.log import Log
+from incident_kit.windows import ALL, Window
 
 AS_LOGGED = "as logged"
-ALL = "all"
-NO_INTENT = "(no intent)"
 VALUE, LEAST, MOST = range(3)
 Key = tuple[str, str]  # intent or ALL, and metric
 Values = dict[Key, NDArray[np.float64]]  # [(value, least, most), draw]
-Span = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Window:
-    """What is scored: ``spans`` of microseconds since the epoch, from (included) and until; None: the whole log.
-
-    ``impact`` is the span that delays are counted from.
-    """
-
-    log: Log
-    spans: tuple[Span, ...] | None = None
-    impact: Span | None = None
-
-    @cached_property
-    def rows(self) -> NDArray[np.bool_]:
-        """Which requests arrived in it."""
-        at = self.log.arrived_us
-        if self.spans is None:
-            return np.ones(len(at), np.bool_)
-        found = np.zeros(len(at), np.bool_)
-        for begin, end in self.spans:
-            found |= (at >= begin) & (at < end)
-        return found
-
-    @cached_property
-    def times(self) -> tuple[Span, ...]:
-        """Its spans; of the whole log, that from the first to the last arrival."""
-        if self.spans is not None:
-            return self.spans
-        arrived = self.log.arrived_us
-        return ((int(arrived[0]), int(arrived[-1]) + 1),) if len(arrived) else ((0, 1),)
-
-    @property
-    def everything(self) -> tuple[Span, ...]:
-        """Its spans; of the whole log, all time: signals and tickets go on after the last request."""
-        return self.spans if self.spans is not None else ((-(2**62), 2**62),)
-
-    def cut(self, one: Replay) -> pl.DataFrame:
-        """Return the outcomes that are scored, with the intent that they count for as ``key``."""
-        frame = one.outcomes.with_columns(pl.col("intent").cast(pl.String).fill_null(NO_INTENT).alias("key"))
-        return frame if self.spans is None else frame.filter(pl.Series(self.rows))
-
-    def of_intent(self, key: str) -> NDArray[np.bool_]:
-        """Return which requests count for an intent, or for ALL."""
-        if key == ALL:
-            return self.rows
-        intents = self.log.intents
-        return np.asarray(self.rows & (self.log.intent == (intents.index(key) if key in intents else -1)))
-
-    def carried(self, one: Replay, of: Metric, key: str) -> Carried:
-        """Return a help-desk rate or a signal of an intent."""
-        return carried(one, of, self.of_intent(key), intent=None if key == ALL else key, spans=self.everything)
 
 
 def scores(
@@ -97,7 +36,7 @@ def scores(
             one = on_draw(central, draw, draws=draws, seed=seed) if is_drawn else central
             where = slice(draw, draw + 1) if is_drawn else slice(None)
             for (window, metrics), into in zip(wanted, found, strict=True):
-                for key, values in _scored(one, window, metrics, is_log=name == AS_LOGGED):
+                for key, values in _scored(one, window, metrics, is_log=not central.policy.routes):
                     kept = into[name].setdefault(key, np.full((3, size), np.nan))
                     kept[:, where] = np.array(values, np.float64).reshape(3, -1)
     return found

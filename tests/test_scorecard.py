@@ -17,9 +17,10 @@ from incident_kit.evidence import LABELS, nearest
 from incident_kit.incident import Incident
 from incident_kit.policy import Policy
 from incident_kit.scorecard import DEFAULT_METRICS, TABLE, Board, compare
-from incident_kit.scores import ALL, AS_LOGGED
+from incident_kit.scores import AS_LOGGED
 from incident_kit.tallies import TALLIES
 from incident_kit.vocabulary import Kind, metric_of
+from incident_kit.windows import ALL
 
 CHAT = Policy.parse(
     "{name: chat, routes: [{intent: chat, primary: big, fallback: small, on_fallback: {tools: disabled}}]}"
