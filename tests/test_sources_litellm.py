@@ -350,7 +350,8 @@ def test_a_result_belongs_to_its_conversation(loaded: Any) -> None:
         ({"litellm_call_id": None, "id": ""}, "no litellm_call_id"),
         ({"status": "maybe"}, "status is neither success nor failure"),
         ({"startTime": "yesterday"}, "startTime is not a time in epoch seconds"),
-        ({"startTime": T0 * 1000, "endTime": T0 * 1000}, "startTime or endTime is not in epoch seconds"),
+        ({"startTime": T0 * 1000, "endTime": T0 * 1000}, "startTime is not a time in epoch seconds"),
+        ({"startTime": T0 / 1000, "endTime": T0 / 1000}, "startTime or endTime is not in epoch seconds"),
         ({"endTime": T0 - 1}, "endTime is before startTime"),
     ],
 )

@@ -37,7 +37,7 @@ def sampled(file: LogFile, connection: duckdb.DuckDBPyConnection) -> LogFile:
     except duckdb.Error as error:
         reason = str(error).splitlines()[0].split(": ", 1)[-1]
         raise UnreadableFile(f"{file.shown} cannot be read as {_KINDS[file.kind]}: {reason}") from error
-    values = [json.loads(text) for (text,) in rows if text]
+    values = [_value(text) for (text,) in rows if text]
     samples = tuple(value for value in values if isinstance(value, dict))
     if file.kind == "parquet":
         names = connection.execute(f"describe {Records(file).rows}", Records(file).params).fetchall()
@@ -45,6 +45,13 @@ def sampled(file: LogFile, connection: duckdb.DuckDBPyConnection) -> LogFile:
     if not samples:
         raise UnreadableFile(f"{file.shown} holds no records")
     return replace(file, samples=samples)
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _first(records: Records, connection: duckdb.DuckDBPyConnection) -> list[tuple[str]]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from incident_kit.sources.report import Answer, LoadReport
 
-CUTS = 6
+CUTS = 4
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,13 @@ class Trial:
 
 
 def trial(
-    path: str | Path, *, source: str | None = None, zone: str | None = None, seed: int = 0, rounds: int = 1
+    path: str | Path,
+    *,
+    source: str | None = None,
+    zone: str | None = None,
+    seed: int = 0,
+    rounds: int = 1,
+    cuts: int = CUTS,
 ) -> Trial:
     """Return what became of the laws on a sample: conservation, twice, shuffled, cut short, hostile text.
 
@@ -63,8 +69,8 @@ def trial(
         The format's name or ``.sql`` file; detected when not given.
     zone
         The zone of times without one.
-    seed, rounds
-        Of what is drawn; how often each hostile change is made.
+    seed, rounds, cuts
+        Of what is drawn; how often each hostile change is made; how often the file is cut short.
 
     Raises
     ------
@@ -72,81 +78,73 @@ def trial(
         The sample itself cannot be loaded.
     """
     with tempfile.TemporaryDirectory(prefix="incident-kit-") as name:
-        return _Bench(Path(path), Path(name), source, zone).tried(seed=seed, rounds=rounds)
+        bench = _Bench(Path(path), Path(name), source, zone)
+        try:
+            return bench.tried(seed=seed, rounds=rounds, cuts=cuts)
+        finally:
+            bench.close()
 
 
 class _Bench:
     def __init__(self, sample: Path, folder: Path, source: str | None, zone: str | None) -> None:
         self.sample, self.folder, self.zone = sample, folder, zone
-        with Store() as store:
-            staged = self._staged(store, sample, source)
-            self.source = source or staged.format.name
-            rows = store.rows(f"select record::varchar from ({staged.records.objects})", staged.records.params)
-            self.records = [text for (text,) in rows if text is not None]
-            clear(store)
+        self.store, self.scratch = Store(), Store()
+        staged = self._staged(sample, source, zone=zone)
+        self.source = source or staged.format.name
+        self.conserved = _conserved("conservation", self.scratch, staged)
+        rows = self.scratch.rows(f"select record::varchar from ({staged.records.objects})", staged.records.params)
+        self.records = [text for (text,) in rows if text is not None]
 
-    def tried(self, *, seed: int, rounds: int) -> Trial:
-        store = Store()
-        first = load(store, self.sample, source=self.source, zone=self.zone)
+    def tried(self, *, seed: int, rounds: int, cuts: int) -> Trial:
+        first = load(self.store, self.sample, source=self.source, zone=self.zone)
         found = [
-            self._conserved("conservation", self.sample),
-            *self._order(store, seed=seed),
-            self._cut_short(seed=seed),
+            self.conserved,
+            *self._order(seed=seed),
+            self._cut_short(seed=seed, cuts=cuts),
             self._hostile(seed=seed, rounds=rounds),
         ]
-        store.close()
         return Trial(first.loads[0].source, tuple(found), first.answers)
 
-    def _staged(self, store: Store, path: Path, source: str | None) -> Staged:
-        prepare(store)
+    def close(self) -> None:
+        self.store.close()
+        self.scratch.close()
+
+    def _staged(self, path: Path, source: str | None, *, zone: str | None) -> Staged:
+        prepare(self.scratch)
+        clear(self.scratch)
         folder = Path(tempfile.mkdtemp(dir=self.folder))
-        file, chosen = recognise(store, inspect(path).linked(folder), source=source, columns={})
+        file, chosen = recognise(self.scratch, inspect(path).linked(folder), source=source, columns={})
         item = Staged("staged_0", file, chosen, Records(file), "")
-        return stage_all(store, item, folder=folder, zone=self.zone, columns={})[0]
+        return stage_all(self.scratch, item, folder=folder, zone=zone, columns={})[0]
 
     def _written(self, lines: Iterable[bytes]) -> Path:
         file = Path(tempfile.mkdtemp(dir=self.folder)) / "log.ndjson"
         file.write_bytes(b"".join(line + b"\n" for line in lines))
         return file
 
-    def _conserved(self, name: str, path: Path) -> Law:
-        """Every record gives a row at least: loaded, duplicate or rejected."""
-        with Store() as store:
-            staged = self._staged(store, path, self.source)
-            ((records,),) = store.rows(f"select count(*) from ({staged.records.objects})", staged.records.params)
-            ((rows, lines),) = store.rows(f"select count(*), count(distinct line) from {staged.table}")
-        seen = rows if staged.format.one_to_one or not lines else lines
-        lost = records - seen
-        if lost > 0:
-            return Law(name, held=False, detail=f"{lost:,} of {records:,} records give no row, not even a reject")
-        if staged.format.one_to_one and rows != records:
-            return Law(name, held=False, detail=f"{records:,} records give {rows:,} rows: leave one_to_one out")
-        bad = f", {len(staged.records.bad):,} lines are no records" if staged.records.bad else ""
-        return Law(name, held=True, detail=f"{records:,} records, {rows:,} rows{bad}")
-
-    def _order(self, store: Store, *, seed: int) -> list[Law]:
+    def _order(self, *, seed: int) -> list[Law]:
         shuffled = [text.encode("utf-8", "surrogateescape") for text in self.records]
         random.Random(seed).shuffle(shuffled)  # noqa: S311 - the same order again for the same seed
         other = self._written(shuffled)
-        before = tables(store)
-        again = load(store, other, source=self.source, zone=self.zone)
-        twice = _difference(before, tables(store))
+        before = tables(self.store)
+        again = load(self.store, other, source=self.source, zone=self.zone)
+        twice = _difference(before, tables(self.store))
         if again.rows_loaded:
             twice = f"{again.rows_loaded:,} rows were loaded a second time"
-        with Store() as fresh:
-            load(fresh, other, source=self.source, zone=self.zone)
-            apart = _difference(before, tables(fresh))
+        _empty(self.scratch)
+        load(self.scratch, other, source=self.source, zone=self.zone)
+        apart = _difference(before, tables(self.scratch))
         return [
             Law("twice", held=not twice, detail=twice or f"{again.rows_duplicate:,} duplicates, nothing changed"),
             Law("shuffled", held=not apart, detail=apart or "the same tables"),
         ]
 
-    def _cut_short(self, *, seed: int) -> Law:
+    def _cut_short(self, *, seed: int, cuts: int) -> Law:
         whole = self.sample.read_bytes()
         chance = random.Random(seed)  # noqa: S311 - the same cuts again for the same seed
         plain = inspect(self.sample).kind == "lines"
         read = refused = 0
-        for cut in sorted(chance.randrange(1, len(whole)) for _ in range(CUTS)):
+        for cut in sorted(chance.randrange(1, len(whole)) for _ in range(cuts)):
             file = Path(tempfile.mkdtemp(dir=self.folder)) / self.sample.name
             file.write_bytes(whole[:cut])
             wanted = sum(bool(line.strip()) for line in whole[:cut].split(b"\n")[:-1]) if plain else 0
@@ -160,41 +158,45 @@ class _Bench:
                 return Law("cut short", held=False, detail=lost)
             else:
                 read += 1
-        return Law("cut short", held=True, detail=f"{CUTS} cuts: {read} loaded, {refused} refused in a sentence")
+        return Law("cut short", held=True, detail=f"{cuts} cuts: {read} loaded, {refused} refused in a sentence")
 
     def _hostile(self, *, seed: int, rounds: int) -> Law:
         made = list(hostile(self.records, seed=seed, rounds=rounds))
         if not made:
             return Law("hostile", held=True, detail="the sample has no records to change")
         file = self._written([*(text.encode() for text in self.records), *(line for _, line in made)])
-        outcome = self._attempted(file)
+        outcome = self._attempted(file, read=True)
         if isinstance(outcome, IncidentKitError):
-            # one of them has the whole file refused, as a mixture of zones or units does: then each has its own
-            return self._hostile_one_by_one(made)
+            return self._hostile_apart(made)
         if isinstance(outcome, Exception):
             return _fell("hostile", outcome, self._guilty(made))
         if outcome.rows_read < len(self.records) + len(made):
             lost = f"{len(self.records) + len(made):,} lines, {outcome.rows_read:,} rows read"
             return Law("hostile", held=False, detail=lost)
-        kept = self._conserved("hostile", file)
+        kept = _conserved("hostile", self.scratch, self._staged(file, self.source, zone=self.zone or "UTC"))
         counted = (
             f"{len(made):,} hostile lines: {outcome.rows_loaded:,} rows loaded, {outcome.rows_rejected:,} rejected"
         )
         return Law("hostile", held=kept.held, detail=kept.detail if not kept.held else counted)
 
-    def _hostile_one_by_one(self, made: Sequence[tuple[str, bytes]]) -> Law:
-        refused = 0
-        for name, line in made:
-            outcome = self._attempted(self._written([*(text.encode() for text in self.records), line]))
-            if isinstance(outcome, IncidentKitError):
-                refused += 1
+    def _hostile_apart(self, made: Sequence[tuple[str, bytes]]) -> Law:
+        """Find the lines that have a whole file refused, as a mixture of zones or units does; try the others without."""
+        left, refusing = [list(made)], []
+        while left:
+            part = left.pop()
+            outcome = self._attempted(
+                self._written([*(text.encode() for text in self.records), *(line for _, line in part)])
+            )
+            if isinstance(outcome, IncidentKitError) and len(part) > 1:
+                left += [part[: len(part) // 2], part[len(part) // 2 :]]
+            elif isinstance(outcome, IncidentKitError):
+                refusing.append(part[0][0])
             elif isinstance(outcome, Exception):
-                return _fell("hostile", outcome, name)
-            elif outcome.rows_read < len(self.records) + 1:
-                return Law("hostile", held=False, detail=f"{name}: a line was lost")
-        return Law(
-            "hostile", held=True, detail=f"{len(made):,} hostile lines, one by one: {refused:,} refused the file"
-        )
+                return _fell("hostile", outcome, self._guilty(part))
+            elif outcome.rows_read < len(self.records) + len(part):
+                return Law("hostile", held=False, detail=f"of {len(part):,} hostile lines some were lost")
+        said = f"{len(made):,} hostile lines, {len(refusing):,} of which have the file refused: {', '.join(refusing)}"
+        return Law("hostile", held=True, detail=said)
 
     def _guilty(self, made: Sequence[tuple[str, bytes]]) -> str:
         for name, line in made:
@@ -203,15 +205,35 @@ class _Bench:
                 return name
         return "all of them together"
 
-    def _attempted(self, file: Path) -> LoadReport | Exception:
-        with Store() as store:
-            try:
-                report = load(store, file, source=self.source, zone=self.zone or "UTC")
-                tables(store)  # what was loaded can be read
-                str(report).encode("utf-8")
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
-                return error
-            return report
+    def _attempted(self, file: Path, *, read: bool = False) -> LoadReport | Exception:
+        _empty(self.scratch)
+        try:
+            report = load(self.scratch, file, source=self.source, zone=self.zone or "UTC")
+            if read:
+                tables(self.scratch)
+            str(report).encode("utf-8")
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+            return error
+        return report
+
+
+def _conserved(name: str, store: Store, staged: Staged) -> Law:
+    """Every record gives a row at least, which is loaded, a duplicate or rejected."""
+    ((records,),) = store.rows(f"select count(*) from ({staged.records.objects})", staged.records.params)
+    ((rows, lines),) = store.rows(f"select count(*), count(distinct line) from {staged.table}")
+    seen = rows if staged.format.one_to_one or not lines else lines
+    lost = records - seen
+    if lost > 0:
+        return Law(name, held=False, detail=f"{lost:,} of {records:,} records give no row, not even a reject")
+    if staged.format.one_to_one and rows != records:
+        return Law(name, held=False, detail=f"{records:,} records give {rows:,} rows: leave one_to_one out")
+    bad = f", {len(staged.records.bad):,} lines are no records" if staged.records.bad else ""
+    return Law(name, held=True, detail=f"{records:,} records, {rows:,} rows{bad}")
+
+
+def _empty(store: Store) -> None:
+    for name in (*_with_load(store), "loads", "rejects", "answers"):
+        store.run(f"delete from {name}")
 
 
 def _fell(name: str, error: Exception, what: str) -> Law:
@@ -222,11 +244,14 @@ def _fell(name: str, error: Exception, what: str) -> Law:
 
 def tables(store: Store) -> dict[str, pl.DataFrame]:
     """Return every table of an incident without what differs from load to load."""
-    names = [name for (name,) in store.rows("select table_name from duckdb_tables() where not temporary order by 1")]
-    kept = [name for name in names if name not in {"meta", "loads", "rejects", "answers", "annotations"}]
-    found = {name: store.frame(f"select * exclude (load_id) from {name} order by all") for name in kept}
+    found = {name: store.frame(f"select * exclude (load_id) from {name} order by all") for name in _with_load(store)}
     found["rejects"] = store.frame("select distinct reason, record from rejects order by all")
     return found
+
+
+def _with_load(store: Store) -> list[str]:
+    listed = "select table_name from duckdb_columns() where column_name = 'load_id' and not internal order by 1"
+    return [name for (name,) in store.rows(listed) if name not in {"loads", "rejects", "answers"}]
 
 
 def _difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:

@@ -18,6 +18,10 @@ create or replace temp macro zoneless(value) as coalesce(
   false
 );
 
+-- the instant of a number of seconds since 1970, or of its text, up to the year 9999
+create or replace temp macro epoch_seconds(value) as
+  to_timestamp(case when try_cast(value as double) between -62135596800 and 253402300799 then try_cast(value as double) end);
+
 -- the instant a text or number says: ISO 8601 with a zone, without one read in `zone` (NULL: not read), or an epoch number of any unit
 create or replace temp macro instant(value, zone) as case
   when epoch_unit(value) = 's' then make_timestamptz((try_cast(value as double) * 1e6)::bigint)

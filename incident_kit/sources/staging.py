@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.resources
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import duckdb
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from incident_kit.store import Store
 
 ONLY_VENDOR = ("line", "reject", "spans_request", "rows_stated", "fallbacks", "complete")
+_PREPARED: WeakSet[Store] = WeakSet()  # a macro lasts as long as its connection
 _MISTAKES = (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException, duckdb.SyntaxException)
 
 
@@ -43,8 +45,10 @@ class Staged:
 
 def prepare(store: Store) -> None:
     """Make the macros that format files may call."""
-    text = (importlib.resources.files("incident_kit") / "sources" / "macros.sql").read_text(encoding="utf-8")
-    store.connection.execute(text)
+    if store not in _PREPARED:
+        text = (importlib.resources.files("incident_kit") / "sources" / "macros.sql").read_text(encoding="utf-8")
+        store.connection.execute(text)
+        _PREPARED.add(store)
 
 
 def check_labels(store: Store, labels: Mapping[str, Sequence[str]], tags: Mapping[str, str]) -> None:

@@ -76,7 +76,7 @@ named as (
     try_cast(v[12] as bigint) as prompt_tokens,
     try_cast(v[13] as bigint) as completion_tokens,
     try_cast(v[14] as double) as cost_usd,
-    list_filter(from_json(try_cast(v[15] as json), '["VARCHAR"]'), lambda tag: not starts_with(tag, 'User-Agent: ')) as tags,
+    list_filter(try(from_json(v[15], '["VARCHAR"]')), lambda tag: not starts_with(tag, 'User-Agent: ')) as tags,
     try_cast(m[1] as integer) as retries,
     try_cast(m[2] as integer) as fallbacks,
     nullif(m[3], '') as original_group,

@@ -65,9 +65,9 @@ named as (
     nullif(v[2], '') as id,
     v[3] = 'success' as succeeded,
     v[3] as logged_status,
-    to_timestamp(try_cast(v[4] as double)) as began_at,
-    to_timestamp(try_cast(v[5] as double)) as done_at,
-    to_timestamp(try_cast(v[6] as double)) as token_at,
+    epoch_seconds(v[4]) as began_at,
+    epoch_seconds(v[5]) as done_at,
+    epoch_seconds(v[6]) as token_at,
     v[4] as began_text,
     coalesce(v[7] = 'true', false) as streamed,
     coalesce(v[8] = 'true', false) as cache_flag,
@@ -83,15 +83,15 @@ named as (
     try_cast(v[18] as bigint) as prompt_tokens,
     try_cast(v[19] as bigint) as completion_tokens,
     try_cast(v[20] as double) as cost_usd,
-    list_filter(from_json(v[21], '["VARCHAR"]'), lambda tag: not starts_with(tag, 'User-Agent: ')) as tags,
+    list_filter(try(from_json(v[21], '["VARCHAR"]')), lambda tag: not starts_with(tag, 'User-Agent: ')) as tags,
     v[22] as requester, v[23] as spend_labels, v[24] as headers,
     coalesce(v[25], v[7]) = 'true' as asked_stream,
-    from_json(v[26], '[{"function": {"name": "VARCHAR", "parameters": {"required": ["VARCHAR"]}}}]') as tools,
+    try(from_json(v[26], '[{"function": {"name": "VARCHAR", "parameters": {"required": ["VARCHAR"]}}}]')) as tools,
     v[27] is not null as answer_logged,
-    from_json(v[28], '[{"id": "VARCHAR", "function": {"name": "VARCHAR", "arguments": "VARCHAR"}}]') as calls,
+    try(from_json(v[28], '[{"id": "VARCHAR", "function": {"name": "VARCHAR", "arguments": "VARCHAR"}}]')) as calls,
     case when contains(v[29], '"tool_call_id"') then
       list_filter(
-        from_json(v[29], '[{"role": "VARCHAR", "tool_call_id": "VARCHAR", "content": "VARCHAR"}]'),
+        try(from_json(v[29], '[{"role": "VARCHAR", "tool_call_id": "VARCHAR", "content": "VARCHAR"}]')),
         lambda m: m.role = 'tool' and m.tool_call_id is not null
       )
     end as results,
@@ -99,7 +99,7 @@ named as (
     try_cast(v[31] as integer) as fallbacks,
     case
       when regexp_full_match(v[32], '\d{1,9}') then v[32]::bigint * 1000
-      else (floor(epoch(try_strptime(v[32], '%a, %d %b %Y %H:%M:%S GMT')) - try_cast(v[5] as double)) * 1000)::bigint
+      else try_cast(floor(epoch(try_strptime(v[32], '%a, %d %b %Y %H:%M:%S GMT')) - try_cast(v[5] as double)) * 1000 as bigint)
     end as asked_ms
   from extracted
 ),
