@@ -176,6 +176,17 @@ create table if not exists sla (
   load_id bigint
 );
 
+-- what policies promise: the target of a metric for a priority, from when on
+create table if not exists sla_targets (
+  policy_id varchar not null,
+  metric varchar not null,
+  priority varchar,                      -- NULL: any
+  target_s bigint not null,
+  clock varchar,                         -- business | calendar
+  from_at timestamptz,                   -- NULL: ever since
+  load_id bigint
+);
+
 -- what the SLA clock made of the instances: derived, written anew when the clock runs
 create table if not exists sla_verdicts (
   ticket_id varchar not null,

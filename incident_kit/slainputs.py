@@ -96,18 +96,18 @@ def targets_of(instances: pl.DataFrame, found: Records) -> pl.DataFrame:
     without = own.join(applied.select("row").unique(), on="row", how="anti").select(
         "row", "change", pl.lit(LOW).alias("from_us"), "target_s", "clock", "policy"
     )
-    number = pl.int_range(pl.len()).over("row")
+    is_first = pl.col("row").ne_missing(pl.col("row").shift(1))
     rows = (
         pl.concat([applied, without])
         .sort("row", "from_us", maintain_order=True)
-        .filter((number == 0) | (pl.col("change") != "first"))
+        .filter(is_first | (pl.col("change") != "first"))
     )
     anew = pl.col("change").is_in(["restart", "parallel"])
-    nexts = pl.col("from_us").shift(-1).over("row")
+    nexts = pl.when(pl.col("row") == pl.col("row").shift(-1)).then(pl.col("from_us").shift(-1))
     replaced = nexts.is_not_null() & (pl.col("change") != "parallel")
     return rows.with_columns(
-        verdict=((number == 0) | anew).cum_sum() - 1,
-        low=pl.when(anew & (number > 0)).then("from_us").otherwise(LOW),
+        verdict=(is_first | anew).cum_sum() - 1,
+        low=pl.when(anew & ~is_first).then("from_us").otherwise(LOW),
         since="from_us",
         until=pl.when(replaced).then(nexts).otherwise(NEVER),
         is_replaced=replaced & (pl.col("change") == "restart"),

@@ -32,11 +32,8 @@ class Records:
 def records(store: Store, *, said: Mapping[str, SlaRules] | SlaRules | None = None) -> Records:
     """Return every clock of an incident: recorded ones, and where there is none, what the ticket's history gives."""
     recorded = Records(*(store.query(f"clock_{name}") for name in ("instances", "runs", "targets")))
-    rows = store.rows(
-        "select distinct coalesce(nullif(split_part(l.source, '_', 1), 'canonical'), '') from ticket_events as e"
-        " left join loads as l on l.load_id = e.load_id where e.type = 'target' order by 1"
-    )
-    parts = [recorded, *(_history(store, source, rules_of(source or None, said=said)) for (source,) in rows)]
+    desks = store.query("history_desks")["source"].to_list()
+    parts = [recorded, *(_history(store, source, rules_of(source or None, said=said)) for source in desks)]
     taken = recorded.instances.select("ticket_id", "metric").unique()
     kept = [parts[0], *(_without(part, taken) for part in parts[1:])]
     return Records(
@@ -57,15 +54,16 @@ def _without(part: Records, taken: pl.DataFrame) -> Records:
 
 def _history(store: Store, source: str, rules: SlaRules) -> Records:
     """Return the clocks of the tickets whose history names targets: what their comments and statuses make of them."""
-    # a replay reads in a transaction of its own or none: this table is nobody else's
-    store.run(f"create or replace temp table told as {statement('history_tickets')}", {"source": source})
+    store.run(f"create or replace temp table told as {statement('history_told')}", {"source": source})
+    store.run(f"create or replace temp table alive as {statement('history_tickets')}")
     try:
-        told = store.frame("select ticket_id, epoch_us(created_at) as created_us, is_gone from told")
-        targets = store.query("history_targets", source=source)
+        told = store.frame("select ticket_id, epoch_us(created_at) as created_us, is_gone from alive")
+        targets = store.query("history_targets")
         replies = store.query("history_replies", bots_reply=rules.bots_reply, solve_stops_reply=rules.solve_stops_reply)
         stretches = store.query("history_work")
     finally:
         store.run("drop table if exists told")
+        store.run("drop table if exists alive")
     work = [
         _work(stretches, told, metric=metric, statuses=getattr(rules, metric), rules=rules)
         for metric in ("requester_wait", "agent_work", "resolution")
@@ -76,7 +74,7 @@ def _history(store: Store, source: str, rules: SlaRules) -> Records:
     runs = pl.concat([waits, *(one for _, one in work)])
     applied = _applied(targets, instances)
     listed = applied.select(KEY).unique()
-    latest = applied.sort(*KEY, "from_us", maintain_order=True).group_by(KEY).last().drop("from_us")
+    latest = applied.group_by(KEY, maintain_order=True).last().drop("from_us")
     described = (
         instances.join(latest, on=KEY, how="inner")
         .join(told, on="ticket_id")
@@ -133,17 +131,23 @@ def _work(
 
 def _applied(targets: pl.DataFrame, instances: pl.DataFrame) -> pl.DataFrame:
     """Return the targets of each instance: those applied from its start on, before it ended or the next one started."""
-    spans = instances.sort(*KEY).with_columns(
-        next_us=pl.col("started_us").shift(-1).over("ticket_id", "metric"),
-        number=pl.col("instance_no").rank("dense").over("ticket_id", "metric"),
+    # windows over a hundred thousand groups are slow: the rows are in order, a neighbour says the same
+    ordered = instances.sort(*KEY)
+    goes_on = (pl.col("ticket_id") == pl.col("ticket_id").shift(-1)) & (pl.col("metric") == pl.col("metric").shift(-1))
+    spans = ordered.with_columns(
+        next_us=pl.when(goes_on).then(pl.col("started_us").shift(-1)),
+        is_first=~goes_on.shift(1, fill_value=False).fill_null(value=False),
     )
     at = pl.col("from_us") + _SECOND
     meets = (
-        ((at >= pl.col("started_us")) | (pl.col("number") == 1))
+        ((at >= pl.col("started_us")) | pl.col("is_first"))
         & (pl.col("next_us").is_null() | (at < pl.col("next_us")))
         & (pl.col("stopped_us").is_null() | (pl.col("from_us") <= pl.col("stopped_us")))
     )
-    joined = targets.join(spans, on=["ticket_id", "metric"], how="inner", maintain_order="left").filter(meets)
-    same = pl.struct("target_s", "clock")
-    again = (same == same.shift(1).over(KEY)).fill_null(value=False)
+    both = targets.join(spans, on=["ticket_id", "metric"], how="inner", maintain_order="left")
+    # what a policy promises holds from before: the last such target is in force when a clock starts
+    earlier = both.filter(pl.col("is_derived") & (at < pl.col("started_us"))).group_by(KEY, maintain_order=True).last()
+    begun = earlier.with_columns(from_us="started_us").select(both.columns)
+    joined = pl.concat([begun, both.filter(meets)]).sort(*KEY, "from_us", maintain_order=True)
+    again = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in (*KEY, "target_s", "clock"))
     return joined.filter(~again).select(*KEY, "from_us", "target_s", "clock", "policy")

@@ -27,6 +27,7 @@ REQUIRED = {
     "sla_events": ("ticket_id", "metric", "instance_no", "at", "type", "seq"),
     "ticket_events": ("ticket_id", "at", "type"),
     "actors": ("actor_id", "role"),
+    "sla_targets": ("policy_id", "metric", "target_s"),
     "schedules": ("schedule_id", "zone"),
     "schedule_windows": ("schedule_id", "starts_minute", "ends_minute"),
     "schedule_holidays": ("schedule_id", "starts_on"),
@@ -42,6 +43,7 @@ KEYS = {
     "sla_events": ("ticket_id", "metric", "instance_no", "seq"),
     "ticket_events": ("ticket_id", "at", "type", "value", "seq"),
     "actors": ("actor_id",),
+    "sla_targets": ("policy_id", "metric", "priority", "from_at"),
     "schedules": ("schedule_id",),
     "schedule_windows": ("schedule_id", "starts_minute", "ends_minute"),
     "schedule_holidays": ("schedule_id", "starts_on", "name"),
@@ -56,6 +58,7 @@ ALLOWED = {
     ("sla", "outcome"): ("met", "breached", "active", "cancelled"),
     ("sla", "evidence_level"): ("event", "instance", "label"),
     ("sla_events", "clock"): ("business", "calendar"),
+    ("sla_targets", "clock"): ("business", "calendar"),
     ("actors", "role"): ("agent", "end_user", "bot"),
 }
 # what a column is where the file does not have it or leaves it empty

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from incident_kit.errors import InvalidRows
 from incident_kit.sources import canonical
+from incident_kit.sources.formats import NOT_FOR_US
 from incident_kit.sources.records import quoted
 from incident_kit.sources.report import FileLoad
 from incident_kit.store import statement
@@ -73,7 +74,7 @@ def counted(store: Store, item: Staged, load_id: int) -> FileLoad:
 
 
 def refuse_useless(loads: Sequence[FileLoad]) -> None:
-    """Refuse a file of which no format could use any row.
+    """Refuse a file of which no format could use any row, unless every row was for another.
 
     Raises
     ------
@@ -83,6 +84,8 @@ def refuse_useless(loads: Sequence[FileLoad]) -> None:
     read = sum(done.rows_read for done in loads)
     if read and sum(done.rows_rejected for done in loads) == read:
         reasons: Counter[str] = sum((Counter(done.reasons) for done in loads), Counter())
+        if all(reason.startswith(NOT_FOR_US) for reason in reasons):
+            return  # one of a folder's files of which nothing is wanted
         shown = "; ".join(f"{count:,} x {reason}" for reason, count in reasons.most_common(3))
         names = " or ".join(done.source for done in loads if done.rows_read)
         raise InvalidRows(f"no row of {loads[0].path} can be used as {names}: {shown}")

@@ -1,4 +1,4 @@
--- one row per wait for an agent's public reply, of the tickets in `told`: the first, and each next one
+-- one row per wait for an agent's public reply, of the tickets in `alive`: the first, and each next one
 -- parameters: $bots_reply BOOLEAN, $solve_stops_reply BOOLEAN
 -- columns: ticket_id VARCHAR, metric VARCHAR, instance_no INTEGER, started_us BIGINT, stopped_us BIGINT, unknown_authors BIGINT
 with spoken as (
@@ -8,14 +8,14 @@ with spoken as (
     a.role = 'end_user' as asks,
     a.role is null as is_unknown
   from ticket_events as e
-  join told as t on t.ticket_id = e.ticket_id
+  join alive as t on t.ticket_id = e.ticket_id
   left join actors as a on a.actor_id = e.actor
   where e.type = 'comment' and e.public
 ),
 solved as (
   select e.ticket_id, e."at"
   from ticket_events as e
-  join told as t on t.ticket_id = e.ticket_id
+  join alive as t on t.ticket_id = e.ticket_id
   where $solve_stops_reply and e.type = 'status' and e.value in ('solved', 'closed')
 ),
 numbered as (
@@ -28,7 +28,7 @@ numbered as (
       rows between unbounded preceding and current row
     ) as replies
   from spoken as s
-  join told as t on t.ticket_id = s.ticket_id
+  join alive as t on t.ticket_id = s.ticket_id
 ),
 replied as (
   select ticket_id, replies, min("at") as "at" from numbered where answers and "at" > created_at group by all
@@ -37,7 +37,7 @@ authors as (
   select ticket_id, count(*) filter (where is_unknown) as unknown_authors from numbered where "at" > created_at group by all
 ),
 waits as (
-  select ticket_id, 0 as replies, created_at as started_at from told
+  select ticket_id, 0 as replies, created_at as started_at from alive
   union all
   select ticket_id, replies, min("at") as started_at from numbered where asks and replies > 0 group by all
 ),

@@ -1,11 +1,8 @@
--- one row per ticket whose own history names a target
--- parameters: $source VARCHAR
+-- one row per ticket of which `told` knows a target
+-- parameters: none
 -- columns: ticket_id VARCHAR, created_at TIMESTAMP WITH TIME ZONE, is_gone BOOLEAN
-with told as (
-  select distinct e.ticket_id
-  from ticket_events as e
-  left join loads as l on l.load_id = e.load_id
-  where e.type = 'target' and coalesce(nullif(split_part(l.source, '_', 1), 'canonical'), '') = $source
+with named as (
+  select distinct ticket_id from told
 ),
 born as (
   select ticket_id, min(created_at) as "at" from tickets group by all
@@ -19,9 +16,9 @@ lived as (
   from ticket_events
   group by ticket_id
 )
-select t.ticket_id, coalesce(b."at", l.created_at, l.first_seen) as created_at, coalesce(l.is_gone, false) as is_gone
-from told as t
-left join lived as l on l.ticket_id = t.ticket_id
-left join born as b on b.ticket_id = t.ticket_id
+select n.ticket_id, coalesce(b."at", l.created_at, l.first_seen) as created_at, coalesce(l.is_gone, false) as is_gone
+from named as n
+left join lived as l on l.ticket_id = n.ticket_id
+left join born as b on b.ticket_id = n.ticket_id
 where coalesce(b."at", l.created_at, l.first_seen) is not null
-order by t.ticket_id
+order by n.ticket_id

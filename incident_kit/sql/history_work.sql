@@ -1,4 +1,4 @@
--- one row per stretch with one status, of the tickets in `told`
+-- one row per stretch with one status, of the tickets in `alive`
 -- parameters: none
 -- columns: ticket_id VARCHAR, status VARCHAR, starts_us BIGINT, ends_us BIGINT
 with ranked as (
@@ -8,7 +8,7 @@ with ranked as (
     list_position(['new', 'open', 'pending', 'hold', 'solved', 'closed'], e.value) as place,
     e.seq
   from ticket_events as e
-  join told as t on t.ticket_id = e.ticket_id
+  join alive as t on t.ticket_id = e.ticket_id
   where e.type = 'status' and e.value is not null
 ),
 stretches as (

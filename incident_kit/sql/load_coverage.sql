@@ -36,6 +36,11 @@ clocks as (
   select s.target_s from sla as s
   join events as e on e.ticket_id = s.ticket_id and e.metric = s.metric and e.instance_no = s.instance_no
   where s.load_id is null
+  union all
+  -- a ticket's own history: a clock for each target that it names
+  select try_cast(json_extract_string(value, '$.target_s') as bigint)
+  from ticket_events
+  where type = 'target' and list_contains($load_ids, load_id)
 ),
 targets as (
   select count(*) as clocks, count(target_s) as with_target from clocks
