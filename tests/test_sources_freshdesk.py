@@ -153,8 +153,8 @@ def test_an_open_reply_past_its_time_is_breached(api: Store) -> None:
 
 
 def test_without_statistics_nothing_is_known_of_the_reply(api: Store) -> None:
-    row = clocks(api)["7103", "first_reply"]
-    assert (row["breached"], row["outcome"], row["due_at"]) == (None, None, at(10, day=3))
+    assert ("7103", "first_reply") not in clocks(api), "it may have been answered long ago"
+    assert clocks(api)["7103", "resolution"]["outcome"] == "active", "the status says that it is not resolved"
     assert tickets(api)["7103"]["status"] == "unknown", "a status of the account's own"
 
 
@@ -196,6 +196,35 @@ def test_a_report_with_squeezed_headers(tmp_path: Path) -> None:
     for table in ("tickets", "sla"):
         sql = f"select * exclude (load_id) from {table} order by all"  # noqa: S608 - two names
         assert one.frame(sql).equals(other.frame(sql)), table
+
+
+def test_an_end_without_its_time_leaves_the_label(tmp_path: Path) -> None:
+    report = tmp_path / "report.csv"
+    header = (FORMATS / "freshdesk_expected.csv").read_text(encoding="utf-8").partition("\n")[0]
+    report.write_text(
+        f"{header}\nClosed,8009,Low,Chat,Tier 1,2026-03-02 09:00:00,2026-03-03 09:00:00,2026-03-02 09:02:00"
+        ",,SLA Violated,,Within SLA,\n"
+    )
+    tickets_file = tmp_path / "tickets.json"
+    ended = {
+        "id": 7109,
+        "status": 5,
+        "created_at": "2026-03-02T09:00:00Z",
+        "fr_due_by": None,
+        "due_by": "2026-03-02T17:00:00Z",
+        "is_escalated": False,
+    }
+    tickets_file.write_text(json.dumps([ended]))
+    store = Store()
+    load(store, [report, tickets_file], zone="UTC")
+    found = {
+        key: (row["breached"], row["outcome"], row["due_at"], row["evidence_level"])
+        for key, row in clocks(store).items()
+    }
+    assert found == {
+        ("8009", "first_reply"): (True, "breached", None, "label"), ("8009", "resolution"): (False, "met", None, "label"),
+        ("7109", "resolution"): (False, "met", None, "label"),
+    }  # fmt: skip
 
 
 def test_a_list_of_the_api_may_come_in_lines(tmp_path: Path) -> None:

@@ -30,13 +30,17 @@ told as (
   select
     line, ticket_id, with_stats, ended,
     unnest([
-      {'metric': 'first_reply', 'started_at': t[1], 'due_at': t[7], 'stopped_at': t[2], 'flag': b[1], 'known': t[7] is not null},
+      {'metric': 'first_reply', 'started_at': t[1], 'due_at': t[7], 'stopped_at': t[2], 'flag': b[1], 'known': t[7] is not null and (with_stats or b[1])},
       {'metric': 'resolution', 'started_at': t[1], 'due_at': t[8], 'stopped_at': if(ended, coalesce(t[3], t[4]), null), 'flag': b[2], 'known': t[8] is not null},
       {'metric': 'next_reply', 'started_at': t[6], 'due_at': t[9], 'stopped_at': if(t[5] >= t[6], t[5], null), 'flag': b[3], 'known': t[9] is not null}
     ]) as p
   from timed
   -- the ticket's own row is turned down otherwise
   where ticket_id is not null and t[1] is not null and coalesce(t[2] >= t[1], true) and coalesce(t[3] >= t[1], true)
+),
+-- of what ended, or was answered, without a time there is only the flag
+dated as (
+  select *, if(p.stopped_at is null and (ended or (p.metric = 'first_reply' and not with_stats)), null, p.due_at) as due_at from told
 )
 select
   line,
@@ -45,16 +49,16 @@ select
   p.metric as metric,
   1::integer as instance_no,
   p.started_at as started_at,
-  p.due_at as due_at,
+  due_at,
   p.stopped_at as stopped_at,
   case when p.flag or p.stopped_at is not null or ended then p.flag end as breached,
   case
     when p.flag then 'breached'
-    when p.stopped_at is null and not coalesce(ended, false) then if(with_stats or p.metric = 'resolution', 'active', null)
+    when p.stopped_at is null and not coalesce(ended, false) then 'active'
     when not p.flag then 'met'
   end as outcome,
-  'instance' as evidence_level,
-  p.stopped_at > p.due_at as recomputed_breached,
+  case when due_at is not null then 'instance' else 'label' end as evidence_level,
+  p.stopped_at > due_at as recomputed_breached,
   'freshdesk' as source
-from told
+from dated
 where p.known

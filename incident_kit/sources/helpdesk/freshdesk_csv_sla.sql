@@ -26,7 +26,8 @@ with extracted as (
       '$."Resolution time (in hrs)"', '$."Resolution Time (in Hrs)"', '$."ResolutionTime(inHrs)"',
       '$."First response status"', '$."First Response Status"', '$."FirstResponseStatus"',
       '$."Resolution status"', '$."Resolution Status"', '$."ResolutionStatus"',
-      '$."Every response status"', '$."Every Response Status"', '$."EveryResponseStatus"'
+      '$."Every response status"', '$."Every Response Status"', '$."EveryResponseStatus"',
+      '$."Status"'
     ]) as w
   from raw
 ),
@@ -35,14 +36,14 @@ picked as materialized (
   select
     line,
     list_transform(
-      [[1, 3], [4, 6], [7, 9], [10, 12], [13, 15], [16, 18], [19, 21], [22, 24], [25, 27], [28, 30], [31, 33]],
+      [[1, 3], [4, 6], [7, 9], [10, 12], [13, 15], [16, 18], [19, 21], [22, 24], [25, 27], [28, 30], [31, 33], [34, 34]],
       lambda span: list_filter(list_transform(w[span[1]:span[2]], lambda x: nullif(trim(x), '')), lambda x: x is not null)[1]
     ) as v
   from extracted
 ),
 timed as (
   select
-    line, v[1] as ticket_id, v,
+    line, v[1] as ticket_id, v, lower(v[12]) in ('resolved', 'closed') as says_ended,
     list_transform(v[2:6], lambda x: instant(x, $zone)) as t,
     list_transform(v[9:11], lambda x: case lower(x) when 'within sla' then false when 'sla violated' then true end) as b
   from picked
@@ -50,7 +51,7 @@ timed as (
 told as (
   select
     line, ticket_id, t[1] as started_at,
-    coalesce(t[3], t[4]) as solved_at,
+    coalesce(t[3], t[4]) is not null or coalesce(says_ended, false) as ended,
     unnest([
       {'metric': 'first_reply', 'due_at': null::timestamptz, 'stopped_at': t[2], 'hours': v[7], 'label': b[1], 'known': v[9] is not null},
       {'metric': 'resolution', 'due_at': t[5], 'stopped_at': coalesce(t[3], t[4]), 'hours': v[8], 'label': b[2], 'known': v[10] is not null or t[5] is not null},
@@ -64,7 +65,9 @@ ended as (
   select
     *,
     -- of all later responses there is one label: it is settled with the ticket
-    p.stopped_at is not null or solved_at is not null as settled
+    p.stopped_at is not null or ended as settled,
+    -- without the time it ended there is only the label
+    if(ended and p.stopped_at is null, null, p.due_at) as due_at
   from told
   where p.known
 )
@@ -75,12 +78,12 @@ select
   p.metric as metric,
   1::integer as instance_no,
   case when p.metric <> 'next_reply' then started_at end as started_at,
-  p.due_at as due_at,
+  due_at,
   p.stopped_at as stopped_at,
   clock_seconds(p.hours) as elapsed_s,
   case when settled then p.label end as breached,
   case when not settled then 'active' when p.label then 'breached' when not p.label then 'met' end as outcome,
-  case when p.due_at is not null then 'instance' else 'label' end as evidence_level,
-  p.stopped_at > p.due_at as recomputed_breached,
+  case when due_at is not null then 'instance' else 'label' end as evidence_level,
+  p.stopped_at > due_at as recomputed_breached,
   'freshdesk' as source
 from ended

@@ -39,7 +39,7 @@ picked as materialized (
 ),
 timed as (
   select
-    line, v[1] as ticket_id,
+    line, v[1] as ticket_id, coalesce(lower(v[10]) in ('resolved', 'closed'), false) as says_ended,
     list_transform(v[2:7], lambda x: instant(x, $zone)) as t,
     list_transform(v[8:9], lambda x: case lower(x) when 'within sla' then false when 'sla violated' then true end) as b
   from picked
@@ -47,6 +47,7 @@ timed as (
 told as (
   select
     line, ticket_id, t[1] as started_at,
+    says_ended or coalesce(t[3], t[4]) is not null as ended,
     unnest([
       {'metric': 'first_reply', 'due_at': t[5], 'stopped_at': t[2], 'label': b[1]},
       {'metric': 'resolution', 'due_at': t[6], 'stopped_at': coalesce(t[3], t[4]), 'label': b[2]}
@@ -54,6 +55,10 @@ told as (
   from timed
   -- the ticket's own row is turned down then
   where ticket_id is not null and t[1] is not null and coalesce(t[2] >= t[1], true) and coalesce(t[3] >= coalesce(t[2], t[1]), true)
+),
+-- of what ended without the time of its end there is only the label
+dated as (
+  select *, p.stopped_at is not null or ended as settled, if(ended and p.stopped_at is null, null, p.due_at) as due_at from told
 )
 select
   line,
@@ -61,15 +66,15 @@ select
   ticket_id,
   p.metric as metric,
   1::integer as instance_no,
-  case when p.due_at > started_at then round((epoch_us(p.due_at) - epoch_us(started_at)) / 1e6)::bigint end as target_s,
-  case when p.due_at > started_at then 'calendar' end as clock,
+  case when due_at > started_at then round((epoch_us(due_at) - epoch_us(started_at)) / 1e6)::bigint end as target_s,
+  case when due_at > started_at then 'calendar' end as clock,
   started_at,
-  p.due_at as due_at,
+  due_at,
   p.stopped_at as stopped_at,
-  case when p.stopped_at is not null then p.label end as breached,
-  case when p.stopped_at is null then 'active' when p.label then 'breached' when not p.label then 'met' end as outcome,
-  case when p.due_at is not null then 'instance' else 'label' end as evidence_level,
-  p.stopped_at > p.due_at as recomputed_breached,
+  case when settled then p.label end as breached,
+  case when not settled then 'active' when p.label then 'breached' when not p.label then 'met' end as outcome,
+  case when due_at is not null then 'instance' else 'label' end as evidence_level,
+  p.stopped_at > due_at as recomputed_breached,
   'freshdesk' as source
-from told
+from dated
 where p.due_at is not null or p.label is not null

@@ -50,6 +50,7 @@ select
       || if(zoneless(v[bad]), ''' has no time zone', ''' is not a time')
     when t[1] is null then 'no StartDate'
     when t[3] < t[1] then 'CompletionDate is before StartDate'
+    when completed and t[3] is null then 'IsCompleted is true, and there is no CompletionDate'
     when violated is null then 'IsViolated is neither true nor false'
   end as reject,
   ticket_id,

@@ -109,6 +109,7 @@ select
       || if(zoneless(v[bad]), ''' has no time zone', ''' is not a time')
     when t[1] is null then 'no start_time'
     when t[2] < t[1] then 'end_time is before start_time'
+    when t[2] is null and stage in ('completed', 'achieved') then 'stage is completed, and there is no end_time'
     when stage is null or stage not in ('in_progress', 'paused', 'completed', 'cancelled', 'breached', 'achieved')
       then 'stage: ''' || left(coalesce(stage, ''), 40) || ''' is not a stage this format knows'
   end as reject,
