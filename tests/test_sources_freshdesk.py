@@ -237,3 +237,16 @@ def test_a_list_of_the_api_may_come_in_lines(tmp_path: Path) -> None:
     for table in ("tickets", "sla", "ticket_events"):
         sql = f"select * exclude (load_id) from {table} order by all"  # noqa: S608 - three names
         assert one.frame(sql).equals(other.frame(sql)), table
+
+
+def test_the_export_and_the_api_describe_one_ticket_together(tmp_path: Path) -> None:
+    ticket = {
+        "id": 7003, "status": 4, "created_at": "2026-03-02T11:00:00Z", "fr_due_by": None, "due_by": None,
+        "stats": {"resolved_at": "2026-03-02T18:00:00Z"},
+    }  # fmt: skip
+    file = tmp_path / "tickets.json"
+    file.write_text(json.dumps([ticket]))
+    store = Store()
+    load(store, [FORMATS / "freshdesk_csv.csv", file], zone="UTC")
+    row = tickets(store)["7003"]
+    assert (row["solved_at"], row["first_reply_at"], row["priority"]) == (at(18), at(11, 5), "low")

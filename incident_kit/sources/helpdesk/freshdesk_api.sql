@@ -1,10 +1,10 @@
 -- one row per ticket
 -- parameters: none
--- columns: line BIGINT, reject VARCHAR, ticket_id VARCHAR, created_at TIMESTAMP WITH TIME ZONE, first_reply_at TIMESTAMP WITH TIME ZONE, solved_at TIMESTAMP WITH TIME ZONE, priority VARCHAR, channel VARCHAR, status VARCHAR
+-- columns: line BIGINT, reject VARCHAR, ticket_id VARCHAR, source VARCHAR, created_at TIMESTAMP WITH TIME ZONE, first_reply_at TIMESTAMP WITH TIME ZONE, solved_at TIMESTAMP WITH TIME ZONE, priority VARCHAR, channel VARCHAR, status VARCHAR
 -- ---
 -- name: freshdesk_api
 -- title: Freshdesk tickets of the API (list or view; with include=stats it says when they were answered and resolved)
--- table: tickets
+-- table: ticket_facts
 -- one_to_one: true
 -- detect: [id, fr_due_by, due_by, created_at]
 -- companions: [freshdesk_api_sla, freshdesk_api_events]
@@ -35,6 +35,7 @@ select
     when t[3] < t[1] then 'resolved_at is before created_at'
   end as reject,
   ticket_id,
+  'freshdesk_api' as source,
   t[1] as created_at,
   t[2] as first_reply_at,
   -- a ticket that was opened again is not solved

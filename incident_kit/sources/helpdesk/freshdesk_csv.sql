@@ -1,10 +1,10 @@
 -- one row per ticket
 -- parameters: $zone VARCHAR
--- columns: line BIGINT, reject VARCHAR, ticket_id VARCHAR, created_at TIMESTAMP WITH TIME ZONE, first_reply_at TIMESTAMP WITH TIME ZONE, solved_at TIMESTAMP WITH TIME ZONE, priority VARCHAR, channel VARCHAR, status VARCHAR, group_name VARCHAR
+-- columns: line BIGINT, reject VARCHAR, ticket_id VARCHAR, source VARCHAR, created_at TIMESTAMP WITH TIME ZONE, first_reply_at TIMESTAMP WITH TIME ZONE, solved_at TIMESTAMP WITH TIME ZONE, priority VARCHAR, channel VARCHAR, status VARCHAR, group_name VARCHAR
 -- ---
 -- name: freshdesk_csv
 -- title: Freshdesk or Freshservice ticket export (CSV; times in the account's or the user's own zone)
--- table: tickets
+-- table: ticket_facts
 -- one_to_one: true
 -- detect: ["Ticket ID|TicketID|Ticket Id", "Created time|Created Time|CreatedTime", "Resolved time|Resolved Time|ResolvedTime", "Resolution status|Resolution Status|ResolutionStatus", "First response status|First Response Status|FirstResponseStatus"]
 -- companions: [freshdesk_csv_sla, freshdesk_csv_events]
@@ -62,6 +62,7 @@ select
     when t[3] < t[1] then 'Resolved time is before Created time'
   end as reject,
   ticket_id,
+  'freshdesk_csv' as source,
   t[1] as created_at,
   t[2] as first_reply_at,
   coalesce(t[3], t[4]) as solved_at,
