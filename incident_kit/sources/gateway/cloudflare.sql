@@ -31,11 +31,10 @@
 with extracted as (
   select
     line,
-    record,
     json_extract_string(record, [
       '$.id', '$.event_id', '$.created_at', '$.provider', '$.model', '$.duration', '$.status_code', '$.success', '$.cached',
       '$.tokens_in', '$.tokens_out', '$.cost', '$.step', '$.metadata', '$.dlp_action'
-    ]) as v
+    ] || $intent_paths || $ticket_id_paths || $conversation_id_paths || $channel_paths) as v  -- one call: each parses the record
   from raw
 ),
 named as (
@@ -58,7 +57,10 @@ named as (
     try_cast(v[14] as json) as metadata,
     upper(v[15]) = 'BLOCK' as blocked,
     json_object('metadata', try_cast(v[14] as json)) as opened,
-    record
+    list_filter(v[16:15 + len($intent_paths)] || json_extract_string(opened, $intent_paths), lambda x: x <> '')[1] as intent,
+    list_filter(v[16 + len($intent_paths):15 + len($intent_paths || $ticket_id_paths)] || json_extract_string(opened, $ticket_id_paths), lambda x: x <> '')[1] as ticket_id,
+    list_filter(v[16 + len($intent_paths || $ticket_id_paths):15 + len($intent_paths || $ticket_id_paths || $conversation_id_paths)] || json_extract_string(opened, $conversation_id_paths), lambda x: x <> '')[1] as conversation_id,
+    list_filter(v[16 + len($intent_paths || $ticket_id_paths || $conversation_id_paths):] || json_extract_string(opened, $channel_paths), lambda x: x <> '')[1] as channel
   from extracted
 ),
 judged as (
@@ -102,18 +104,10 @@ select
   case when succeeded then completion_tokens end as completion_tokens,
   case when succeeded then cost_usd end as cost_usd,
   cached as cache_hit,
-  list_filter(
-    json_extract_string(record, $conversation_id_paths) || json_extract_string(opened, $conversation_id_paths), lambda x: x <> ''
-  )[1] as conversation_id,
-  list_filter(
-    json_extract_string(record, $ticket_id_paths) || json_extract_string(opened, $ticket_id_paths), lambda x: x <> ''
-  )[1] as ticket_id,
-  list_filter(
-    json_extract_string(record, $intent_paths) || json_extract_string(opened, $intent_paths), lambda x: x <> ''
-  )[1] as intent,
-  list_filter(
-    json_extract_string(record, $channel_paths) || json_extract_string(opened, $channel_paths), lambda x: x <> ''
-  )[1] as channel,
+  conversation_id,
+  ticket_id,
+  intent,
+  channel,
   -- '' says that it cannot be known: a later step, unless the first one of its event is here too
   case when step > 0 then '' else model end as requested,
   case when succeeded and step is not null then step > 0 end as is_fallback,

@@ -32,12 +32,11 @@
 with extracted as (
   select
     line,
-    record,
     json_extract_string(record, [
       '$.request_id', '$.request_created_at', '$.response_created_at', '$.latency', '$.time_to_first_token', '$.status', '$.model',
       '$.provider', '$.prompt_tokens', '$.completion_tokens', '$.cost', '$.properties', '$.cache_reference_id',
       '$.gateway_deployment_target', '$.updated_at', '$.threat'
-    ]) as v
+    ] || $intent_paths || $ticket_id_paths || $conversation_id_paths || $channel_paths) as v  -- one call: each parses the record
   from raw
 ),
 named as (
@@ -62,7 +61,10 @@ named as (
     instant(v[15], 'UTC') as updated_at,
     coalesce(lower(v[16]) in ('true', '1'), false) as threat,
     json_object('properties', try_cast(v[12] as json)) as opened,
-    record
+    list_filter(v[17:16 + len($intent_paths)] || json_extract_string(opened, $intent_paths), lambda x: x <> '')[1] as intent,
+    list_filter(v[17 + len($intent_paths):16 + len($intent_paths || $ticket_id_paths)] || json_extract_string(opened, $ticket_id_paths), lambda x: x <> '')[1] as ticket_id,
+    list_filter(v[17 + len($intent_paths || $ticket_id_paths):16 + len($intent_paths || $ticket_id_paths || $conversation_id_paths)] || json_extract_string(opened, $conversation_id_paths), lambda x: x <> '')[1] as conversation_id,
+    list_filter(v[17 + len($intent_paths || $ticket_id_paths || $conversation_id_paths):] || json_extract_string(opened, $channel_paths), lambda x: x <> '')[1] as channel
   from extracted
 ),
 judged as (
@@ -114,18 +116,10 @@ select
   case when succeeded then completion_tokens end as completion_tokens,
   case when succeeded then cost_usd end as cost_usd,
   cached as cache_hit,
-  list_filter(
-    json_extract_string(record, $conversation_id_paths) || json_extract_string(opened, $conversation_id_paths), lambda x: x <> ''
-  )[1] as conversation_id,
-  list_filter(
-    json_extract_string(record, $ticket_id_paths) || json_extract_string(opened, $ticket_id_paths), lambda x: x <> ''
-  )[1] as ticket_id,
-  list_filter(
-    json_extract_string(record, $intent_paths) || json_extract_string(opened, $intent_paths), lambda x: x <> ''
-  )[1] as intent,
-  list_filter(
-    json_extract_string(record, $channel_paths) || json_extract_string(opened, $channel_paths), lambda x: x <> ''
-  )[1] as channel,
+  conversation_id,
+  ticket_id,
+  intent,
+  channel,
   token_at < done_at as stream,
   plain_labels(
     properties, null, null,

@@ -36,7 +36,6 @@
 with extracted as (
   select
     line,
-    record,
     json_extract_string(record, [
       '$.id', '$.trace_id', '$.traceId', '$.type', '$.start_time', '$.startTime', '$.end_time', '$.endTime',
       '$.completion_start_time', '$.completionStartTime', '$.level', '$.status_message', '$.statusMessage',
@@ -44,7 +43,7 @@ with extracted as (
       '$.totalCost', '$.calculatedTotalCost', '$.cost_details', '$.costDetails', '$.latency', '$.time_to_first_token',
       '$.timeToFirstToken', '$.metadata', '$.tags', '$.tool_calls', '$.toolCalls', '$.tool_definitions', '$.toolDefinitions',
       '$.parent_observation_id', '$.parentObservationId', '$.updated_at', '$.updatedAt', '$.model_parameters', '$.modelParameters'
-    ]) as v
+    ] || $intent_paths || $ticket_id_paths || $conversation_id_paths || $channel_paths) as v  -- one call: each parses the record
   from raw
 ),
 named as (
@@ -78,83 +77,80 @@ named as (
     coalesce(nullif(v[34], ''), nullif(v[35], '')) as parent_id,
     instant(coalesce(nullif(v[36], ''), v[37]), 'UTC') as updated_at,
     json_extract_string(try_cast(coalesce(nullif(v[38], ''), v[39]) as json), '$.stream') = 'true' as asked_stream,
-    record
+    list_filter(v[40:39 + len($intent_paths)] || json_extract_string(opened, $intent_paths), lambda x: x <> '')[1] as intent,
+    list_filter(v[40 + len($intent_paths):39 + len($intent_paths || $ticket_id_paths)] || json_extract_string(opened, $ticket_id_paths), lambda x: x <> '')[1] as ticket_id,
+    list_filter(v[40 + len($intent_paths || $ticket_id_paths):39 + len($intent_paths || $ticket_id_paths || $conversation_id_paths)] || json_extract_string(opened, $conversation_id_paths), lambda x: x <> '')[1] as conversation_id,
+    list_filter(v[40 + len($intent_paths || $ticket_id_paths || $conversation_id_paths):] || json_extract_string(opened, $channel_paths), lambda x: x <> '')[1] as channel
   from extracted
 ),
-versions as (
-  select
-    *,
-    coalesce(updated_at < max(updated_at) over (partition by id), false) as outdated,
-    (epoch_us(done_at) - epoch_us(began_at)) / 1e6 as took_s
-  from named
+newest as (
+  select id, max(updated_at) as updated_at from named group by id having count(*) > 1
 ),
 told as (
   select
-    *,
+    n.*,
+    coalesce(n.updated_at < newest.updated_at, false) as outdated,
+    (epoch_us(n.done_at) - epoch_us(n.began_at)) / 1e6 as took_s,
+    n.type = 'GENERATION' and n.id is not null and n.began_at is not null and n.done_at >= n.began_at and not outdated as is_call,
     -- seconds, or milliseconds: what the row's own clock says
-    case when latency > 0 and took_s >= 0.002 and not outdated then abs(latency - took_s) <= abs(latency / 1000 - took_s) end as in_seconds,
-    type = 'GENERATION' and not outdated and id is not null and began_at is not null and done_at >= began_at as is_call
-  from versions
+    case when latency > 0 and took_s >= 0.002 and not outdated then abs(latency - took_s) <= abs(latency / 1000 - took_s) end as in_seconds
+  from named as n
+  left join newest on newest.id = n.id
+),
+said as (
+  select count(in_seconds) as rows_that_say, count(*) filter (where in_seconds) as rows_in_seconds from told
+),
+-- from here on only what puts generations in order: the windows are wide enough
+calls_of as (
+  select line, id, coalesce(trace_id, id) as trace_id, parent_id, began_at, done_at, coalesce(failed, false) as failed
+  from told
+  where is_call
 ),
 following as (
   select
     *,
-    coalesce(
-      in_seconds,
-      -- then what the rest of the file says; then the date before which integrations were set up in milliseconds
-      case when count(in_seconds) over () > 0 then 2 * count(*) filter (where in_seconds) over () >= count(in_seconds) over () end,
-      began_at >= timestamptz '2026-04-01 00:00:00+00'
-    ) as seconds,
-    lag(id) over sibling as before_id,
-    lag(failed) over sibling as before_failed,
-    lag(done_at) over sibling as before_done_at
-  from told
-  window sibling as (partition by trace_id, is_call, parent_id order by began_at, done_at, id)
+    coalesce(lag(id) over sibling = id, false) as is_copy,
+    lag(failed) over sibling and began_at < lag(done_at) over sibling + interval 60 seconds as comes_after_failure
+  from calls_of
+  window sibling as (partition by trace_id, parent_id order by began_at, done_at, id, line)
 ),
 chained as (
   select
-    *,
-    case
-      when not is_call or trace_id is null then is_call
-      -- the same row twice is no other request
-      when before_id = id then false
-      else not coalesce(before_failed and began_at < before_done_at + interval 60 seconds, false)
-    end as starts
+    * exclude (is_copy, comes_after_failure),
+    -- a generation starts a request, unless it is the same row twice, or follows a failed one of the same parent
+    last_value(case when not is_copy and not coalesce(comes_after_failure, false) then id end ignore nulls) over (
+      partition by trace_id, parent_id order by began_at, done_at, id, line rows unbounded preceding
+    ) as first_id
   from following
 ),
-numbered as (
+traces as (
   select
-    *,
-    sum(starts::integer) over (partition by trace_id, is_call, parent_id order by began_at, done_at, id rows unbounded preceding) as chain
-  from chained
-),
-firsts as (
-  select
-    *, first_value(id) over (partition by trace_id, is_call, parent_id, chain order by began_at, done_at, id) as first_id
-  from numbered
-),
-lasts as (
-  select
-    *,
+    trace_id,
     -- of several requests in a trace the last one gave the answer that people saw, and that scores of the trace are about
-    last_value(first_id) over (
-      partition by trace_id, is_call order by began_at, done_at, id rows between unbounded preceding and unbounded following
-    ) as last_id,
-    min(first_id) over (partition by trace_id, is_call) <> max(first_id) over (partition by trace_id, is_call) as has_several,
-    -- the generation before a tool's observation
-    last_value(case when is_call then id end ignore nulls) over (
-      partition by trace_id order by began_at, not is_call, done_at, id rows unbounded preceding
-    ) as caller_id
-  from firsts
+    max({'began_at': began_at, 'done_at': done_at, 'id': id, 'first_id': first_id}).first_id as last_id,
+    min(first_id) <> max(first_id) as has_several
+  from chained
+  group by trace_id
+),
+moments as (
+  select trace_id, began_at, max({'done_at': done_at, 'id': id}).id as id from calls_of group by all
 ),
 tools_used as (
-  select trace_id, caller_id, count(*) as used, count(*) filter (where failed) as failed, max(done_at) as known_at
-  from (select distinct on (id) * from lasts where type = 'TOOL' and not outdated and caller_id is not null order by id)
+  -- a tool's observation belongs to the generation before it
+  select c.trace_id, c.id, count(*) as used, count(*) filter (where t.failed) as failed, max(t.done_at) as known_at
+  from (select distinct on (id) * from told where type = 'TOOL' and not outdated and trace_id is not null order by id) as t
+  asof join moments as c on c.trace_id = t.trace_id and c.began_at <= t.began_at
   group by all
 ),
 calling as (
   select
-    l.*,
+    l.*, chained.first_id, traces.last_id, traces.has_several,
+    coalesce(
+      l.in_seconds,
+      -- then what the rest of the file says; then the date before which integrations were set up in milliseconds
+      case when said.rows_that_say > 0 then 2 * said.rows_in_seconds >= said.rows_that_say end,
+      l.began_at >= timestamptz '2026-04-01 00:00:00+00'
+    ) as seconds,
     len(calls)::integer as tool_calls,
     len(list_filter(calls, lambda c: coalesce(
       try_cast(coalesce(
@@ -170,8 +166,11 @@ calling as (
       false
     ))) as malformed,
     t.used, t.failed as tools_failed, t.known_at
-  from lasts as l
-  left join tools_used as t on l.is_call and t.trace_id = l.trace_id and t.caller_id = l.id
+  from told as l
+  cross join said
+  left join chained on chained.line = l.line
+  left join traces on traces.trace_id = chained.trace_id
+  left join tools_used as t on l.is_call and t.trace_id = l.trace_id and t.id = l.id
 )
 select
   line,
@@ -210,22 +209,20 @@ select
   end::integer as tool_errors,
   case when tool_calls > 0 then known_at end as tool_result_at,
   coalesce(
-    list_filter(
-      json_extract_string(record, $conversation_id_paths) || json_extract_string(opened, $conversation_id_paths), lambda x: x <> ''
-    )[1],
+    conversation_id,
     list_filter(list_transform(tags, lambda t: regexp_extract(t, $conversation_id_tag, 1)), lambda x: x <> '')[1],
     case when has_several then trace_id end
   ) as conversation_id,
   coalesce(
-    list_filter(json_extract_string(record, $ticket_id_paths) || json_extract_string(opened, $ticket_id_paths), lambda x: x <> '')[1],
+    ticket_id,
     list_filter(list_transform(tags, lambda t: regexp_extract(t, $ticket_id_tag, 1)), lambda x: x <> '')[1]
   ) as ticket_id,
   coalesce(
-    list_filter(json_extract_string(record, $intent_paths) || json_extract_string(opened, $intent_paths), lambda x: x <> '')[1],
+    intent,
     list_filter(list_transform(tags, lambda t: regexp_extract(t, $intent_tag, 1)), lambda x: x <> '')[1]
   ) as intent,
   coalesce(
-    list_filter(json_extract_string(record, $channel_paths) || json_extract_string(opened, $channel_paths), lambda x: x <> '')[1],
+    channel,
     list_filter(list_transform(tags, lambda t: regexp_extract(t, $channel_tag, 1)), lambda x: x <> '')[1]
   ) as channel,
   coalesce(asked_stream, case when first_token > began_at and first_token < done_at then true end) as stream,

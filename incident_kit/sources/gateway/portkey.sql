@@ -29,11 +29,10 @@
 with extracted as (
   select
     line,
-    record,
     json_extract_string(record, [
       '$.id', '$.trace_id', '$.created_at', '$.ai_org', '$.ai_model', '$.is_success', '$.response_status_code', '$.response_time',
       '$.req_units', '$.res_units', '$.cost', '$.cost_currency', '$.mode', '$.config', '$.metadata', '$.prompt_slug'
-    ]) as v
+    ] || $intent_paths || $ticket_id_paths || $conversation_id_paths || $channel_paths) as v  -- one call: each parses the record
   from raw
 ),
 named as (
@@ -60,7 +59,10 @@ named as (
       'mode', v[13], 'config', v[14], 'prompt', v[16], 'cost', case when lower(v[6]) in ('true', '1') then v[11] end,
       'cost_currency', case when lower(v[6]) in ('true', '1') then v[12] end
     ) as kept,
-    record
+    list_filter(v[17:16 + len($intent_paths)] || json_extract_string(opened, $intent_paths), lambda x: x <> '')[1] as intent,
+    list_filter(v[17 + len($intent_paths):16 + len($intent_paths || $ticket_id_paths)] || json_extract_string(opened, $ticket_id_paths), lambda x: x <> '')[1] as ticket_id,
+    list_filter(v[17 + len($intent_paths || $ticket_id_paths):16 + len($intent_paths || $ticket_id_paths || $conversation_id_paths)] || json_extract_string(opened, $conversation_id_paths), lambda x: x <> '')[1] as conversation_id,
+    list_filter(v[17 + len($intent_paths || $ticket_id_paths || $conversation_id_paths):] || json_extract_string(opened, $channel_paths), lambda x: x <> '')[1] as channel
   from extracted
 ),
 following as (
@@ -131,20 +133,12 @@ select
   case when succeeded then completion_tokens end as completion_tokens,
   -- no cost_usd: a cost may be in cents or in dollars, and the row does not say which; what it says is kept in labels
   coalesce(
-    list_filter(
-      json_extract_string(record, $conversation_id_paths) || json_extract_string(opened, $conversation_id_paths), lambda x: x <> ''
-    )[1],
+    conversation_id,
     case when chains > 1 then trace_id end
   ) as conversation_id,
-  list_filter(
-    json_extract_string(record, $ticket_id_paths) || json_extract_string(opened, $ticket_id_paths), lambda x: x <> ''
-  )[1] as ticket_id,
-  list_filter(
-    json_extract_string(record, $intent_paths) || json_extract_string(opened, $intent_paths), lambda x: x <> ''
-  )[1] as intent,
-  list_filter(
-    json_extract_string(record, $channel_paths) || json_extract_string(opened, $channel_paths), lambda x: x <> ''
-  )[1] as channel,
+  ticket_id,
+  intent,
+  channel,
   plain_labels(
     metadata, kept, null, '{"intent": null, "ticket_id": null, "conversation_id": null, "session_id": null, "channel": null}'
   ) as labels

@@ -31,17 +31,17 @@
 with extracted as (
   select
     line,
-    record,
     json_extract_string(record, [
       '$.id', '$.function_name', '$.variant_name', '$.episode_id', '$.processing_time_ms', '$.timestamp', '$.ttft_ms', '$.tags',
       '$.output', '$.allowed_tools', '$.dynamic_tools', '$.created_at'
-    ]) as v
+    ] || $intent_paths || $ticket_id_paths || $conversation_id_paths || $channel_paths) as v  -- one call: each parses the record
   from raw
 ),
 named as (
   select
     line,
     nullif(v[1], '') as id,
+    v[2] as function_name,
     nullif(v[3], '') as variant,
     -- the table's own timestamp is cut to seconds
     coalesce(
@@ -61,7 +61,10 @@ named as (
     end as calls,
     json_array_length(try_cast(v[10] as json)) as allowed,
     json_array_length(try_cast(v[11] as json)) as dynamic,
-    record
+    list_filter(json_extract_string(opened, $intent_paths) || v[13:12 + len($intent_paths)], lambda x: x <> '')[1] as intent,
+    list_filter(json_extract_string(opened, $ticket_id_paths) || v[13 + len($intent_paths):12 + len($intent_paths || $ticket_id_paths)], lambda x: x <> '')[1] as ticket_id,
+    list_filter(json_extract_string(opened, $conversation_id_paths) || v[13 + len($intent_paths || $ticket_id_paths):12 + len($intent_paths || $ticket_id_paths || $conversation_id_paths)], lambda x: x <> '')[1] as conversation_id,
+    list_filter(json_extract_string(opened, $channel_paths) || v[13 + len($intent_paths || $ticket_id_paths || $conversation_id_paths):], lambda x: x <> '')[1] as channel
   from extracted
 )
 select
@@ -73,16 +76,10 @@ select
     when wait_text <> '' and (wait_ms is null or wait_ms < 0) then 'processing_time_ms is not a number of milliseconds'
   end as reject,
   id as request_id,
-  list_filter(
-    json_extract_string(opened, $conversation_id_paths) || json_extract_string(record, $conversation_id_paths), lambda x: x <> ''
-  )[1] as conversation_id,
-  list_filter(
-    json_extract_string(opened, $ticket_id_paths) || json_extract_string(record, $ticket_id_paths), lambda x: x <> ''
-  )[1] as ticket_id,
-  list_filter(json_extract_string(opened, $intent_paths) || json_extract_string(record, $intent_paths), lambda x: x <> '')[1] as intent,
-  list_filter(
-    json_extract_string(opened, $channel_paths) || json_extract_string(record, $channel_paths), lambda x: x <> ''
-  )[1] as channel,
+  conversation_id,
+  ticket_id,
+  intent,
+  channel,
   arrived_at,
   wait_ms,
   false as wait_is_lower_bound,
@@ -100,7 +97,7 @@ select
   plain_labels(
     -- tags of the gateway's own start with its name
     to_json(map_from_entries(list_filter(map_entries(try_cast(tags as map(varchar, json))), lambda e: not starts_with(e.key, 'tensorzero::')))),
-    json_object('function_name', json_extract_string(record, '$.function_name')), null,
+    json_object('function_name', function_name), null,
     '{"intent": null, "ticket_id": null, "conversation_id": null, "channel": null}'
   ) as labels
 from named

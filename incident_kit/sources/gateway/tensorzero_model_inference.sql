@@ -25,11 +25,10 @@
 with extracted as (
   select
     line,
-    record,
     json_extract_string(record, [
       '$.id', '$.inference_id', '$.model_name', '$.model_provider_name', '$.input_tokens', '$.output_tokens', '$.cost',
       '$.response_time_ms', '$.ttft_ms', '$.cached', '$.variant_name', '$.timestamp', '$.created_at'
-    ]) as v
+    ] || $intent_paths || $ticket_id_paths) as v  -- one call: each parses the record
   from raw
 ),
 named as (
@@ -51,7 +50,8 @@ named as (
       instant(coalesce(nullif(v[12], ''), v[13]), 'UTC')
     ) as stamped_at,
     uuid7_instant(v[2]) as asked_at,
-    record
+    list_filter(v[14:13 + len($intent_paths)], lambda x: x <> '')[1] as intent,
+    list_filter(v[14 + len($intent_paths):], lambda x: x <> '')[1] as ticket_id
   from extracted
 ),
 dated as (
@@ -95,8 +95,8 @@ select
   completion_tokens,
   cost_usd,
   cached as cache_hit,
-  list_filter(json_extract_string(record, $ticket_id_paths), lambda x: x <> '')[1] as ticket_id,
-  list_filter(json_extract_string(record, $intent_paths), lambda x: x <> '')[1] as intent,
+  ticket_id,
+  intent,
   -- '' says that it cannot be known
   '' as requested,
   ttft_ms is not null as stream
