@@ -136,6 +136,15 @@ def test_an_sla_that_is_removed_is_cancelled(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_an_absurd_number_of_seconds_moves_a_miss_no_further_than_the_start(tmp_path: Path) -> None:
+    text = (FORMATS / "intercom.json").read_text().replace("-1860", "-1e300")
+    file = tmp_path / "absurd.json"
+    file.write_text(text)
+    store = Store()
+    load(store, file)
+    assert clocks(store)["1298", "first_reply", 1]["due_at"] == START
+
+
 def test_each_cycle_is_a_clock(jsm: Store) -> None:
     found = clocks(jsm)
     replies = [found["SUP-41", "first_reply", number] for number in (1, 2, 3)]

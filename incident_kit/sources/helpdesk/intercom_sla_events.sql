@@ -102,11 +102,11 @@ noted as (
   select
     r.line, r.ticket_id, r.target, r.instance_no,
     case
-      when e.kind = 'conversation_sla_target_missed' then greatest(r.started_at, e."at" - to_seconds(greatest(
+      when e.kind = 'conversation_sla_target_missed' then greatest(r.started_at, e."at" - to_seconds(least(1e9, greatest(
         0, -coalesce(try_cast(json_extract_string(e.p.d, ['$.sla_states.first_reply_time.seconds_remaining',
           '$.sla_states.next_reply_time.seconds_remaining', '$.sla_states.resolution_time.seconds_remaining',
           '$.sla_states.time_to_close.seconds_remaining'])[list_position(['first_reply_time', 'next_reply_time', 'resolution_time', 'time_to_close'], r.target)] as double), 0)
-      )))
+      ))))
       else e."at"
     end,
     case e.kind
