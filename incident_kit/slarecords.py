@@ -54,7 +54,7 @@ def _without(part: Records, taken: pl.DataFrame) -> Records:
 
 def _history(store: Store, source: str, rules: SlaRules) -> Records:
     """Return the clocks of the tickets whose history names targets: what their comments and statuses make of them."""
-    store.run(f"create or replace temp table told as {statement('history_told')}", {"source": source})
+    store.run(f"create or replace temp table told as {statement('history_told')}", {"desk": source})
     store.run(f"create or replace temp table alive as {statement('history_tickets')}")
     try:
         told = store.frame("select ticket_id, epoch_us(created_at) as created_us, is_gone from alive")

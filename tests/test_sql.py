@@ -22,7 +22,7 @@ FORMATS = sorted(path for folder in FOLDERS for path in (PACKAGE / "sources" / f
 # the shape of a table, which has no rows
 EMPTY = {"load_stage_attempts"}
 # values for parameters; those not named here get one by their type
-VALUES: dict[str, Any] = {"zone": "UTC", "load_ids": [1, 2, 3, 4, 5], "source": "litellm_spend"}
+VALUES: dict[str, Any] = {"zone": "UTC", "load_ids": [1, 2, 3, 4, 5], "source": "litellm_spend", "desk": "zendesk"}
 BY_TYPE: dict[str, Any] = {
     "VARCHAR": "primary_chat_model", "BIGINT": 1, "INTEGER": 1, "DOUBLE": 0.5, "BOOLEAN": True, "VARCHAR[]": ["$.intent"],
     "BIGINT[]": [1], "TIMESTAMP WITH TIME ZONE": datetime(2026, 11, 22, 12, 25, tzinfo=UTC),
@@ -30,7 +30,10 @@ BY_TYPE: dict[str, Any] = {
 # what the queries read besides the incident's tables, as the code that runs them makes it
 RELATIONS = {
     "touched": "select request_id, null as ticket_id, null as metric, null as instance_no from requests"
-    " union all select null, ticket_id, metric, instance_no from sla",
+    " union all select null, ticket_id, metric, instance_no from sla"
+    " union all select null, ticket_id, null, null from ticket_facts",
+    "told": statement("history_told").replace("$desk", "'zendesk'"),
+    "alive": statement("history_tickets"),
     "staged": "select rowid as row_no, null::varchar as reject, request_id from requests",
     "candidates": "select 1::bigint as row_no, 'k' as key, 1::ubigint as content union all select 2, 'k', 2",
     "stored": "select 'k' as key, 2::ubigint as content",
@@ -67,7 +70,10 @@ def arguments(text: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def sample() -> Store:
     store = Store()
-    names = ("litellm.ndjson", "overrides.csv", "zendesk_events.json", "requests.csv", "signals.csv")
+    names = (
+        "litellm.ndjson", "overrides.csv", "zendesk_events.json", "requests.csv", "signals.csv",
+        *(f"formats/zendesk_{name}.csv" for name in ("ticket", "field_history", "comment", "user", "ticket_schedule")),
+    )  # fmt: skip
     load(store, [DATA / name for name in names])
     prepare(store)
     store.run("insert into tickets (ticket_id, created_at) select distinct ticket_id, now() from sla")

@@ -1,12 +1,12 @@
 -- one row per target that a ticket's own history tells, from one help desk: as it was written there, else by its policy and priority then
--- parameters: $source VARCHAR
+-- parameters: $desk VARCHAR
 -- columns: ticket_id VARCHAR, metric VARCHAR, at TIMESTAMP WITH TIME ZONE, seq BIGINT, target_s BIGINT, clock VARCHAR, policy VARCHAR, is_derived BOOLEAN
 with mine as (
   select e.*
   from ticket_events as e
   left join loads as l on l.load_id = e.load_id
   where e.type in ('target', 'policy', 'policy_id', 'priority')
-    and coalesce(nullif(split_part(l.source, '_', 1), 'canonical'), '') = $source
+    and coalesce(nullif(split_part(l.source, '_', 1), 'canonical'), '') = $desk
 ),
 parsed as (
   select
