@@ -276,3 +276,9 @@ def test_a_promise_is_told_by_its_whole_name(jsm: Store, name: str, words: str |
 )
 def test_a_duration_in_hours_and_minutes(jsm: Store, text: str, seconds: int | None) -> None:
     assert jsm.rows("select clock_seconds($1)", [text]) == [(seconds,)]
+
+
+def test_every_format_of_a_help_desk_is_in_its_page() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "helpdesks.md").read_text(encoding="utf-8")
+    folder = Path(__file__).parents[1] / "incident_kit" / "sources" / "helpdesk"
+    assert {file.stem for file in folder.glob("*.sql") if f"`{file.stem}`" not in page} == set()
