@@ -67,40 +67,37 @@ named as (
 ),
 following as (
   select
-    *,
-    lag(id) over trace as before_id,
-    lag(succeeded) over trace as before_succeeded,
-    lag(mode) over trace as before_mode,
-    lag(config) over trace as before_config,
-    lag(done_at) over trace as before_done_at
-  from named
-  window trace as (partition by trace_id order by began_at, done_at, id)
-),
-chained as (
-  select
-    *,
+    line, id, trace_id, began_at, done_at,
     -- a trace id that the client sends is mostly one per conversation: only what comes right after a failure of the same fallback
     -- configuration is the same request; the same row twice is no other request
     case
-      when trace_id is null then true
-      when before_id = id then false
+      when lag(id) over trace = id then false
       else not coalesce(
-        mode = 'fallback' and before_mode = 'fallback' and not before_succeeded and config is not distinct from before_config
-        and began_at < before_done_at + interval 5 seconds,
+        mode = 'fallback' and lag(mode) over trace = 'fallback' and not lag(succeeded) over trace
+        and config is not distinct from lag(config) over trace and began_at < lag(done_at) over trace + interval 5 seconds,
         false
       )
     end as starts
+  from named
+  where trace_id is not null
+  window trace as (partition by trace_id order by began_at, done_at, id, line)
+),
+chained as (
+  select
+    line, trace_id,
+    last_value(case when starts then id end ignore nulls) over (
+      partition by trace_id order by began_at, done_at, id, line rows unbounded preceding
+    ) as first_id
   from following
 ),
-numbered as (
-  select *, sum(starts::integer) over (partition by trace_id order by began_at, done_at, id rows unbounded preceding) as chain from chained
+traces as (
+  select trace_id, min(first_id) <> max(first_id) as has_several from chained group by trace_id
 ),
 grouped as (
-  select
-    *,
-    first_value(id) over (partition by trace_id, chain order by began_at, done_at, id) as first_id,
-    max(chain) over (partition by trace_id) as chains
-  from numbered
+  select n.*, c.first_id, coalesce(t.has_several, false) as has_several
+  from named as n
+  left join chained as c on c.line = n.line
+  left join traces as t on t.trace_id = n.trace_id
 )
 select
   line,
@@ -111,7 +108,7 @@ select
     when coalesce(lower(success_text), '') not in ('true', 'false', '1', '0') then 'is_success is neither true nor false'
     when took_ms is null or done_at is null then 'response_time is not a number of milliseconds'
   end as reject,
-  case when trace_id is null then id when chains = 1 then trace_id else trace_id || '/' || first_id end as request_id,
+  case when trace_id is null then id when has_several then trace_id || '/' || first_id else trace_id end as request_id,
   id as attempt_id,
   -- Portkey's own code for a request that a guardrail refused
   case when code = 446 then 'guardrail' else 'call' end as kind,
@@ -134,7 +131,7 @@ select
   -- no cost_usd: a cost may be in cents or in dollars, and the row does not say which; what it says is kept in labels
   coalesce(
     conversation_id,
-    case when chains > 1 then trace_id end
+    case when has_several then trace_id end
   ) as conversation_id,
   ticket_id,
   intent,
