@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -88,11 +88,15 @@ def check(
     policy: POLICY,
     against: Annotated[Path, typer.Option(help="The case to check it on.")] = Path(),
     limits: Annotated[
-        Path | None, typer.Option(help="A file of limits. Default: no worse than the policy in force.")
+        Path | None, typer.Option(help="A file of limits. Default: hardly worse than the policy in force.")
     ] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the report for a pull request here.")] = None,
+    unsure: Annotated[
+        Literal["pass", "fail"] | None,
+        typer.Option(help="What it counts as that a limit cannot be told. Default: neither, exit code 2."),
+    ] = None,
 ) -> None:
-    """Check a policy against an incident and its healthy hours: exit code 0 it holds, 1 it does not, 2 that cannot be told."""
+    """Check a policy against an incident and its healthy hours: exit code 0 it passes, 1 it fails, 2 that cannot be told."""
     from incident_kit import terminal
     from incident_kit.checking import check as check_policy
     from incident_kit.policy import Policy
@@ -105,7 +109,8 @@ def check(
     terminal.said(verbs.out, str(result))
     if markdown is not None:
         markdown.write_text(result.markdown(), encoding="utf-8", newline="\n")
-    raise typer.Exit(result.exit_code)
+    code = result.exit_code
+    raise typer.Exit(code if code != 2 or unsure is None else int(unsure == "fail"))
 
 
 def convert(

@@ -46,6 +46,10 @@ class InvalidLimits(IncidentKitError):
     """A file of limits for a check cannot be used."""
 
 
+class InvalidSweep(IncidentKitError):
+    """A file does not hold what a sweep writes."""
+
+
 class InvalidClock(IncidentKitError):
     """A schedule, zone or rule of an SLA clock cannot be used."""
 

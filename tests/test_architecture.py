@@ -95,7 +95,7 @@ FLOORS = [
     ["rehearsal"],
     ["terminal"],
     ["terminal_evidence", "verbs"],
-    ["cli_policies", "cli_scenarios"],
+    ["cli_evidence", "cli_policies", "cli_scenarios"],
     ["cli"],
     ["__main__"],
 ]
