@@ -268,7 +268,6 @@ def main(*, truth: Path = TRUTH) -> int:
         of = told.filter(span=span)
         share = float(of["covered"].mean() or 0)  # type: ignore[arg-type]
         failed += share < BAR
-        print(
-            f"{'met   ' if share >= BAR else 'MISSED'} {span}: {of['covered'].sum()} of {of.height} cells covered, {share:.0%} (bar {BAR:.0%})"
-        )
+        hits = f"{of['covered'].sum()} of {of.height} cells covered, {share:.0%} (bar {BAR:.0%})"
+        print(f"{'met   ' if share >= BAR else 'MISSED'} {span}: {hits}")
     return int(failed > 0)

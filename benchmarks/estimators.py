@@ -111,21 +111,24 @@ def direct(cells: Cells, outcome: str, wanted: Floats) -> Guess:
     tallies = Tallies.of(cells, outcome)
     rng = np.random.default_rng(1)
     bins = cells.shape[2]
-    inside = cells.is_incident
-
-    def estimate(weight: Floats) -> float:
-        again = Tallies(tallies.n * weight, tallies.k * weight, tallies.squares * weight)
-        states = [again.summed(over, where) for where in (inside, ~inside) for over in ((2,), (1, 2))]
-        pick = np.broadcast_to(inside, tallies.n.shape)
-        cell, level = (
-            Tallies(*(np.where(pick, getattr(states[i], f), getattr(states[i + 2], f)) for f in ("n", "k", "squares")))
-            for i in (0, 1)
+    weights = np.vstack([np.ones(bins), rng.multinomial(bins, np.full(bins, 1 / bins), size=50)])
+    whole = [one @ weights.T for one in (tallies.n, tallies.k)]  # [target, intent, draw]
+    sums = np.zeros(len(weights))
+    for state in (cells.is_incident, ~cells.is_incident):
+        own = [one[..., state] @ weights[:, state].T for one in (tallies.n, tallies.k)]
+        levels = (
+            own,
+            [one.sum(axis=1, keepdims=True) for one in own],
+            whole,
+            [one.sum(axis=1, keepdims=True) for one in whole],
         )
-        return float((wanted * _first(cell, level, again.summed((2,)), again.summed((1, 2))).mean).sum())
-
-    drawn = [estimate(rng.multinomial(bins, np.full(bins, 1 / bins)).astype(np.float64)) for _ in range(50)]
-    low, high = np.quantile(drawn, [0.05, 0.95], method="weibull")
-    return estimate(np.ones(bins)), float(low), float(high)
+        n, k = (np.broadcast_to(one, whole[0].shape) for one in levels[-1])
+        for level in levels[-2::-1]:
+            enough = level[0] >= FEWEST
+            n, k = np.where(enough, level[0], n), np.where(enough, level[1], k)
+        sums += np.einsum("ax,axd->d", wanted[..., state].sum(axis=2), (k + 1e-9) / (n + 2e-9))
+    low, high = np.quantile(sums[1:], [0.05, 0.95], method="weibull")
+    return float(sums[0]), float(low), float(high)
 
 
 def realised(posterior: Posterior, drawn: Floats, wanted: Floats) -> Floats:

@@ -17,6 +17,7 @@ from benchmarks.incidents import VARIANTS, Made, make
 from incident_kit.cells import LABELS, NONE, Cells
 from incident_kit.posterior import Posterior, fit
 from incident_kit.propensity import snips
+from incident_kit.scorecard import WITHHELD
 
 OUTCOMES = ("tool_failure", "override", "slow_8000", "latency")
 PLAIN = {
@@ -27,6 +28,8 @@ PLAIN = {
 }
 OURS = "ours, calibrated"
 SNIPS = "SNIPS, true propensities"
+ORACLE = "oracle: knows every p"
+NO_ESTIMATE = "withheld"
 SEEDS = Path(__file__).with_name("seeds.txt")
 ENOUGH = 100  # incidents, for the bars of a share
 FIRM = ("2 error against plain back-off", "3 median")  # bars that thirty incidents meet with room to spare
@@ -44,7 +47,8 @@ def cases(made: Made) -> Iterable[dict[str, Any]]:
     for outcome in OUTCOMES:
         truth = made.truth(outcome)
         posterior = fit(cells, outcome)
-        drawn = {OURS: posterior.draws(DRAWS), "ours, uncalibrated": posterior.draws(DRAWS, calibrated=False)}
+        drawn = posterior.draws(DRAWS)
+        expected = made.expected(outcome)
         for name, decided in made.candidates.items():
             own = truth[decided, np.arange(len(decided))]
             rows = inside & np.isfinite(own)
@@ -52,14 +56,23 @@ def cases(made: Made) -> Iterable[dict[str, Any]]:
             size, apart = int(rows.sum()), int(moved.sum())
             if size < 30 or apart < _LEAST * size:
                 continue
+            of = labels[decided, made.intent, bins]
+            base = {"outcome": outcome, "candidate": name, "manski": apart / size, "size": size}
+            if int((moved & (of == NONE)).sum()) > WITHHELD * size:  # there the kit gives bounds, and no estimate
+                yield base | {"estimator": NO_ESTIMATE, "label": "all"}
+                continue
             fact = float(own[rows & ~moved].sum())
             logged = float(truth[made.first, np.arange(len(decided))][rows].sum())
             wanted = _counts(cells, decided, made.intent, bins, moved)
-            base = {"outcome": outcome, "candidate": name, "manski": apart / size, "size": size}
             total = float(own[rows].sum())
             for estimator, guess in _guesses(posterior, drawn, wanted, made, decided=decided, rows=rows, fact=fact):
                 yield base | {"estimator": estimator, "label": "all"} | _row(guess, total, fact, apart, size, logged)
-            of = labels[decided, made.intent, bins]
+            known = fact + float(expected[decided, np.arange(len(decided))][moved].sum())
+            yield (
+                base
+                | {"estimator": ORACLE, "label": "all"}
+                | _row((known, known, known), total, fact, apart, size, logged)
+            )
             degraded = cells.is_degraded[decided, bins]
             for label in range(1, NONE):
                 for state in (False, True):
@@ -67,12 +80,12 @@ def cases(made: Made) -> Iterable[dict[str, Any]]:
                     if (n := int(those.sum())) >= 15:
                         part = _counts(cells, decided, made.intent, bins, those)
                         yield base | {"estimator": OURS, "label": LABELS[label] + " degraded" * state, "manski": 1.0} | _row(
-                            ours(posterior, drawn[OURS], part), float(own[those].sum()), 0.0, n, n, float("nan")
+                            ours(posterior, drawn, part), float(own[those].sum()), 0.0, n, n, float("nan")
                         )  # fmt: skip
 
 
 def _guesses(
-    posterior: Posterior, drawn: Any, wanted: Any, made: Made, *, decided: Any, rows: Any, fact: float
+    posterior: Posterior, drawn: NDArray[np.float64], wanted: Any, made: Made, *, decided: Any, rows: Any, fact: float
 ) -> Iterable[tuple[str, Guess]]:
     for estimator, plain in PLAIN.items():
         estimate, low, high = plain(posterior.cells, posterior.outcome, wanted)
@@ -83,9 +96,8 @@ def _guesses(
     if found is not None and (made.chance < 1).any():
         size = int(rows.sum())
         yield SNIPS, (found.value * size, found.low * size, found.high * size)
-    for estimator, draws in drawn.items():
-        estimate, low, high = ours(posterior, draws, wanted)
-        yield estimator, (fact + estimate, fact + low, fact + high)
+    estimate, low, high = ours(posterior, drawn, wanted)
+    yield OURS, (fact + estimate, fact + low, fact + high)
 
 
 def _row(guess: Guess, total: float, fact: float, apart: int, size: int, logged: float) -> dict[str, float]:
@@ -110,7 +122,8 @@ def _counts(cells: Cells, target: Any, intent: Any, bins: Any, those: NDArray[np
 def table(rows: pl.DataFrame) -> pl.DataFrame:
     """Return error, coverage and width by estimator and outcome, over whole windows."""
     hit = (pl.col("low") <= pl.col("truth")) & (pl.col("truth") <= pl.col("high"))
-    return rows.group_by("estimator", "outcome", "label", maintain_order=True).agg(
+    told = rows.filter(pl.col("estimator") != NO_ESTIMATE)
+    return told.group_by("estimator", "outcome", "label", maintain_order=True).agg(
         pl.len().alias("cases"),
         ((pl.col("estimate") - pl.col("truth")) ** 2).mean().sqrt().alias("rmse"),
         hit.mean().alias("coverage"),
@@ -186,6 +199,10 @@ def main(*, incidents: int, seeds_file: Path | None = None, out: Path | None = N
         print(table(rows.filter(label="all")).sort("outcome", "estimator"))
         print(table(rows.filter(pl.col("label") != "all")).sort("outcome", "label"))
         print(table(rows.filter(label="all", estimator=OURS).with_columns(pl.col("variant").alias("label"))))
+    kept, left = (
+        whole.filter(estimator=one).height for whole in [rows.filter(label="all")] for one in (OURS, NO_ESTIMATE)
+    )
+    print(f"{kept} estimates, {left} withheld: over {WITHHELD:.0%} of their requests have no evidence, and bounds only")
     failed = 0
     few = rows["incident"].n_unique() < ENOUGH
     for name, value, bar, met in bars(rows):

@@ -26,7 +26,8 @@ class Made:
 
     ``spans`` are the declared incidents, ``first`` the target that each request went to, ``hopped`` whether it failed there
     and went on to the backup, ``split`` the chance that it had of the target it went to (1: no chance), ``candidates`` the
-    decisions of other policies.
+    decisions of other policies. ``medians`` and ``widths`` (of latencies, logs of seconds) and ``rates`` are what the outcomes
+    were drawn from.
     """
 
     variant: str
@@ -43,6 +44,9 @@ class Made:
     chance: Floats
     switches: NDArray[np.int64]
     candidates: dict[str, NDArray[np.int64]]
+    medians: Floats
+    widths: Floats
+    rates: dict[str, Floats]
 
     @property
     def observations(self) -> Observations:
@@ -81,6 +85,19 @@ class Made:
             return (self.latency_ms > float(outcome.removeprefix("slow_"))).astype(np.float64)
         return self.outcomes[outcome]
 
+    def expected(self, outcome: str) -> Floats:
+        """Return what an outcome was drawn from, over ``[target, request]``: its mean before the dice fell."""
+        from scipy.special import ndtr
+
+        if outcome in self.rates:
+            return self.rates[outcome]
+        limit_s = (self.timeout_ms if outcome == "latency" else float(outcome.removeprefix("slow_"))) / 1000
+        apart = (np.log(limit_s) - self.medians) / self.widths
+        if outcome != "latency":
+            return np.asarray(1 - ndtr(apart))
+        below = np.exp(self.medians + self.widths**2 / 2) * ndtr(apart - self.widths)
+        return np.asarray(below / limit_s + 1 - ndtr(apart))
+
 
 def make(seed: int, *, variant: str = "additive") -> Made:
     """Return an incident."""
@@ -109,6 +126,7 @@ def make(seed: int, *, variant: str = "additive") -> Made:
     alike = {name: np.where(ticket >= 0, feel[name][ticket], 0.0) for name in logits}
     timeout = float(rng.choice([30_000, 60_000]))
     width = rng.uniform(0.5, 0.8, 3)[:, None]
+    medians = logits["latency"] + 0.3 * alike["latency"]
     latency = np.exp(logits["latency"] + width * rng.standard_normal((3, size)) + 0.3 * alike["latency"]) * 1000
     latency = np.minimum(latency, timeout)
     outcomes = {name: _flips(rng, logits[name] + alike[name]) for name in RATES}
@@ -142,7 +160,8 @@ def make(seed: int, *, variant: str = "additive") -> Made:
     spans_us = [(int(a * MINUTE), int(b * MINUTE)) for a, b in spans]
     return Made(
         variant, at_us, intent, ticket, outcomes, latency, timeout, spans_us, usual, first, hopped, chance,
-        _switches(at_us, intent, np.where(chance < 0.5, -1, first)), candidates,
+        _switches(at_us, intent, np.where(chance < 0.5, -1, first), spans_us), candidates,
+        medians, width, {name: 1 / (1 + np.exp(-logits[name] - alike[name])) for name in RATES},
     )  # fmt: skip
 
 
@@ -235,12 +254,14 @@ def _route(
     return first
 
 
-def _switches(at_us: NDArray[np.int64], intent: NDArray[Any], first: NDArray[Any]) -> NDArray[np.int64]:
-    from incident_kit.timebins import SHORTEST_SWITCH_US, _changes
+def _switches(
+    at_us: NDArray[np.int64], intent: NDArray[Any], first: NDArray[Any], spans: list[tuple[int, int]]
+) -> NDArray[np.int64]:
+    from incident_kit.timebins import _changes, shortest_us
 
     found = [np.empty(0, np.int64)]
     for one in np.unique(intent):
         rows = np.flatnonzero((intent == one) & (first >= 0))
         if len(rows) > 1:
-            found.append(_changes(at_us[rows], first[rows], SHORTEST_SWITCH_US))
+            found.append(_changes(at_us[rows], first[rows], shortest_us(spans)))
     return np.unique(np.concatenate(found))

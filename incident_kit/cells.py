@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -103,6 +103,11 @@ class Cells:
             which[list(suspects)] = True
             shown = which.astype(np.float64)
         return cls(observations, edges, spans, which, shown, group)
+
+    def told_of(self, observations: Observations, *, incident: Sequence[tuple[int, int]]) -> Cells:
+        """Return cells of the same bins and groups whose calls are told apart otherwise, such as by deployment."""
+        which, shown = _suspects(observations, incident)
+        return replace(self, observations=observations, suspects=which, shown=shown)
 
     @property
     def shape(self) -> tuple[int, int, int]:

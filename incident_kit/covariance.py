@@ -22,6 +22,11 @@ OTHER_SD = 0.5  # of a declared incident's shift of a target that is no suspect
 UNSURE_SD = 1.0  # at most, of a suspect that its own calls do not show to be one
 
 
+CLEAR = 30  # calls outside incidents that show whether a target is the same inside
+UNCLEAR_SD = 0.5
+UNCLEAR = 1.0  # part of a suspect's swings that is given to a target without them, such as a backup
+
+
 @dataclass(frozen=True)
 class Ranges:
     """How far an outcome may go, on the logit scale, before any call is seen.
@@ -102,11 +107,18 @@ class Covariance:
         length = float(inside.max()) if len(inside) and inside.max() > 0 else float(edges[-1] - edges[0]) / 6
         seen = cells.n().sum(axis=1) @ (cells.spans.T > 0.5)  # [target, span]
         clock = _UNIT / max(length, 1.0)
-        swings = np.clip(cells.suspects.astype(np.float64) @ cells.spans, 0, 1)
+        apart = cells.n().sum(axis=1) @ (cells.spans.max(axis=0, initial=0) == 0)
+        unclear = ~cells.suspects & (apart < CLEAR)[:, None] & (seen >= FEWEST)
+        may_swing = np.where(cells.suspects, 1.0, np.where(unclear, UNCLEAR, 0.0))
+        swings = np.clip(may_swing @ cells.spans, 0, 1)
         width = np.diff(edges) * clock
         ranges = RANGES.get(outcome, RANGES["latency"])
         unsure = cells.suspects & ((cells.shown < 1) | (seen < FEWEST))
-        sd = np.where(cells.suspects, np.where(unsure, min(UNSURE_SD, ranges.shift), ranges.shift), OTHER_SD)
+        sd = np.where(
+            cells.suspects,
+            np.where(unsure, min(UNSURE_SD, ranges.shift), ranges.shift),
+            np.where(unclear, min(UNCLEAR_SD, ranges.shift), OTHER_SD),
+        )
         rising = cells.spans * _ramps(cells.spans, edges)
         return cls(
             cells.observations.targets,

@@ -16,14 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from incident_kit.cells import Cells
+from incident_kit.deployments import Mixed, Parts
 from incident_kit.errors import UnansweredQuestion
 from incident_kit.evidence import NONE, Outcomes, standing
+from incident_kit.fates import settle_fates
 from incident_kit.log import Log
 from incident_kit.observations import OUTCOMES, Observations, observe
 from incident_kit.pools import Pools
 from incident_kit.posterior import Posterior, fit
 from incident_kit.survival import Curve
-from incident_kit.timebins import switches_us
+from incident_kit.timebins import shortest_us, switches_us
 
 CENTRAL = -1  # the draw at the mean of every cell
 TILTED = OUTCOMES[:3]  # error, tool failure, override; the last outcome is the latency
@@ -80,15 +82,17 @@ class Model:
         """The calls by target, intent and time."""
         arrived = self.log.arrived_us
         window = (int(arrived[0]), int(arrived[-1])) if len(arrived) else None
-        return Cells.of(self.observations, incident=self.spans, switches=switches_us(self.log), window=window)
+        switches = switches_us(self.log, shortest_us=shortest_us(self.spans))
+        return Cells.of(self.observations, incident=self.spans, switches=switches, window=window)
 
     @cached_property
-    def posteriors(self) -> dict[str, Posterior]:
+    def posteriors(self) -> dict[str, Posterior | Mixed]:
         """The model of each outcome that the log holds anything of."""
-        found = {}
+        found: dict[str, Posterior | Mixed] = {}
+        parts = Parts.of(self.cells, incident=self.spans) if self.is_fitted and len(self.observations) else None
         for name in OUTCOMES if self.is_fitted and len(self.observations) else ():
             try:
-                found[name] = fit(self.cells, name)
+                found[name] = fit(self.cells, name) if parts is None else parts.fit(name)
             except UnansweredQuestion:
                 continue
         return found
@@ -251,6 +255,7 @@ class Draw:
             of_cells = (model.observations, model.cells, model.cell, model.labels, model.bare, model.request_keys)
             del of_cells  # found once, for all threads
         _, codes, records, donor = standing(log, requests, targets, attempts=attempts)
+        settle_fates(log, requests, targets, codes, records, donor)
         changed = np.zeros(records.shape, np.int8)
         label = np.full(records.shape[::2], NONE, np.int8)
         offered, keys = log.tools_offered[requests], model.request_keys[requests]

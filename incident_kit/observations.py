@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from incident_kit.delays import due_shares
 from incident_kit.errors import NoSuchItem, did_you_mean
+from incident_kit.fates import hidden
 from incident_kit.log import UNKNOWN, Log
 from incident_kit.survival import Curve, curves
 
@@ -25,6 +26,9 @@ Floats = NDArray[np.float64]
 @dataclass(frozen=True)
 class Observations:
     """One element per logged call that tells something of its target; cache hits are none.
+
+    And one per call that must have been made, and have failed, though it is not in the log (:func:`fates.hidden`): before the
+    others, with the ``call`` that it followed.
 
     Parameters
     ----------
@@ -44,6 +48,8 @@ class Observations:
         T of the latency: ``values["latency"]`` is min(L, T) / T.
     targets, intents
         How many codes there are.
+    deployment
+        Codes of the deployments behind targets that have several, -1 where there is one, or none is known; None: nowhere.
     """
 
     call: NDArray[np.int64]
@@ -60,6 +66,7 @@ class Observations:
     cap_ms: float
     targets: int
     intents: int
+    deployment: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         """Return the number of calls."""
@@ -96,10 +103,14 @@ class Observations:
 def observe(log: Log, *, cap_ms: float | None = None) -> Observations:
     """Return the observations of a log; ``cap_ms`` is T of the latency, by default the timeout seen in it, else 60 s."""
     calls, facts = log.calls, log.call_facts
-    kept = np.flatnonzero(calls.is_call & (calls.error >= 0) & (calls.latency_ms >= 0) & (calls.target >= 0))
+    unseen = hidden(log)
+    logged = np.flatnonzero(calls.is_call & (calls.error >= 0) & (calls.latency_ms >= 0) & (calls.target >= 0))
+    kept = np.concatenate([unseen.call, logged])
     request, error = calls.request[kept], calls.error[kept]
+    sent_us = np.concatenate([unseen.sent_us, calls.sent_us[logged]])
     cut = [code for code, name in enumerate(log.errors) if name in _CUT]
-    latency, is_censored = calls.latency_ms[kept], np.isin(error, cut)
+    latency = np.concatenate([unseen.latency_ms, calls.latency_ms[logged]])
+    is_censored = np.isin(error, cut)
     cap = float(cap_ms if cap_ms is not None else _cap_ms(latency, is_censored))
     taken = pl.Series(kept).cast(pl.UInt32)
     columns = {name: facts[name].gather(taken) for name in ("tools_offered", "tool_calls", "tool_errors")}
@@ -110,7 +121,7 @@ def observe(log: Log, *, cap_ms: float | None = None) -> Observations:
         "tool_failure": _tool_failure(columns["tool_calls"], columns["tool_errors"], error),
         "latency": _latency(latency, is_censored, calls.target[kept], cap),
     }
-    done_us = calls.sent_us[kept] + latency.astype(np.int64) * 1000
+    done_us = sent_us + latency.astype(np.int64) * 1000
     overridden = facts["overridden"].gather(taken)
     reviewed_us = facts["reviewed_us"].gather(taken)
     values["override"], due = _override(overridden, reviewed_us, error, done_us)
@@ -120,7 +131,7 @@ def observe(log: Log, *, cap_ms: float | None = None) -> Observations:
         target=calls.target[kept],
         intent=log.intent[request],
         ticket=log.details.ticket[request],
-        sent_us=calls.sent_us[kept],
+        sent_us=sent_us,
         latency_ms=latency,
         is_censored=is_censored,
         without_tools=offered & (given == 0),
@@ -129,7 +140,32 @@ def observe(log: Log, *, cap_ms: float | None = None) -> Observations:
         cap_ms=cap,
         targets=len(log.targets),
         intents=len(log.intents),
+        deployment=_deployments(log, kept),
     )
+
+
+def _deployments(log: Log, kept: NDArray[Any]) -> NDArray[np.int32] | None:
+    """Return to which deployment calls went, where targets have several."""
+    rows = log.store.query("replay_deployments")
+    if not rows.height:
+        return None
+    names = rows["deployment"].unique().sort()
+    ids = pl.DataFrame({"request_id": log.request_id}).with_row_index("request")
+    targets = pl.DataFrame({"target": log.targets}).with_row_index("code")
+    coded = (
+        rows.join(ids, on="request_id")
+        .join(targets, on="target")
+        .select(
+            pl.col("request").cast(pl.Int32),
+            pl.col("code").cast(pl.Int16).alias("target"),
+            pl.col("number").cast(pl.Int16),
+            pl.col("deployment").replace_strict(names, range(len(names)), return_dtype=pl.Int32),
+        )
+    )
+    calls = log.calls
+    keys = pl.DataFrame({"request": calls.request[kept], "target": calls.target[kept], "number": calls.number[kept]})
+    found = keys.join(coded, on=["request", "target", "number"], how="left", maintain_order="left")
+    return found["deployment"].fill_null(UNKNOWN).to_numpy()
 
 
 def _cap_ms(latency: NDArray[Any], is_censored: NDArray[np.bool_]) -> float:

@@ -17,7 +17,14 @@ Instants = NDArray[np.int64]
 MOST = 40
 SHORTEST_SWITCH_US = 120_000_000
 SHORTEST_BIN_US = 30_000_000
+_PARTS = 20  # of the longest incident: switches and bins of a short one are shorter
 _FINER = 4  # how many times finer bins are inside the incident
+
+
+def shortest_us(incident: Sequence[tuple[int, int]]) -> int:
+    """Return how long a switch lasts at least that bins must not mix: two minutes, in an incident under 40 minutes less."""
+    longest = max((end - begin for begin, end in incident), default=0)
+    return min(SHORTEST_SWITCH_US, longest // _PARTS) if longest > 0 else SHORTEST_SWITCH_US
 
 
 def switches_us(log: Log, *, shortest_us: int = SHORTEST_SWITCH_US) -> Instants:
@@ -82,6 +89,7 @@ def bin_edges(
     Where there are more switches than bins, those next to the shortest bins go first. What is left is dealt out to the
     longest pieces, those inside the incident counting four times.
     """
+    shortest = SHORTEST_BIN_US * shortest_us(incident) / SHORTEST_SWITCH_US
     spans = [(max(begin, first_us), min(end, last_us + 1)) for begin, end in incident]
     fixed = {edge for begin, end in spans if begin < end for edge in (begin, end)}
     outer = {first_us, last_us + 1}
@@ -92,7 +100,7 @@ def bin_edges(
         lengths = np.diff(edges)
         gap = np.minimum(lengths[:-1], lengths[1:]).astype(np.float64)
         gap[must[1:-1]] = np.inf
-        if len(edges) - 1 <= max(most * 3 // 4, 1) and gap.min() >= SHORTEST_BIN_US:
+        if len(edges) - 1 <= max(most * 3 // 4, 1) and gap.min() >= shortest:
             break
         if np.isinf(gap.min()):
             break
@@ -106,7 +114,7 @@ def bin_edges(
         inside |= (middle >= begin) & (middle < end)
     for _ in range(max(most - len(pieces), 0)):
         gain = lengths * np.where(inside, _FINER, 1) / pieces
-        gain[lengths / (pieces + 1) < SHORTEST_BIN_US] = 0
+        gain[lengths / (pieces + 1) < shortest] = 0
         if gain.max() <= 0:
             break
         pieces[gain.argmax()] += 1

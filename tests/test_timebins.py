@@ -9,7 +9,7 @@ from worlds_of_calls import MINUTE
 from written import Call, Request, fill
 
 from incident_kit.incident import Incident
-from incident_kit.timebins import MOST, SHORTEST_BIN_US, bin_edges, switches_us
+from incident_kit.timebins import MOST, SHORTEST_BIN_US, bin_edges, shortest_us, switches_us
 
 SWITCHES = st.lists(st.integers(1, 299), max_size=80)
 SPANS = st.lists(st.tuples(st.integers(0, 290), st.integers(1, 60)), max_size=3)
@@ -77,5 +77,13 @@ def test_few_switches_are_all_edges_and_bins_are_finer_inside() -> None:
 
 
 def test_no_bin_is_made_too_short() -> None:
-    edges = bin_edges(0, 10 * MINUTE, incident=[(4 * MINUTE, 6 * MINUTE)], switches=np.empty(0, np.int64), most=40)
+    none = np.empty(0, np.int64)
+    edges = bin_edges(0, 10 * MINUTE, incident=[], switches=none, most=40)
     assert np.diff(edges).min() >= SHORTEST_BIN_US - 1
+    short = bin_edges(0, 10 * MINUTE, incident=[(4 * MINUTE, 8 * MINUTE)], switches=none, most=400)
+    assert SHORTEST_BIN_US / 10 - 1 <= np.diff(short).min() < SHORTEST_BIN_US / 5  # all of it is six times as fast
+
+
+def test_switches_of_a_short_incident_are_short() -> None:
+    assert shortest_us([(0, 5 * MINUTE), (0, MINUTE)]) == MINUTE // 4
+    assert shortest_us([(0, 60 * MINUTE)]) == shortest_us([]) == 2 * MINUTE
