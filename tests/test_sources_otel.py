@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from incident_kit.errors import InvalidRows
 from incident_kit.sources import load
 from incident_kit.store import Store
 
@@ -315,10 +314,10 @@ def test_a_span_delivered_twice_is_one_call(tmp_path: Path) -> None:
     assert loaded(tmp_path, one, one).rows("select count(*) from attempts") == [(1,)]
 
 
-def test_a_file_of_other_spans_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    other = span("invoke_agent x", 0, 9, ids="a", gen_ai__operation__name="invoke_agent", gen_ai__request__model="m")
-    with pytest.raises(InvalidRows, match="no span of an LLM call"):
-        loaded(tmp_path, other)
+def test_spans_of_agents_are_no_calls(tmp_path: Path) -> None:
+    agent = {"gen_ai__operation__name": "invoke_agent", "gen_ai__request__model": "aurora"}
+    store = loaded(tmp_path, span("invoke_agent x", 0, 20, ids="a", **agent), chat(5, 9, ids="b", over="a"))
+    assert store.rows("select attempt_id from attempts") == [("b",)]
 
 
 def test_numbers_that_are_none_are_unknown(tmp_path: Path) -> None:
@@ -346,7 +345,7 @@ def test_tools_become_signals_with_their_labels() -> None:
         ("tool_ms", None, None, 120.0, None, None, "order-status"),
         ("tool_ms", None, None, 450.0, None, None, "order-status"),
     ]
-    assert reasons(store) == {3: "startTimeUnixNano is not a time"}
+    assert reasons(store) == {3: "startTimeUnixNano is not a time", 4: "not for us: no executed tool"}
 
 
 def test_a_tool_is_labelled_by_its_trace_and_run_once_though_mcp_writes_a_span_below(genai: Store) -> None:

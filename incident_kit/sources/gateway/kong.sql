@@ -114,7 +114,7 @@ ended as (
     case when from_cache then 'cache_hit' when guarded then 'guardrail' when is_last and code = 429 and upstream_code is null then 'refusal' else 'call' end as kind,
     case
       when is_last then code
-      when regexp_full_match(try.code, '[1-5][0-9][0-9]') then try.code::bigint
+      when regexp_full_match(try.code, '[1-5][0-9][0-9]') then try_cast(try.code as bigint)
     end as said
   from placed
 )

@@ -32,7 +32,7 @@ logged as (
 told as (
   select
     *,
-    json_extract_string(attributes, ['$."gen_ai.operation.name"', '$."error.type"', '$."litellm.call_id"', '$."gen_ai.tool.name"']) as v,
+    json_extract_string(attributes, ['$."gen_ai.operation.name"', '$."error.type"', '$."litellm.call_id"', '$."gen_ai.tool.name"', '$."gen_ai.request.model"']) as v,
     list_filter(json_extract_string(attributes, $intent_paths) || json_extract_string(resource, $intent_paths), lambda x: x <> '')[1] as intent,
     list_filter(json_extract_string(attributes, $ticket_id_paths) || json_extract_string(resource, $ticket_id_paths), lambda x: x <> '')[1] as ticket_id
   from logged
@@ -74,13 +74,22 @@ ended as (
   from outermost
   where reject is null
   group by all
+),
+given as (
+  select line, reject, 'tool_ms' as name, known_at, null::double as numerator, null::double as denominator, mean_ms as value, request_id, ticket_id, intent
+  from ended
+  union all by name
+  select line, reject, 'tool_error_rate' as name, known_at, failed as numerator, ran as denominator, null::double as value, request_id, ticket_id, intent
+  from ended
+  union all by name
+  select line, reject, 'tool_ms' as name, done_at as known_at, request_id, ticket_id, intent
+  from outermost
+  where reject is not null
 )
-select line, reject, 'tool_ms' as name, known_at, null::double as numerator, null::double as denominator, mean_ms as value, request_id, ticket_id, intent
-from ended
+select * from given
 union all by name
-select line, reject, 'tool_error_rate' as name, known_at, failed as numerator, ran as denominator, null::double as value, request_id, ticket_id, intent
-from ended
-union all by name
-select line, reject, 'tool_ms' as name, done_at as known_at, request_id, ticket_id, intent
-from outermost
-where reject is not null
+-- beside a format that reads the file's calls there is nothing to say of the other spans
+select line, 'not for us: ' || case when count(span_id) = 0 then 'no spans' else 'no executed tool' end as reject, 'tool_ms' as name
+from logged
+where line not in (select line from given) and not exists (select 1 from told where v[5] is not null or name = 'litellm_request')
+group by line
