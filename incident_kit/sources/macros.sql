@@ -117,3 +117,9 @@ create or replace temp macro in_our_time(value) as value between timestamptz '20
 create or replace temp macro uuid7_instant(value) as try(
   case when uuid_extract_version(try_cast(value as uuid)) = 7 then uuid_extract_timestamp(try_cast(value as uuid)) end
 );
+
+-- a number of minutes as English and plain reports write it (90, 12.5, 1,440); NULL where a point or comma may be the other one's
+create or replace temp macro plain_minutes(value) as case
+  when regexp_full_match(value, '[0-9]+(\.([0-9]{1,2}|[0-9]{4,}))?') then try_cast(value as double)
+  when regexp_full_match(value, '[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?') then try_cast(replace(value, ',', '') as double)
+end;

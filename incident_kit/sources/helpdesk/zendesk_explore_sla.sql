@@ -24,9 +24,8 @@ picked as (
     line,
     nullif(trim(coalesce(w[1], w[2])), '') as ticket_id,
     nullif(trim(coalesce(w[3], w[4])), '') as said_metric,
-    -- a report of another language writes 1.234,5: only what is plain is read
-    replace(nullif(trim(coalesce(w[5], w[6])), ''), ',', '') as completion,
-    replace(nullif(trim(coalesce(w[7], w[8])), ''), ',', '') as target,
+    nullif(trim(coalesce(w[5], w[6])), '') as completion,
+    nullif(trim(coalesce(w[7], w[8])), '') as target,
     nullif(trim(coalesce(w[9], w[10])), '') as policy,
     lower(nullif(trim(coalesce(w[11], w[12])), '')) as status,
     lower(trim(w[13])) as business,
@@ -38,9 +37,9 @@ picked as (
 named as (
   select
     *,
-    regexp_replace(sla_metric(said_metric), '_time$', '') as metric,
-    try_cast(completion as double) as completion_min,
-    try_cast(target as double) as target_min,
+    regexp_replace(regexp_replace(sla_metric(said_metric), '_time$', ''), '^total_resolution$', 'resolution') as metric,
+    plain_minutes(completion) as completion_min,
+    plain_minutes(target) as target_min,
     instant(started, $zone) as started_at,
     instant(stopped, $zone) as stopped_at
   from picked

@@ -65,7 +65,8 @@ select
     })::varchar
     when field = 'status' then if(lower(value) in ('hold', 'on-hold', 'on hold'), 'hold', lower(value))
     when field = 'priority' then lower(value)
-    else value
+    -- what any other field holds is nobody's to keep
+    when field in ('assignee_id', 'group_id', 'sla_policy') then value
   end as value,
   actor
 from targets
