@@ -282,3 +282,29 @@ def test_every_format_of_a_help_desk_is_in_its_page() -> None:
     page = (Path(__file__).parents[1] / "docs" / "helpdesks.md").read_text(encoding="utf-8")
     folder = Path(__file__).parents[1] / "incident_kit" / "sources" / "helpdesk"
     assert {file.stem for file in folder.glob("*.sql") if f"`{file.stem}`" not in page} == set()
+
+
+def test_cases_of_salesforce() -> None:
+    store = Store()
+    report = load(store, FORMATS / "salesforce_cases.csv")
+    assert report.rejects.select("line", "reason").rows() == [
+        (5, "CreatedDate: 'yesterday' is not a time"), (6, "ClosedDate is before CreatedDate"),
+    ]  # fmt: skip
+    rows = {row["ticket_id"]: row for row in store.frame("select * from tickets").to_dicts()}
+    assert {name: (row["status"], row["solved_at"]) for name, row in rows.items()} == {
+        "500A1": ("closed", after(8 * 3600)), "500A2": ("pending", None), "500A3": ("open", None),
+    }  # fmt: skip
+    assert "Answers are slow" not in str(rows)
+
+
+def test_the_history_of_a_case() -> None:
+    store = Store()
+    report = load(store, FORMATS / "salesforce_history.csv")
+    assert (report.rows_read, report.rows_loaded, report.rows_rejected) == (11, 9, 2)
+    assert set(report.rejects["reason"]) == {"not for us: isclosed", "not for us: subject"}
+    found = store.frame('select type, value, "at" from ticket_events order by "at", type').rows()
+    assert [row[:2] for row in found] == [
+        ("created", None), ("assigned", "Agent 1"), ("priority", "high"), ("status", "pending"), ("escalation", None),
+        ("status", "closed"), ("reopen", None), ("status", "open"), ("status", "closed"),
+    ]  # fmt: skip
+    assert found[6][2] == after(5 * 3600)
