@@ -44,6 +44,18 @@ def test_auto_assist_by_headings_that_a_report_chose(tmp_path: Path) -> None:
     assert found == [("x1", "9", "edited", datetime(2026, 3, 2, 9, 0, tzinfo=UTC))]
 
 
+def test_copilot_suggestions_say_accepted_and_no_more() -> None:
+    loaded = of_sample("zendesk_copilot")
+    assert {name: picked(row, "decision", "overridden", "ticket_id") for name, row in loaded.feedback.items()} == {
+        "cs-1": ("accepted", False, "541"),
+        "cs-2": ("ignored", None, "542"),
+    }
+    assert loaded.rejects == {
+        4: "not for us: a similar ticket counts as accepted when the pointer rests on it",
+        5: "accepted: 'perhaps' is neither yes nor no",
+    }
+
+
 def test_the_plain_table_needs_no_decision_times(tmp_path: Path) -> None:
     file = tmp_path / "shown.csv"
     rows = (

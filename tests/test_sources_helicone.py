@@ -82,6 +82,12 @@ def test_thumbs_are_feedback_and_other_scores_are_not(sample: Loaded) -> None:
     }
 
 
+def test_a_map_as_clickhouse_writes_it_in_csv(tmp_path: Path) -> None:
+    row = records("helicone")[0] | {"properties": "{'Intent':'refund-policy','Ticket-Id':'HD-9'}"}
+    loaded = of_records(tmp_path, [row])
+    assert picked(loaded.requests[IDS + "1"], "intent", "ticket_id") == ("refund-policy", "HD-9")
+
+
 def test_properties_in_a_string(tmp_path: Path) -> None:
     loaded = of_records(tmp_path, records("helicone"))
     assert loaded.requests[IDS + "8"]["intent"] == "refund-policy"

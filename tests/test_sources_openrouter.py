@@ -29,10 +29,15 @@ def test_each_provider_that_was_tried_is_an_attempt(sample: Loaded) -> None:
 def test_the_attempts_of_a_request_are_complete(sample: Loaded) -> None:
     assert all(row["attempts_complete"] for row in sample.requests.values())
     row = sample.requests["req-1772442000-x1"]
-    assert picked(row, "wait_ms", "attempts_logged", "conversation_id", "ticket_id") == (2140, 2, "conv-1", "HD-601")
+    assert picked(row, "wait_ms", "attempts_logged", "conversation_id", "ticket_id") == (2140, 2, "conv-1", None)
     assert picked(row, "requested", "served", "is_fallback") == ("vendor/gale-mini-1", "vendor/gale-mini-1", False), (
         "another provider of the same model is another deployment, not another target"
     )
+
+
+def test_a_user_is_a_ticket_only_where_one_says_so() -> None:
+    loaded = of_sample("openrouter", labels={"ticket_id": ["$.external_user"]})
+    assert loaded.requests["req-1772442000-x1"]["ticket_id"] == "HD-601"
 
 
 def test_another_model_in_between_is_a_fallback(sample: Loaded) -> None:

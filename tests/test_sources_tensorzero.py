@@ -52,6 +52,12 @@ def test_labels_come_from_tags_and_the_function_stands_in_for_an_intent(inferenc
     assert "tensorzero::" not in inferences.requests[INFERENCES[0]]["labels"], "the gateway's own tags are no labels"
 
 
+def test_tags_as_clickhouse_writes_them_in_csv(tmp_path: Path) -> None:
+    row = records("tensorzero_inference")[0] | {"tags": "{'intent':'parcels','desk':'north'}"}
+    request = of_records(tmp_path, [row]).requests[INFERENCES[0]]
+    assert picked(request, "intent", "labels") == ("parcels", '{"desk":"north","function_name":"refund_policy"}')
+
+
 def test_a_tool_call_that_could_not_be_read_is_a_tool_error(inferences: Loaded) -> None:
     found = [picked(inferences.requests[name], "tools_offered", "tool_calls", "tool_errors") for name in INFERENCES[:4]]
     assert found == [(1, 1, 1), (0, 1, None), (0, None, None), (0, 0, 0)]

@@ -54,13 +54,13 @@ named as (
     whole(v[10]) as completion_tokens,
     -- the table counts in billionths of a dollar, in whole numbers; the API and its CSV in dollars
     amount(v[11]) / case when regexp_full_match(v[11], '[0-9]+') then 1e9 else 1 end as cost_usd,
-    -- a map comes as an object, or in CSV as its text
-    try_cast(v[12] as json) as properties,
+    -- a map comes as an object, or in CSV as its text, which ClickHouse writes with single quotes
+    coalesce(try_cast(v[12] as json), try_cast(replace(v[12], '''', '"') as json)) as properties,
     coalesce(nullif(v[13], '') <> '00000000-0000-0000-0000-000000000000', false) as cached,
     nullif(v[14], '') as deployment,
     instant(v[15], 'UTC') as updated_at,
     coalesce(lower(v[16]) in ('true', '1'), false) as threat,
-    json_object('properties', try_cast(v[12] as json)) as opened,
+    json_object('properties', properties) as opened,
     list_filter(v[17:16 + len($intent_paths)] || json_extract_string(opened, $intent_paths), lambda x: x <> '')[1] as intent,
     list_filter(v[17 + len($intent_paths):16 + len($intent_paths || $ticket_id_paths)] || json_extract_string(opened, $ticket_id_paths), lambda x: x <> '')[1] as ticket_id,
     list_filter(v[17 + len($intent_paths || $ticket_id_paths):16 + len($intent_paths || $ticket_id_paths || $conversation_id_paths)] || json_extract_string(opened, $conversation_id_paths), lambda x: x <> '')[1] as conversation_id,

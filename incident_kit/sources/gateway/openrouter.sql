@@ -10,8 +10,7 @@
 -- detect: [data.id|id, data.provider_responses|provider_responses, data.created_at|created_at, data.total_cost|total_cost]
 -- labels:
 --   intent: []
---   ticket_id:
---     - $.external_user
+--   ticket_id: []
 --   conversation_id:
 --     - $.session_id
 --   channel: []
@@ -22,7 +21,7 @@
 --   fidelity: "yes: the records say every provider that was tried, in order; of a model fallback, the model of each"
 -- hints:
 --   intents: "OpenRouter takes no metadata: give each intent its own app title or API key, or load your own requests beside it"
---   tickets: "send the ticket's id as user or session_id, and say so: labels={'ticket_id': ['$.session_id']}"
+--   tickets: "send the ticket's id as user, and say so: labels={'ticket_id': ['$.external_user']}"
 -- ---
 with opened as (
   select line, case when json_type(record, '$.data') = 'OBJECT' then json_extract(record, '$.data') else record end as record

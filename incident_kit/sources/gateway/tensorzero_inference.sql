@@ -51,8 +51,9 @@ named as (
     whole(v[5]) as wait_ms,
     v[5] as wait_text,
     whole(v[7]) as ttft_ms,
-    try_cast(v[8] as json) as tags,
-    json_object('tags', try_cast(v[8] as json)) as opened,
+    -- ClickHouse writes a map in CSV with single quotes
+    coalesce(try_cast(v[8] as json), try_cast(replace(v[8], '''', '"') as json)) as tags,
+    json_object('tags', tags) as opened,
     case when json_type(try_cast(v[9] as json)) = 'ARRAY' then
       list_filter(
         try(from_json(try_cast(v[9] as json), '[{"type": "VARCHAR", "name": "VARCHAR", "raw_name": "VARCHAR", "arguments": "JSON"}]')),
