@@ -19,6 +19,7 @@ _WHERE = {
     "Scenario": "scenario",
     "SlaRules": "slarules",
     "Store": "store",
+    "Tuner": "tuner",
     "alerts": "firings",
     "always_fallback": "baselines",
     "always_primary": "baselines",
@@ -33,9 +34,11 @@ _WHERE = {
     "diff": "policy",
     "draft": "drafting",
     "emulate": "gateways.emulation",
+    "evaluate": "evaluations",
     "export": "gateways.export",
     "frontier": "frontiers",
     "join_tickets": "joining",
+    "lead_times": "leads",
     "new_case": "case",
     "open_case": "case",
     "override_rates": "suggestions",
@@ -60,6 +63,7 @@ __all__ = [
     "Scenario",
     "SlaRules",
     "Store",
+    "Tuner",
     "alerts",
     "always_fallback",
     "always_primary",
@@ -74,9 +78,11 @@ __all__ = [
     "diff",
     "draft",
     "emulate",
+    "evaluate",
     "export",
     "frontier",
     "join_tickets",
+    "lead_times",
     "new_case",
     "open_case",
     "override_rates",
@@ -101,6 +107,7 @@ if TYPE_CHECKING:
     from incident_kit.compatibilities import compatibility
     from incident_kit.drafting import draft
     from incident_kit.errors import IncidentKitError
+    from incident_kit.evaluations import evaluate
     from incident_kit.firings import alerts
     from incident_kit.frontiers import frontier
     from incident_kit.gateways.conversion import convert
@@ -108,6 +115,7 @@ if TYPE_CHECKING:
     from incident_kit.gateways.export import export
     from incident_kit.incident import Incident
     from incident_kit.joining import join_tickets
+    from incident_kit.leads import lead_times
     from incident_kit.phases import Phase
     from incident_kit.policy import Policy, describe, diff
     from incident_kit.rehearsal import rehearse
@@ -120,6 +128,7 @@ if TYPE_CHECKING:
     from incident_kit.slarules import SlaRules
     from incident_kit.store import Store
     from incident_kit.suggestions import override_rates
+    from incident_kit.tuner import Tuner
     from incident_kit.tuning import sweep
 
 

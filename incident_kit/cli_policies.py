@@ -69,7 +69,7 @@ def alerts(case: verbs.CASE = Path(), policy: verbs.POLICIES = None) -> None:
     """Say when each alert would have fired, and each route switched, and how long before the help desk felt it."""
     from incident_kit import terminal
     from incident_kit.firings import alerts as alerts_of
-    from incident_kit.leads import leads
+    from incident_kit.leads import lead_times
     from incident_kit.replays import replay
 
     with verbs.working() as step:
@@ -77,7 +77,7 @@ def alerts(case: verbs.CASE = Path(), policy: verbs.POLICIES = None) -> None:
         policies = verbs.chosen(incident, policy)
         found = [(one, alerts_of(incident, one)) for one in policies]
         step("replaying (the first replay compiles the kernel: about a minute, once)")
-        early = [leads(replay(incident, one)) for one in policies]
+        early = [lead_times(replay(incident, one)) for one in policies]
     terminal.said(verbs.out, str(found[0][1].signs))
     for (one, told), switched in zip(found, early, strict=True):
         terminal.said(verbs.out, f"\n{one.name}", "bold")

@@ -67,7 +67,7 @@ class Leads:
         return "\n".join(lines) or f"{label(self.policy)} has neither alerts nor breakers."
 
 
-def leads(source: Replay | Alerts) -> Leads:
+def lead_times(source: Replay | Alerts) -> Leads:
     """Return how early a policy's alerts and switches were: those of a replay, or the alerts of :func:`incident_kit.alerts`.
 
     An event is the first in the first impact, or the one that was on already when it began; without an impact, the first.

@@ -25,6 +25,7 @@ from incident_kit.words import label
 
 if TYPE_CHECKING:
     from incident_kit.carried import Carried
+    from incident_kit.consequences import Consequences
     from incident_kit.incident import Incident
 
 DEFAULT_METRICS = (
@@ -106,6 +107,13 @@ class Board:
     def caveats(self) -> tuple[str, ...]:
         """What a reader must know before believing the table, each once."""
         return tuple(dict.fromkeys(f"{name}: {said}" for name, one in self.replays.items() for said in one.caveats))
+
+    @cached_property
+    def breaches(self) -> Consequences:
+        """Which SLA targets each policy would have kept or missed, against what was logged, between bounds."""
+        from incident_kit.consequences import consequences
+
+        return consequences(self)
 
     def _cut(self, one: Replay) -> pl.DataFrame:
         """Return the outcomes to be scored, with the intent that they count for, and whether they are extrapolated."""

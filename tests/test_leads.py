@@ -16,7 +16,7 @@ from written import Call, Request, fill, write
 
 from incident_kit.errors import InvalidPolicy
 from incident_kit.incident import Incident
-from incident_kit.leads import Leads, leads
+from incident_kit.leads import Leads, lead_times
 from incident_kit.log import read
 from incident_kit.policy import Policy
 from incident_kit.replays import replay, replay_log
@@ -51,7 +51,7 @@ def switched(incident: Incident, *changes: tuple[float, str, str]) -> Leads:
     stub: Any = SimpleNamespace(
         name="guarded", policy=GUARDED, incident=incident, transitions=pl.DataFrame(rows, schema=schema)
     )
-    return leads(stub)
+    return lead_times(stub)
 
 
 def first(found: Leads) -> dict[str, tuple[datetime | None, timedelta | None]]:
@@ -99,7 +99,7 @@ def test_without_an_impact_the_first_switch_counts(tmp_path: Path) -> None:
 
 def test_alerts(incident: Incident) -> None:
     watched = told(incident, (10, True), (12, False), (65, True))
-    found = leads(replace(watched, incident=incident, replay=_of(watched, incident)))
+    found = lead_times(replace(watched, incident=incident, replay=_of(watched, incident)))
     assert first(found) == {"slow": (at(65), timedelta(minutes=15)), "quiet": (None, None)}
     assert set(found.rows["kind"]) == {"alert"}
     assert str(found).startswith("Alert slow, as logged: fires at 13:05 UTC, 15 min before the help desk first felt it")
@@ -110,7 +110,7 @@ def _of(watched: Any, incident: Incident) -> Any:
 
 
 def test_nothing_to_time(incident: Incident) -> None:
-    found = leads(replay(incident, Policy.parse("routes: [{intent: chat, primary: big}]")))
+    found = lead_times(replay(incident, Policy.parse("routes: [{intent: chat, primary: big}]")))
     assert (found.rows.height, found.summary.height) == (0, 0)
     assert str(found) == "policy has neither alerts nor breakers."
 
@@ -118,7 +118,7 @@ def test_nothing_to_time(incident: Incident) -> None:
 def test_a_bare_log_has_no_help_desk(store: Store) -> None:
     fill(store, [Request("a", 0, [Call("big", 100)])])
     with pytest.raises(InvalidPolicy, match="of a bare log"):
-        leads(replay_log(read(store), GUARDED))
+        lead_times(replay_log(read(store), GUARDED))
 
 
 def test_through_the_replay(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_through_the_replay(tmp_path: Path) -> None:
     found.annotate("impact", at(20), at(30))
     found.annotate("felt", at(25))
     one = replay(found, GUARDED)
-    told_ = first(leads(one))
+    told_ = first(lead_times(one))
     left = one.transitions.filter(pl.col("to") == "on backup")["at"].min()
     assert told_["chat"] == (left, at(25) - left)
     assert at(20) < left < at(22)
