@@ -433,3 +433,34 @@ def test_the_whole_capture_as_spend_logs_keeps_requests_and_targets_and_loses_la
     assert all(found in {None, said} for said, found in labels)
     assert sum(row["intent"] is None for row in spend.values()) == 691
     assert sum(row["ticket_id"] is not None for row in spend.values()) == 347
+
+
+# ---- recognised
+
+
+def test_a_file_is_recognised_by_what_some_of_its_lines_hold(tmp_path: Path) -> None:
+    def line(*spans: dict[str, Any]) -> str:
+        return json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": list(spans)}]}]}) + "\n"
+
+    other = [line(span("GET /kb", at, at + 1, ids=f"h{at}")) for at in range(5)]
+    tools = [
+        line(
+            span(
+                "execute_tool x",
+                at,
+                at + 1,
+                ids=f"t{at}",
+                gen_ai__operation__name="execute_tool",
+                gen_ai__tool__name="x",
+            )
+        )
+        for at in range(5)
+    ]
+    for kind, last in {
+        "otel_tools": None,
+        "otel_genai": chat(50, 90, ids="c"),
+        "otel_litellm_v1": span("litellm_request", 50, 90, ids="c", litellm__call_id="1", gen_ai__request__model="x"),
+    }.items():
+        file = tmp_path / f"{kind}.ndjson"
+        file.write_text("".join([*other, *tools, *([line(last)] if last else [])]))
+        assert load(Store(), file).loads[0].source == kind

@@ -104,8 +104,12 @@ def _members(file: LogFile) -> Iterable[tuple[str, list[dict[str, Any]]]]:
 
 def _best(records: Sequence[Mapping[str, Any]], formats: Sequence[Format]) -> list[Format]:
     votes: Counter[int] = Counter()
-    for record in map(Seen, records):
-        matching = {number: item.specificity for number, item in enumerate(formats) if item.matches(record)}
+    seen = [Seen(record) for record in records]
+    keyed = [{number for number, item in enumerate(formats) if item.keyed(record)} for record in seen]
+    # keys are each record's own; what a file is about, such as LLM calls among other spans, some of its records say
+    worded = {number for number in set().union(*keyed) if formats[number].worded(seen)}
+    for found in keyed:
+        matching = {number: formats[number].specificity for number in found & worded}
         votes.update(number for number, keys in matching.items() if keys == max(matching.values()))
     most = max(votes.values(), default=0)
     if most * 2 < len(records):

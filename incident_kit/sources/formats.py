@@ -100,12 +100,17 @@ class Format:
 
     def matches(self, record: Mapping[str, Any]) -> bool:
         """Say whether a record has every key and text that this format is recognised by, and none that it must lack."""
-        if not self.specificity or not all(has(record, key) for key in self.detect):
-            return False
-        if not self.contains and not self.lacks:
-            return True
-        text = (record if isinstance(record, Seen) else Seen(record)).text
-        return all(part in text for part in self.contains) and not any(part in text for part in self.lacks)
+        return self.keyed(record) and self.worded([record if isinstance(record, Seen) else Seen(record)])
+
+    def keyed(self, record: Mapping[str, Any]) -> bool:
+        """Say whether a record has every key that this format is recognised by."""
+        return bool(self.specificity) and all(has(record, key) for key in self.detect)
+
+    def worded(self, records: Sequence[Seen]) -> bool:
+        """Say whether every text that this format is recognised by is in one record or another, and no text it must lack."""
+        return all(any(part in record.text for record in records) for part in self.contains) and not any(
+            part in record.text for record in records for part in self.lacks
+        )
 
     def check(self, samples: Sequence[Mapping[str, Any]], *, shown: str) -> None:
         """Refuse a file of this format that is known to hold nothing usable.
