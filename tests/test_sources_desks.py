@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
+import incident_kit as ik
 from incident_kit.errors import InvalidRows
 from incident_kit.sources import load
 from incident_kit.store import Store
@@ -308,3 +310,30 @@ def test_the_history_of_a_case() -> None:
         ("status", "closed"), ("reopen", None), ("status", "open"), ("status", "closed"),
     ]  # fmt: skip
     assert found[6][2] == after(5 * 3600)
+
+
+@pytest.mark.parametrize(
+    ("name", "ticket"),
+    [
+        ("servicenow_task_sla.csv", "INC0020001"), ("salesforce_milestones.csv", "500A1"), ("jsm_sla.json", "SUP-41"),
+        ("jsm_issues.json", "SUP-51"), ("freshdesk_api.json", "7101"),
+    ],
+)  # fmt: skip
+def test_the_clock_agrees_that_an_answer_after_91_minutes_of_60_was_late(name: str, ticket: str) -> None:
+    incident = ik.Incident.create()
+    incident.load(FORMATS / name, zone="UTC")
+    rows = ik.sla(incident).instances.filter(
+        (pl.col("ticket_id") == ticket) & (pl.col("metric") == "first_reply") & (pl.col("instance_no") == 1)
+    )
+    (row,) = rows.to_dicts()
+    assert (row["verdict"], row["recorded_outcome"]) == ("breached", "breached")
+    assert row["breached_at"] == row["recorded_due_at"], "on the timeline when the time was over"
+
+
+def test_the_clock_tells_the_label_that_is_wrong() -> None:
+    incident = ik.Incident.create()
+    incident.load(FORMATS / "freshdesk_expected.csv", zone="UTC")
+    rows = ik.sla(incident).instances.filter(pl.col("recorded_breached") != pl.col("breached"))
+    assert rows.select("ticket_id", "metric", "recorded_breached", "verdict").rows() == [
+        ("8002", "first_reply", True, "met")
+    ]
