@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from incident_kit.errors import InvalidClock, did_you_mean
 
 Change = Literal["retroactive", "restart", "parallel", "first"]
+VERDICTS = ("met", "breached", "active", "cancelled", "too close to call", "cannot be recomputed")
 STATUSES = ("new", "open", "pending", "hold", "solved", "closed")
 
 

@@ -1,0 +1,51 @@
+"""The verbs about the help desk: its SLA clocks, counted anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import typer
+
+from incident_kit import verbs
+
+FORMS = (".csv", ".json", ".parquet")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verbs to a command line."""
+    for verb in (sla,):
+        app.command()(verb)
+
+
+def sla(
+    case: verbs.CASE = Path(),
+    most: Annotated[int, typer.Option(help="How many breaches to list.", min=0)] = 15,
+    table: Annotated[
+        Path | None, typer.Option("--table", "-o", help="Write every clock: .csv, .json or .parquet.")
+    ] = None,
+) -> None:
+    """Count every SLA clock anew: verdicts by metric, what differs from the records and why, breaches where they fall due."""
+    import polars as pl
+
+    from incident_kit import terminal, terminal_desk
+
+    verbs.writable(table, *FORMS)
+    with verbs.working() as step:
+        incident = verbs.opened(case, step)
+        step("counting SLA clocks")
+        clock = incident.clock
+    verbs.out.print(terminal_desk.sla(clock, zone=ZoneInfo(incident.zone), most=most))
+    if table is not None:
+        frame = clock.instances
+        if table.suffix == ".csv":
+            # a sheet would run what starts like a formula
+            text = pl.col(pl.String)
+            formula = text.str.contains(r"^[=+\-@\t\r]")
+            frame.with_columns(pl.when(formula).then("'" + text).otherwise(text).name.keep()).write_csv(table)
+        elif table.suffix == ".json":
+            frame.write_json(table)
+        else:
+            frame.write_parquet(table)
+        terminal.said(verbs.out, f"wrote {table}")
