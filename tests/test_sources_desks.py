@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -337,3 +338,43 @@ def test_the_clock_tells_the_label_that_is_wrong() -> None:
     assert rows.select("ticket_id", "metric", "recorded_breached", "verdict").rows() == [
         ("8002", "first_reply", True, "met")
     ]
+
+
+SAMPLES = [
+    "freshdesk_csv.csv", "freshdesk_csv-freshservice.csv", "freshdesk_api.json", "freshdesk_expected.csv", "intercom.json",
+    "jsm_sla.json", "jsm_issues.json", "servicenow_task_sla.csv", "servicenow_log.csv", "salesforce_milestones.csv",
+    "salesforce_cases.csv", "salesforce_history.csv",
+]  # fmt: skip
+TOLD = {
+    "tickets": ("created_at", "first_reply_at", "solved_at", "assigned_at"), "sla": ("started_at", "stopped_at"),
+    "ticket_events": ('"at"',), "sla_events": ('"at"',),
+}  # fmt: skip
+
+
+def instants(text: str) -> set[datetime]:
+    found = {
+        datetime.fromisoformat(one)
+        for one in re.findall(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[\d.]*(?:Z|[+-]\d{4})?", text)
+    }
+    found |= {datetime.fromtimestamp(int(one), UTC) for one in re.findall(r"\b177\d{7}(?=(?:\d{3})?\b)", text)}
+    found |= {
+        datetime.strptime(one.replace("/", "-"), "%d-%m-%Y %H:%M").replace(tzinfo=UTC)
+        for one in re.findall(r"\b\d{1,2}[-/](?:0?[1-9]|1[0-2])[-/]\d{4} \d+:\d\d", text)
+    }
+    return {one.astimezone(UTC) if one.tzinfo else one.replace(tzinfo=UTC) for one in found}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_no_time_is_told_that_the_file_does_not_hold(name: str) -> None:
+    there = instants((FORMATS / name).read_text(encoding="utf-8"))
+    store = loaded(name, zone="UTC")
+    seen = 0
+    for table, columns in TOLD.items():
+        # a breach may be dated by what was left of its time
+        where = "where type <> 'breach'" if table == "sla_events" else ""
+        for column in columns:
+            rows = store.frame(f"select distinct {column} as t from {table} {where}")  # noqa: S608 - named above
+            told = {one.astimezone(UTC) for one in rows["t"] if one is not None}
+            assert told <= there, (table, column)
+            seen += len(told)
+    assert seen > 3
