@@ -217,46 +217,94 @@ def borrow(who: Any, table: Any, calls: Any, tail: Any, timeout: Any, into: Any)
     Parameters
     ----------
     who
-        A hash of seed, draw and target; and per column the hash of its request, its cell, and whether it is filled here.
+        A hash of seed, draw and target; and per column the hash of its request, its cell, whether it is filled here, and when
+        it was sent; the edges of the bins, as many to an intent; and ``[attempt number, column]`` how the log says that a call
+        ended whose duration it does not know (-1: nothing, or an empty array). An attempt is of the cell of its own sending.
     table
         members, starts, and what :func:`tilt` returned.
     calls
         relative latency (as in :func:`tilt`), latency_ms, error, is_censored, of all calls; T in ms.
     tail
-        at_ms, above: the survival of the target's latencies, for a timeout longer than the one that cut a donor.
+        at_ms, above of healthy times, the same of degraded ones, and which bins are degraded: the survival of the target's
+        latencies, for a timeout longer than the one that cut a donor.
     timeout
         The policy's timeout in ms or 0, the class of timeouts, and that of an error that a flip makes.
     into
         records, donor, changed: ``[attempt number, column]``, filled in.
     """
-    draw_key, request_key, cell, chosen = who
-    members, starts, cumulative, chances, levels = table
+    draw_key, request_key, cell, chosen, sent_us, edges_us, ended = who
+    _, starts, _, chances, levels = table
     relative, latency_ms, error, is_censored, cap_ms = calls
     records, donor, changed = into
+    bins = len(edges_us) - 1
     for column in range(len(cell)):
         c = cell[column]
-        if not chosen[column] or starts[c] == starts[c + 1]:
+        if not chosen[column]:
             continue
+        at = sent_us[column]
         for number in range(records.shape[0]):
             one = records[number, column]
-            if one.kind != NO_OUTCOME:
+            if number > 0:
+                before = np.int64(records[number - 1, column].latency_ms)
+                at += 1000 * (min(before, timeout[0] + 1) if timeout[0] > 0 else before)
+                c = _later(c, at, edges_us, starts)
+            if one.kind != NO_OUTCOME or starts[c] == starts[c + 1]:
                 continue
             state = _mixed(request_key[column] ^ _mixed(np.uint64(draw_key) + np.uint64(number)))
-            call = members[_place(cumulative, starts[c], starts[c + 1] - 1, _uniform(state, 1))]
+            known = np.int64(ended[number, column]) if ended.size > 0 else np.int64(-1)
+            call = _drawn(table, c, state, known, error)
             milliseconds, of = np.int64(latency_ms[call]), np.int64(error[call])
             flags = _flips(state, chances, c, of)
+            if known >= 0:
+                flags = (flags & ~ERROR) | (ERROR if known != of else 0)
             if is_censored[call] and timeout[0] > milliseconds * 1.05:
-                milliseconds, of = _longer(milliseconds, _uniform(state, 5), tail, timeout)
+                milliseconds, of = _longer(milliseconds, _uniform(state, 5), _tail(tail, c % bins), timeout)
                 flags |= LATENCY
             elif not is_censored[call]:
                 level = np.int64(min(np.rint(relative[call] * levels[c] * cap_ms), max(cap_ms, float(milliseconds))))
                 flags |= LATENCY if level != milliseconds else 0
                 milliseconds = level
-            if flags & ERROR:
+            if known >= 0:
+                of = known
+            elif flags & ERROR:
                 of = np.int64(0) if of > 0 else timeout[2]
             one.latency_ms, one.error, one.kind = milliseconds, of, CALL
             donor[number, column] = call
             changed[number, column] = flags
+
+
+@_jit
+def _later(c: Any, at: Any, edges_us: Any, starts: Any) -> Any:
+    """Return the cell of the same intent at an instant not before its own; where nothing can be borrowed there, the last."""
+    bins = len(edges_us) - 1
+    found, b = c, c % bins
+    while b + 1 < bins and at >= edges_us[b + 1]:
+        b += 1
+        c += 1
+        if starts[c] < starts[c + 1]:
+            found = c
+    return found
+
+
+@_jit
+def _drawn(table: Any, c: Any, state: Any, known: Any, error: Any) -> Any:
+    """Return a donor; where it is known how the call ended, one that ended alike, if one is found in eight."""
+    members, starts, cumulative, _, _ = table
+    first, end = starts[c], starts[c + 1]
+    call = members[_place(cumulative, first, end - 1, _uniform(state, 1))]
+    for again in range(1, 8):
+        if known < 0 or (error[call] > 0) == (known > 0):
+            break
+        call = members[_place(cumulative, first, end - 1, _uniform(state, 8 * again))]
+    return call
+
+
+@_jit
+def _tail(tail: Any, bin_: Any) -> Any:
+    """Return the survival of a bin's state."""
+    if tail[4][bin_]:
+        return tail[2], tail[3]
+    return tail[0], tail[1]
 
 
 @_jit
@@ -315,8 +363,9 @@ def differ(bare: Any, offered: Any, is_bare: Any, records: Any, donor: Any) -> N
 
 
 @_jit
-def outlast(request_key: Any, draw_key: Any, tail: Any, timeout: Any, records: Any, changed: Any) -> None:
-    """Draw what a longer timeout would have seen of logged attempts that a shorter one cut."""
+def outlast(who: Any, tail: Any, timeout: Any, records: Any, changed: Any) -> None:
+    """Draw what a longer timeout would have seen of logged attempts that a shorter one cut; ``who`` as in :func:`borrow`."""
+    draw_key, request_key, cell = who
     if timeout[0] == 0:
         return
     for number in range(records.shape[0]):
@@ -324,7 +373,8 @@ def outlast(request_key: Any, draw_key: Any, tail: Any, timeout: Any, records: A
             one = records[number, column]
             if one.kind == CALL and one.error == timeout[1] and timeout[0] > one.latency_ms * 1.05:
                 state = _mixed(request_key[column] ^ _mixed(np.uint64(draw_key) + np.uint64(number)))
-                found = _longer(np.int64(one.latency_ms), _uniform(state, 5), tail, timeout)
+                of = _tail(tail, cell[column] % len(tail[4]))
+                found = _longer(np.int64(one.latency_ms), _uniform(state, 5), of, timeout)
                 one.latency_ms, one.error = found
                 one.estimated = 1
                 changed[number, column] = LATENCY

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +53,9 @@ class Log:
 
     ``first_target`` is the target of the first call, refusals left out: what the gateway decided. ``served`` answered.
     ``without_tools``: the answer was given without the tools that the request offered. ``is_complete`` is false where
-    attempts may be missing from the log. Times are microseconds since the epoch (UTC), waits milliseconds; error 0 is "ok".
+    attempts may be missing from the log. ``untimed``, ``[(request, target, number, error), call]``, are calls that ``calls``
+    leaves out: how they ended is known, how long they took is not. Times are microseconds since the epoch (UTC), waits
+    milliseconds; error 0 is "ok".
     """
 
     request_id: pl.Series
@@ -71,6 +73,7 @@ class Log:
     targets: tuple[str, ...]
     errors: tuple[str, ...]
     store: Store
+    untimed: NDArray[np.int64] = field(default_factory=lambda: np.zeros((4, 0), np.int64))
 
     def __len__(self) -> int:
         """Return the number of requests."""
@@ -145,10 +148,13 @@ def read(store: Store) -> Log:
         columns = dict(zip(requests.columns, taken, strict=True))
     row, has_attempts = columns.pop("row"), columns.pop("has_attempts")
     alone = ~has_attempts & (columns["first_target"] >= 0) & (columns["wait_ms"] >= 0) & (columns["error"] >= 0)
-    calls = _alone(columns, alone)
+    calls, untimed = _alone(columns, alone), np.zeros((4, 0), np.int64)
+    if logged.height:
+        calls, untimed = _merged(calls, logged, row)
     return Log(
         **columns,
-        calls=_merged(calls, logged, row) if logged.height else calls,
+        calls=calls,
+        untimed=_fixed(untimed),
         intents=tuple(intents),
         targets=tuple(targets),
         errors=tuple(errors),
@@ -203,8 +209,8 @@ def _alone(columns: Mapping[str, NDArray[Any]], alone: NDArray[np.bool_]) -> Cal
     )
 
 
-def _merged(alone: Calls, logged: pl.DataFrame, row: NDArray[np.int64]) -> Calls:
-    """Return the calls of requests without attempts and the logged ones, numbered and sorted."""
+def _merged(alone: Calls, logged: pl.DataFrame, row: NDArray[np.int64]) -> tuple[Calls, NDArray[np.int64]]:
+    """Return the calls of requests without attempts and the logged ones, numbered and sorted; and those without a duration."""
     position = np.zeros(row.max() + 1, np.int32)
     position[row] = np.arange(len(row), dtype=np.int32)
     request = position[logged["row"].to_numpy()]
@@ -214,6 +220,10 @@ def _merged(alone: Calls, logged: pl.DataFrame, row: NDArray[np.int64]) -> Calls
     first = np.flatnonzero(np.concatenate([[True], cell[1:] != cell[:-1]]))
     number = np.arange(len(cell)) - np.repeat(first, np.diff(first, append=len(cell)))
     is_known = logged["is_known"].to_numpy()[order]  # a call that is not has its number all the same
+    error, is_call = (logged[name].to_numpy()[order] for name in ("error", "is_call"))
+    left = ~is_known & is_call & (error >= 0)
+    target = logged["target"].to_numpy()[order]
+    untimed = np.stack([one[left].astype(np.int64) for one in (request[order], target, number, error)])
     order, number = order[is_known], number[is_known].astype(np.int16)
     calls = {"request": request[order], "number": number}
     calls |= {name: logged[name].to_numpy()[order] for name in ("target", "sent_us", "latency_ms", "error", "is_call")}
@@ -221,4 +231,4 @@ def _merged(alone: Calls, logged: pl.DataFrame, row: NDArray[np.int64]) -> Calls
         calls = {name: np.concatenate([getattr(alone, name), values]) for name, values in calls.items()}
         order = np.argsort(calls["request"], kind="stable")
         calls = {name: values[order] for name, values in calls.items()}
-    return Calls.of(requests=len(row), **calls)
+    return Calls.of(requests=len(row), **calls), untimed

@@ -6,7 +6,7 @@ real call of the same target, tilted towards that draw's expectation for its cel
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import RLock
@@ -28,8 +28,10 @@ from incident_kit.survival import Curve
 from incident_kit.timebins import shortest_us, switches_us
 
 CENTRAL = -1  # the draw at the mean of every cell
+TAILED = 50  # calls of a target and state that were not cut, for a survival curve of their own
 TILTED = OUTCOMES[:3]  # error, tool failure, override; the last outcome is the latency
 Floats = NDArray[np.float64]
+Tail = tuple[Floats, Floats, Floats, Floats, NDArray[np.bool_]]
 
 
 @dataclass(eq=False)
@@ -53,6 +55,7 @@ class Model:
     _tables: dict[Any, Any] = field(default_factory=dict, repr=False)
     _pools: dict[Any, Any] = field(default_factory=dict, repr=False)
     _wanted: dict[Any, Any] = field(default_factory=dict, repr=False)
+    _tails: dict[int, Any] = field(default_factory=dict, repr=False)
 
     def __call__(
         self,
@@ -177,6 +180,8 @@ class Model:
         if (target, without_tools) not in self._pools:
             asked = np.zeros(int(np.prod(self.cells.shape[1:])), np.bool_)
             asked[self.cell] = True
+            later = asked.reshape(self.cells.shape[1:])
+            later[:, 1:] |= later[:, :-1]  # for attempts that are sent after the next edge
             asked &= self.labels[int(without_tools), target] < NONE
             self._pools[target, without_tools] = Pools.of(self.cells, target, without_tools=without_tools, wanted=asked)
         name = draw, draws, seed
@@ -194,12 +199,23 @@ class Model:
         found: tuple[Any, ...] = tables[target, without_tools]
         return found
 
-    def tail(self, target: int) -> tuple[Floats, Floats]:
-        """Return a target's survival curve, as what a longer timeout would have seen is drawn from it."""
-        it = self.observations
-        of = it.target == target
-        curve = Curve.of(it.latency_ms[of], it.is_censored[of])
-        return curve.at_ms, curve.above
+    def tail(self, target: int) -> Tail:
+        """Return a target's survival curves, as what a longer timeout would have seen is drawn from them.
+
+        Those of healthy times, those of degraded ones (where there are too few calls of a kind, of all), and which bins are.
+        """
+        if target not in self._tails:
+            it, of = self.observations, self.observations.target == target
+            degraded = self.cells.is_degraded[target]
+            parts: list[Floats] = []
+            for state in (False, True):
+                mine = of & (degraded[self.cells.bins] == state)
+                mine = mine if (mine & ~it.is_censored).sum() >= TAILED else of
+                curve = Curve.of(it.latency_ms[mine], it.is_censored[mine])
+                parts += [curve.at_ms, curve.above]
+            self._tails[target] = (*parts, degraded)
+        found: Tail = self._tails[target]
+        return found
 
     def failed(self, target: int) -> int:
         """Return the class of an error that is made up: the target's commonest but timeouts, else the log's."""
@@ -259,6 +275,7 @@ class Draw:
         changed = np.zeros(records.shape, np.int8)
         label = np.full(records.shape[::2], NONE, np.int8)
         offered, keys = log.tools_offered[requests], model.request_keys[requests]
+        cell, ended = model.cell[requests], _ended(log, requests, targets, codes, attempts)
         timeout = np.array([timeout_ms or 0, log.errors.index("timeout"), 0], np.int64)
         for entry, target in enumerate(targets):
             if target not in codes:
@@ -268,18 +285,37 @@ class Draw:
             bare = (offered > 0) & (len(without_tools) > 0 and bool(without_tools[entry]))
             borrowing.differ(bare, offered, model.bare, records[entry], donor[entry])
             draw_key = borrowing.key(self.seed, self.number, target)
-            tail = model.tail(code) if timeout_ms else (np.empty(0), np.empty(0))
-            borrowing.outlast(keys, draw_key, tail, timeout, records[entry], changed[entry])
-            label[entry] = model.labels[bare.astype(np.int64), code, model.cell[requests]]
+            with model.lock:
+                tail = model.tail(code)
+            borrowing.outlast((draw_key, keys, cell), tail, timeout, records[entry], changed[entry])
+            label[entry] = model.labels[bare.astype(np.int64), code, cell]
             for variant in (False, True):
                 chosen = bare == variant
                 if not chosen.any() or (records["kind"][entry][:, chosen] != kernel.NO_OUTCOME).all():
                     continue
                 with model.lock:
                     table = model.table(self.number, code, without_tools=variant, draws=self.draws, seed=self.seed)
-                who, into = (
-                    (draw_key, keys, model.cell[requests], chosen),
-                    (records[entry], donor[entry], changed[entry]),
-                )
+                sent = log.arrived_us[requests], model.cells.edges_us
+                who = draw_key, keys, cell, chosen, *sent, ended[entry]
+                into = records[entry], donor[entry], changed[entry]
                 borrowing.borrow(who, table, model.calls, tail, timeout, into)
         return Outcomes(records, donor, label, changed)
+
+
+def _ended(
+    log: Log, requests: NDArray[Any], targets: Sequence[str], codes: Mapping[str, int], attempts: int
+) -> NDArray[np.int16]:
+    """Return over ``[entry, attempt number, request]`` how calls ended whose duration is not logged, -1 elsewhere.
+
+    Without any such call it is empty for every entry.
+    """
+    request, target, number, error = log.untimed
+    if not len(request):
+        return np.zeros((len(targets), 0, 0), np.int16)
+    column = np.full(len(log), -1, np.int64)
+    column[requests] = np.arange(len(requests))
+    found = np.full((len(targets), attempts, len(requests)), -1, np.int16)
+    for entry, name in enumerate(targets):
+        of = (target == codes.get(name, -2)) & (number < attempts) & (column[request] >= 0)
+        found[entry, number[of], column[request[of]]] = error[of]
+    return found

@@ -119,6 +119,19 @@ def test_a_request_without_attempts_is_one_call(store: Store) -> None:
     assert log.calls.starts.tolist() == [0, 1, 2, 3, 4, 5]
 
 
+def test_a_call_without_a_duration_keeps_how_it_ended(store: Store) -> None:
+    """LiteLLM does not say how long a fallback took, but that it worked."""
+    log = read(
+        fill(
+            store, [Request("a", 0, [Call("big", 300, "500"), Call("small", None)]), Request("b", 1, [Call("big", 9)])]
+        )
+    )
+    assert [one[0] for one in calls(log)] == ["a", "b"]
+    (request, target, number, error), *rest = log.untimed.T.tolist()
+    assert rest == []
+    assert (log.request_id[request], log.targets[target], number, log.errors[error]) == ("a", "small", 0, "ok")
+
+
 def test_without_attempts_only_what_is_known_is_a_call(store: Store) -> None:
     requests = (
         Request("wait", 0, [Call("big", 100)], changes={"wait_ms": None}),
