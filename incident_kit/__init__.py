@@ -37,6 +37,7 @@ _WHERE = {
     "evaluate": "evaluations",
     "export": "gateways.export",
     "frontier": "frontiers",
+    "join_suggestions": "suggestions",
     "join_tickets": "joining",
     "lead_times": "leads",
     "new_case": "case",
@@ -81,6 +82,7 @@ __all__ = [
     "evaluate",
     "export",
     "frontier",
+    "join_suggestions",
     "join_tickets",
     "lead_times",
     "new_case",
@@ -127,7 +129,7 @@ if TYPE_CHECKING:
     from incident_kit.slaclock import sla, sla_report
     from incident_kit.slarules import SlaRules
     from incident_kit.store import Store
-    from incident_kit.suggestions import override_rates
+    from incident_kit.suggestions import join_suggestions, override_rates
     from incident_kit.tuner import Tuner
     from incident_kit.tuning import sweep
 

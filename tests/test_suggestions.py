@@ -11,7 +11,7 @@ from written import START, Call, Request, write
 
 import incident_kit as ik
 from incident_kit.errors import NoSuchItem
-from incident_kit.suggestions import override_rates
+from incident_kit.suggestions import join_suggestions, override_rates
 
 HEADER = "suggestion_id,request_id,shown_at,decided_at,decision,source\n"
 
@@ -101,3 +101,69 @@ def test_two_records_of_one_decision_count_once(tmp_path: Path) -> None:
 def test_another_grouping_is_refused() -> None:
     with pytest.raises(NoSuchItem, match=r"by source, intent, target, or by nothing, not by 'sourcs'.*'source'"):
         override_rates(ik.Incident.create(), by="sourcs")
+
+
+# ---- which request made a suggestion
+
+
+def shown(folder: Path, *rows: tuple[str, str, float, str]) -> ik.Incident:
+    """Four requests, of tickets HD-1, HD-1, HD-2 and HD-3 (failed); suggestions (id, ticket, shown after seconds, request)."""
+    incident = ik.Incident.create()
+    calls = [Call("big", 2000)]
+    tickets = (("r1", 0, "HD-1"), ("r2", 60, "HD-1"), ("r3", 60, "HD-2"))
+    requests = [Request(name, 1000 * second, calls, changes={"ticket_id": ticket}) for name, second, ticket in tickets]
+    requests.append(Request("r4", 60_000, [Call("big", 100, "503")], changes={"ticket_id": "HD-3"}))
+    incident.load(write(folder, requests))
+    lines = [
+        f"{name},{ticket},{request},{(START + timedelta(seconds=second)).isoformat()},,edited,desk\n"
+        for name, ticket, second, request in rows
+    ]
+    file = folder / "decisions.csv"
+    text = "suggestion_id,ticket_id,request_id,shown_at,decided_at,decision,source\n" + "".join(lines)
+    file.write_text(text, encoding="utf-8")
+    incident.load(file)
+    return incident
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (("HD-1", 5, ""), ("ticket", "r1", 1)),
+        (("#hd-1", 5, ""), ("ticket", "r1", 1)),
+        (("HD-1", 65, ""), ("ambiguous", None, 2)),
+        (("HD-1", 150, ""), ("ticket", "r2", 1)),  # the first answer is more than two minutes old
+        (("HD-1", 1, ""), ("ticket", "r1", 1)),  # answered at 2 s: clocks differ by a little
+        (("HD-2", 50, ""), ("none", None, 0)),  # shown before it was asked for
+        (("HD-3", 62, ""), ("none", None, 0)),  # nothing was answered
+        (("HD-9", 62, ""), ("none", None, 0)),
+        (("", 62, ""), ("none", None, 0)),
+        (("HD-1", 65, "r1"), ("id", "r1", 1)),
+        (("HD-2", 65, "gone"), ("none", None, 0)),  # it names another request, which is not in the log
+    ],
+)
+def test_a_suggestion_finds_its_request(
+    tmp_path: Path, row: tuple[str, float, str], expected: tuple[str, str | None, int]
+) -> None:
+    join = join_suggestions(shown(tmp_path, ("s1", *row)))
+    assert join.rows.select("how", "request_id", "candidates").row(0) == expected
+
+
+def test_what_the_join_reports(tmp_path: Path) -> None:
+    rows = (("s1", "HD-1", 5, ""), ("s2", "HD-1", 65, ""), ("s3", "HD-2", 65, "r3"), ("s4", "", 70, ""))
+    incident = shown(tmp_path, *rows)
+    join = join_suggestions(incident)
+    assert (join.match_rate, join.ambiguity) == (0.5, 0.25)
+    assert str(join) == "Suggestions with their request: 50 % (1 by id, 1 by ticket and time); 1 ambiguous, 1 without."
+    assert override_rates(incident)["linked"].item() == 0.5
+    assert override_rates(incident, by="target").select("target", "suggestions").rows() == [("(none)", 2), ("big", 2)]
+
+
+def test_a_wider_window_finds_more_and_doubts_more(tmp_path: Path) -> None:
+    incident = shown(tmp_path, ("s1", "HD-1", 150, ""))
+    assert join_suggestions(incident, within=timedelta(minutes=10)).rows["how"].item() == "ambiguous"
+    assert join_suggestions(incident, within=timedelta(seconds=10)).rows["how"].item() == "none"
+
+
+def test_no_suggestions() -> None:
+    join = join_suggestions(ik.Incident.create())
+    assert (join.rows.height, join.match_rate, join.ambiguity, str(join)) == (0, 0.0, 0.0, "No suggestion is logged.")
