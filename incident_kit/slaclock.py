@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from incident_kit.store import Store
 
 INSTANT = pl.Datetime("us", "UTC")
+_SAID = (
+    "ticket_id", "metric", "instance_no", "source", "evidence_level", "policy", "clock", "target_s", "started_at", "stopped_at",
+    "applied_at", "paused_s",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -187,8 +191,7 @@ def _judged(instances: pl.DataFrame, found: Verdicts, *, asof: datetime) -> pl.D
         "own_breached_at": _instants(found.breached_at), "own_margin_s": pl.Series(found.margin / 1e6),
         "is_close": found.is_close,
     }  # fmt: skip
-    ended = pl.col("stopped_at").fill_null(asof)
-    late = (pl.col("recorded_due_at") - ended).dt.total_microseconds() / 1e6
+    late = (pl.col("recorded_due_at") - pl.col("stopped_at").fill_null(asof)).dt.total_microseconds() / 1e6
     left = pl.col("target_s") - pl.col("recorded_elapsed_s")
     margin = pl.when(counted).then("own_margin_s").when(by_due).then(late).when(by_elapsed).then(left.cast(pl.Float64))
     frame = instances.with_columns(**own).with_columns(
@@ -197,18 +200,22 @@ def _judged(instances: pl.DataFrame, found: Verdicts, *, asof: datetime) -> pl.D
         breached=pl.when(counted).then("own_breached").when(by_due | by_elapsed).then(margin < 0),
         margin_s=margin,
     )
-    close = pl.when(counted).then("is_close").when(by_due | by_elapsed).then(margin.abs() < pl.col("precision_s"))
+    # a desk's own elapsed times are whole minutes more often than not
+    whole = pl.when(pl.col("recorded_elapsed_s") % 60 == 0).then(60.0).otherwise("precision_s")
+    exact = pl.when(by_elapsed).then(whole).otherwise("precision_s")
+    close = pl.when(counted).then("is_close").when(by_due | by_elapsed).then(margin.abs() < exact)
+    ended = pl.col("stopped_at").is_not_null() | (by_elapsed & pl.col("recorded_outcome").is_in(["met", "breached"]))
     verdict = (
         pl.when("is_cancelled").then(pl.lit("cancelled"))
         .when(pl.col("breached").is_null()).then(pl.lit("cannot be recomputed"))
         .when(close).then(pl.lit("too close to call"))
         .when("breached").then(pl.lit("breached"))
-        .when(pl.col("stopped_at").is_not_null()).then(pl.lit("met"))
+        .when(ended).then(pl.lit("met"))
         .otherwise(pl.lit("active"))
     )  # fmt: skip
     return frame.with_columns(
         breached_at=pl.when("breached").then(pl.when(counted).then("own_breached_at").otherwise("due_at")), verdict=verdict
     ).select(
-        *instances.columns[:11], "recorded_elapsed_s", "recorded_due_at", "recorded_breached", "recorded_outcome", "elapsed_s",
+        *_SAID, "recorded_elapsed_s", "recorded_due_at", "recorded_breached", "recorded_outcome", "elapsed_s",
         "due_at", "breached_at", "breached", "margin_s", "verdict", "reason", "basis", "is_cancelled", "precision_s",
     )  # fmt: skip

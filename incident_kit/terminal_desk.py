@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from incident_kit.schedules import EARLIEST
 from incident_kit.slarules import VERDICTS
 from incident_kit.words import label, number
 
@@ -28,7 +29,7 @@ def sla(clock: SlaClock, *, zone: ZoneInfo, most: int = MOST) -> Group:
         return Group(
             Text("No SLA clock is in these records: load the help desk's SLA events, or tickets with their history.")
         )
-    last = f"{number(frame.height)} SLA clocks of {number(frame['ticket_id'].n_unique())} tickets, as of {_at(clock.asof, zone)}"
+    last = f"{number(frame.height)} SLA clocks of {number(frame['ticket_id'].n_unique())} tickets, {_asof(clock.asof, zone)}"
     parts: list[RenderableType] = [Text(last), Text(""), _verdicts(frame)]
     report = clock.report().filter(pl.col("why").is_not_null())
     if report.height:
@@ -92,6 +93,10 @@ def _at(at: datetime, zone: ZoneInfo) -> str:
     own = at.astimezone(zone)
     here = f" ({own:%a %H:%M} {own.tzname()})" if own.utcoffset() else ""
     return f"{at:%Y-%m-%d %H:%M:%S} UTC{here}"
+
+
+def _asof(at: datetime, zone: ZoneInfo) -> str:
+    return f"as of {_at(at, zone)}" if at > EARLIEST else "exported nobody says when"
 
 
 def _lasting(seconds: float) -> str:

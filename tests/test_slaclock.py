@@ -336,6 +336,41 @@ def test_a_due_time_or_an_elapsed_time_says_something_where_the_clock_cannot(tmp
     assert (elapsed["basis"], elapsed["verdict"], elapsed["margin_s"]) == ("elapsed", "met", 100)
 
 
+def test_an_explore_report_is_judged_by_its_own_minutes() -> None:
+    found = clocked(loaded("formats/zendesk_explore_sla.csv").store)
+    assert dict(found.instances["verdict"].value_counts().rows()) == {
+        "breached": 2, "met": 5, "cannot be recomputed": 1,
+    }  # fmt: skip
+    (wrong,) = found.report().filter(pl.col("why").str.contains("elapsed time and target")).to_dicts()
+    assert (wrong["example"], wrong["recorded"], wrong["recomputed"]) == ("543", "breached", "met")
+
+
+@pytest.mark.parametrize(
+    ("sample", "example", "why"),
+    [
+        ("freshdesk_api.json", "7104", "ended after its recorded due time"),
+        ("freshdesk_csv.csv", "7004", "ended after its recorded due time"),
+    ],
+)
+def test_a_label_that_its_own_due_time_contradicts_is_named(sample: str, example: str, why: str) -> None:
+    incident = ik.Incident.create()
+    incident.load(DATA / "formats" / sample, zone="UTC")
+    rows = ik.sla_report(incident).filter(pl.col("recorded") == "met", pl.col("recomputed") == "breached").to_dicts()
+    assert [(row["example"], why in row["why"]) for row in rows] == [(example, True)]
+
+
+@pytest.mark.parametrize(
+    ("sample", "ticket"),
+    [("jsm_sla.json", None), ("salesforce_milestones.csv", "500A1"), ("servicenow_task_sla.csv", "INC0020001")],
+)
+def test_91_minutes_against_60_are_a_breach_at_every_desk(sample: str, ticket: str | None) -> None:
+    incident = ik.Incident.create()
+    incident.load(DATA / "formats" / sample, zone="UTC")
+    rows = ik.sla(incident).instances.filter(pl.col("metric") == "first_reply", pl.col("elapsed_s") == 91 * 60)
+    mine = rows.filter(pl.col("ticket_id") == ticket) if ticket else rows
+    assert mine["verdict"].unique().to_list() == ["breached"]
+
+
 def test_a_desk_that_rounds_percentages_up_breaches_early(tmp_path: Path) -> None:
     late = sla_row(target_s=100_000, stopped_at="2026-03-03T17:46:00Z")  # 99.953 of 100
     assert instances(tmp_path, late | {"source": "servicenow"})[0]["verdict"] == "breached"
