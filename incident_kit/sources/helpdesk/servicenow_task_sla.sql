@@ -5,7 +5,7 @@
 -- name: servicenow_task_sla
 -- title: ServiceNow task_sla (Table API or list export; times of the API are UTC, of a list export the user's own)
 -- table: sla
--- detect: [task|task.number, sla|sla.name, stage, start_time, has_breached]
+-- detect: [sla|sla.name, stage, start_time, planned_end_time|end_time, has_breached]
 -- answers:
 --   sla: "yes: each clock's start, breach time and end"
 -- ---
