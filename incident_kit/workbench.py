@@ -1,0 +1,210 @@
+"""Workbench: one incident made ready, so that a policy whose numbers are turned is replayed and scored while a hand moves.
+
+What a target would have done to a request does not depend on the numbers that are turned: it is asked once, and kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from functools import cached_property
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from incident_kit.errors import NoSuchItem
+from incident_kit.intervals import interval
+from incident_kit.metrics import IS_TOLD, Metric, metric
+from incident_kit.policy import Policy
+from incident_kit.replays import Replay, on_draw, replay, replay_log
+from incident_kit.scorecard import WITHHELD
+from incident_kit.scores import AS_LOGGED, LEAST, MOST, VALUE
+from incident_kit.windows import window_of
+
+if TYPE_CHECKING:
+    from incident_kit.evidence import Estimator, Outcomes
+    from incident_kit.incident import Incident
+    from incident_kit.log import Log
+
+METRICS = ("p95_ms", "error_rate", "tool_success_rate", "override_rate", "fallback_rate", "cost_per_request")
+DRAWS = 20
+HIGHER = ("tool_success_rate",)  # is better
+SCORED: dict[str, Any] = {
+    "metric": pl.String, "observed": pl.Float64, "estimate": pl.Float64, "low": pl.Float64, "high": pl.Float64,
+    "verdict": pl.String,
+}  # fmt: skip
+BETTER, WORSE, SAME, UNTOLD, NOT_YET = "better", "worse", "no different", "cannot be told", ""
+LESS, MORE = "less", "more"  # of what is neither good nor bad in itself
+
+
+class Remembered:
+    """An estimator that asks another one, once for each route, and keeps what it said; so do its draws."""
+
+    def __init__(self, estimator: Any) -> None:
+        self._estimator = estimator
+        self._said: dict[tuple[Any, ...], Outcomes] = {}
+        self._draws: dict[tuple[int, int, int], Remembered] = {}
+
+    def __call__(
+        self,
+        log: Log,
+        requests: NDArray[Any],
+        targets: Sequence[str],
+        *,
+        attempts: int,
+        without_tools: Sequence[bool] = (),
+        timeout_ms: int | None = None,
+    ) -> Outcomes:
+        """Return the outcomes of requests on targets, as the estimator said them first."""
+        which = blake2b(requests.tobytes(), digest_size=16).digest()
+        key = (which, tuple(targets), attempts, tuple(without_tools), timeout_ms)
+        found = self._said.get(key)
+        if found is None:
+            found = self._estimator(
+                log, requests, targets, attempts=attempts, without_tools=without_tools, timeout_ms=timeout_ms
+            )
+            self._said[key] = found
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        wrapped = getattr(self._estimator, name)
+        return self._at if name == "at" else wrapped
+
+    def _at(self, draw: int, *, draws: int = 1, seed: int = 0) -> Remembered:
+        key = draw, draws, seed
+        if key not in self._draws:
+            self._draws[key] = Remembered(self._estimator.at(draw, draws=draws, seed=seed))
+        return self._draws[key]
+
+
+class Workbench:
+    """Replays and scores of settings of one policy over one incident.
+
+    Parameters
+    ----------
+    incident, loaded
+        The incident, and the policy that is tuned, as it was loaded.
+    during
+        What is scored: a phase, two instants, or the whole log (None). All is replayed, whatever is scored.
+    metrics
+        Of outcomes, as in :func:`compare`; rates of the help desk and counts of switches are not among them.
+    draws, seed, estimator
+        As in :func:`compare`.
+
+    Raises
+    ------
+    NoSuchItem
+        A phase or metric is not there, or a metric is not one of outcomes.
+    UnansweredQuestion
+        The policy asks what the loaded logs do not hold.
+    """
+
+    def __init__(
+        self,
+        incident: Incident,
+        loaded: Policy,
+        *,
+        during: str | tuple[datetime, datetime] | None = None,
+        metrics: Sequence[str] = METRICS,
+        draws: int = DRAWS,
+        seed: int = 0,
+        estimator: Estimator | None = None,
+    ) -> None:
+        self.incident, self.loaded, self.draws, self.seed = incident, loaded, draws, seed
+        self.metrics = tuple(_of_outcomes(name) for name in dict.fromkeys(metrics))
+        self.window = window_of(incident, during)
+        self.estimator = Remembered(incident.model if estimator is None else estimator)
+        # it also says what these logs cannot answer
+        self.as_loaded: Replay = replay(incident, loaded, estimator=self.estimator)
+        self.as_logged: Replay = replay(incident, Policy(name=AS_LOGGED, routes=()))
+        self.observed = self.values(self.as_logged)[VALUE]
+
+    def replay(self, policy: Policy) -> Replay:
+        """Return a setting of the policy, replayed on the most likely outcomes."""
+        return replay_log(self.incident.log, policy, estimator=self.estimator, incident=self.incident)
+
+    def values(self, one: Replay) -> NDArray[np.float64]:
+        """Return every metric of a replay over what is scored ``[(value, least, most), metric]``."""
+        frame = self.window.cut(one)
+        ends = [
+            (of.value if end is None or of.is_decided else end).cast(pl.Float64).alias(f"{side}/{of.name}")
+            for side in ("value", "least", "most")
+            for of in self.metrics
+            for end in (getattr(of, side),)
+        ]
+        is_open = not frame.select(IS_TOLD.all()).item()
+        size = len(self.metrics)
+        row: NDArray[np.float64] = np.array(frame.select(ends if is_open else ends[:size]).row(0), np.float64)
+        shaped: NDArray[np.float64] = row.reshape(3, size) if is_open else np.tile(row, (3, 1))
+        return shaped
+
+    def named(self, values: NDArray[np.float64]) -> dict[str, float | None]:
+        """Return one row of `values` by metric; None where there is no number."""
+        return {of.name: _number(value) for of, value in zip(self.metrics, values.tolist(), strict=True)}
+
+    def drawn(self, central: Replay) -> Iterator[NDArray[np.float64]]:
+        """Yield the metrics on each draw of the outcomes; one where nothing was estimated."""
+        if central.is_certain or not hasattr(self.estimator, "at"):
+            yield self.values(central)
+            return
+        for draw in range(self.draws):
+            yield self.values(on_draw(central, draw, draws=self.draws, seed=self.seed))
+
+    def scored(self, central: Replay, drawn: Sequence[NDArray[np.float64]] = ()) -> pl.DataFrame:
+        """Return one row a metric: observed, estimate, low, high, and what that means beside what was logged.
+
+        Without draws, low and high are NULL and there is no verdict yet: a number alone settles nothing.
+        """
+        told = float(self.window.cut(central)["evidence"].ne("none").mean() or 0) >= 1 - WITHHELD  # type: ignore[arg-type]
+        here = self.values(central)[VALUE] if not drawn else None
+        rows = []
+        for i, of in enumerate(self.metrics):
+            observed = _number(self.observed[i])
+            estimate: float | None
+            low: float | None = None
+            high: float | None = None
+            verdict = NOT_YET
+            if not (told or of.is_decided):
+                estimate, verdict = None, UNTOLD
+            elif here is not None:
+                estimate = _number(here[i])
+            else:
+                estimate = interval([one[VALUE, i] for one in drawn])[0]
+                low = interval([one[LEAST, i] for one in drawn])[1]
+                high = interval([one[MOST, i] for one in drawn])[2]
+                verdict = _verdict(of, observed, low, high)
+            rows.append((of.name, observed, estimate, low, high, verdict))
+        return pl.DataFrame(rows, schema=SCORED, orient="row")
+
+    @cached_property
+    def loaded_values(self) -> NDArray[np.float64]:
+        """Every metric of the policy as it was loaded, on the most likely outcomes."""
+        found: NDArray[np.float64] = self.values(self.as_loaded)[VALUE]
+        return found
+
+
+def _of_outcomes(name: str) -> Metric:
+    found = metric(name)
+    if found.source != "outcomes":
+        raise NoSuchItem(f"{name} is not worked out while a hand moves: compare(metrics=[{name!r}]) has it")
+    return found
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _verdict(of: Metric, observed: float | None, low: float | None, high: float | None) -> str:
+    """Return whether an interval lies on one side of what was logged, and on which."""
+    if observed is None or low is None or high is None:
+        return UNTOLD
+    if low == high == observed:
+        return SAME
+    if low <= observed <= high:
+        return UNTOLD
+    if of.is_decided:
+        return MORE if low > observed else LESS
+    return BETTER if (low > observed) == (of.name in HIGHER) else WORSE
