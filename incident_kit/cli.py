@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from incident_kit import cli_desk, cli_evidence, cli_policies, cli_scenarios
+from incident_kit import cli_desk, cli_evidence, cli_policies, cli_scenarios, cli_sources
 from incident_kit.errors import IncidentKitError, InvalidCase
 from incident_kit.verbs import CASE, DURING, POLICIES, chosen, compared, err, opened, out, working, writable
 
@@ -22,6 +22,7 @@ cli_policies.add_to(app)
 cli_evidence.add_to(app)
 cli_desk.add_to(app)
 cli_scenarios.add_to(app)
+cli_sources.add_to(app)
 
 
 @app.command()
@@ -41,12 +42,16 @@ def load(
     source: Annotated[str | None, typer.Option(help="The format, where detection is not wanted.")] = None,
     zone: Annotated[str | None, typer.Option(help="The zone of times without one.")] = None,
     into: Annotated[Path | None, typer.Option(help="Keep the tables in this DuckDB file.")] = None,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Show what would become of files; keep nothing.")] = False,  # noqa: FBT002 - a flag
 ) -> None:
     """Load a case, or files; say what became of every row and what the logs can answer."""
     from incident_kit import terminal
     from incident_kit.case import FILE
     from incident_kit.incident import Incident
 
+    if dry:
+        cli_sources.dry_run(list(paths), source=source, zone=zone)
+        return
     if len(paths) == 1 and (paths[0] / FILE).is_file():
         with working() as step:
             incident = opened(paths[0], step)
@@ -58,19 +63,6 @@ def load(
             report = incident.load(list(paths), source=source, zone=zone, progress=step)
         out.print(terminal.load_report(report), soft_wrap=True)
     out.print(terminal.overview(incident))
-
-
-@app.command()
-def sources() -> None:
-    """List the formats that can be loaded."""
-    from rich.table import Table
-
-    from incident_kit.sources import formats
-
-    table = Table("format", "what it is", "feeds", box=None)
-    for one in formats():
-        table.add_row(one.name, one.title, one.table)
-    out.print(table)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections import Counter
 from dataclasses import replace
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from incident_kit.errors import UnknownFormat, UnreadableFile, did_you_mean
+from incident_kit.errors import UnknownFormat, UnreadableFile
 from incident_kit.sources.files import LONGEST_RECORD, SAMPLES, LogFile
 from incident_kit.sources.keys import Seen
 from incident_kit.sources.records import Records
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from incident_kit.sources.formats import Format
 
 SHOWN_KEYS = 12
+NEAR = 0.7
 
 
 def sampled(file: LogFile, connection: duckdb.DuckDBPyConnection) -> LogFile:
@@ -76,7 +78,7 @@ def recognised(file: LogFile, formats: Sequence[Format]) -> tuple[LogFile, Forma
     """
     # a table without rows still has its columns
     samples = file.samples or (dict.fromkeys(file.columns),)
-    for member, records in ((file.member, samples), *_members(file)):
+    for member, records in ((file.member, samples), *members(file)):
         found = _best(records, formats)
         if len(found) == 1:
             return replace(file, member=member, samples=tuple(records)), found[0]
@@ -88,13 +90,14 @@ def recognised(file: LogFile, formats: Sequence[Format]) -> tuple[LogFile, Forma
 
 def placed(file: LogFile, chosen: Format) -> LogFile:
     """Return the file with the place of its records set, for a format that the user named."""
-    for member, records in ((file.member, file.samples), *_members(file)):
+    for member, records in ((file.member, file.samples), *members(file)):
         if any(chosen.matches(record) for record in records):
             return replace(file, member=member, samples=tuple(records))
     return file
 
 
-def _members(file: LogFile) -> Iterable[tuple[str, list[dict[str, Any]]]]:
+def members(file: LogFile) -> Iterable[tuple[str, list[dict[str, Any]]]]:
+    """Yield the lists of records inside a file's first records, and where each is."""
     for key in dict.fromkeys(key for record in file.samples for key in record):
         lists = [record[key] for record in file.samples if isinstance(record.get(key), list)]
         inner = [row for rows in lists for row in rows if isinstance(row, dict)]
@@ -120,14 +123,21 @@ def _best(records: Sequence[Mapping[str, Any]], formats: Sequence[Format]) -> li
 def _not_recognised(file: LogFile, formats: Sequence[Format]) -> str:
     keys = list(dict.fromkeys(key for record in file.samples for key in record)) or list(file.columns)
     shown = ", ".join(repr(key[:40]) for key in keys[:SHOWN_KEYS]) + (", ..." if len(keys) > SHOWN_KEYS else "")
-    names = ", ".join(dict.fromkeys(item.name for item in formats))
-    hints = {
-        key: did_you_mean(key, {word for item in formats for want in item.detect for word in want.split("|")})
-        for key in keys[:SHOWN_KEYS]
-    }
-    hint = next((f"; {key!r}{text}" for key, text in hints.items() if text and not text.endswith(f"{key!r}?)")), "")
+    wanted = {word for item in formats for want in item.detect for word in want.split("|")}
+    hint = _nearest([key for key in keys[:SHOWN_KEYS] if key not in wanted], sorted(wanted))
     return (
         f"{file.shown} is in no known format: its first records have the keys {shown or '(none)'}{hint}. "
-        f"Sources are {names}. Say source=..., map your columns with columns={{'latency_ms': 'duration'}}, "
-        "or write a .sql file and pass its path as source"
+        "`incident-kit sources` lists the formats: say one with source=..., map your columns with "
+        "columns={'latency_ms': 'duration'}, or write a .sql file (`incident-kit source new` drafts one from a sample)"
+        " and pass its path as source"
     )
+
+
+def _nearest(keys: Sequence[str], wanted: Sequence[str]) -> str:
+    likeness = {
+        (key, word): difflib.SequenceMatcher(None, key, word).ratio() for key in keys for word in wanted if len(key) > 2
+    }
+    if not likeness or max(likeness.values()) < NEAR:
+        return ""
+    key, word = max(likeness, key=lambda pair: likeness[pair])
+    return f"; {key!r} (did you mean {word!r}?)"

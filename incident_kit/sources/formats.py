@@ -238,6 +238,6 @@ def named_format(name: str, known: Sequence[Format]) -> Format:
             raise UnknownFormat(f"the format file {name} cannot be read: {error.strerror}") from error
     names = [item.name for item in known]
     raise UnknownFormat(
-        f"there is no source {name!r}{did_you_mean(name, names)}; sources are"
-        f" {', '.join(dict.fromkeys(names))}, or a .sql file of yours"
+        f"there is no source {name!r}{did_you_mean(name, names)}; `incident-kit sources` lists them;"
+        " a .sql file of yours may be named too"
     )

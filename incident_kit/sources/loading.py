@@ -18,12 +18,15 @@ from incident_kit.sources.judging import FACTS, counted, judge, refuse_useless
 from incident_kit.sources.records import Records, quoted
 from incident_kit.sources.report import FileLoad, LoadReport
 from incident_kit.sources.rollup import roll_up
-from incident_kit.sources.staging import Staged, check_labels, clear, prepare, stage
+from incident_kit.sources.staging import Staged, check_labels, clear, hold, prepare, stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from incident_kit.store import Store
+
+
+HELD = 64 * 1024 * 1024  # bytes of a file whose records several companions are given at once
 
 
 def formats() -> tuple[Format, ...]:
@@ -148,11 +151,12 @@ def stage_all(
     """Return a file's rows staged, and, of each companion of its format, what that reads in the same file."""
     first = stage(store, item, folder=folder, zone=zone, columns=columns)
     staged = [first]
+    records = replace(first.records, bad=())  # what is no record is counted once
+    if len(first.format.companions) > 1 and first.file.path.stat().st_size <= HELD:
+        records = hold(store, records, table=f"{first.table}_records")
     for number, name in enumerate(first.format.companions):
-        # what is no record is counted once
         other = named_format(name, formats())
         labels = {label: paths for label, paths in first.format.labels.items() if label in other.labels}
-        records = replace(first.records, bad=())
         also = replace(
             first, table=f"{first.table}_{number}", format=other.relabelled(labels), records=records, companion=True
         )

@@ -28,10 +28,13 @@ class Records:
     longest: int = SHORT_RECORD
     lines: array[int] | None = None
     bad: tuple[tuple[int, str], ...] = field(default=())
+    held: str = ""  # a temporary table of the records, for formats that read the same file once more
 
     @property
     def params(self) -> dict[str, Any]:
         """The parameters of `rows` and `objects`."""
+        if self.held:
+            return {}
         values: dict[str, Any] = {"file_path": str(self.file.path)}
         if self.file.kind == "csv":
             names = dict.fromkeys(self.file.columns, "VARCHAR")
@@ -60,6 +63,8 @@ class Records:
     @property
     def objects(self) -> str:
         """The rows as one JSON column ``record``."""
+        if self.held:
+            return f"select record from {self.held}"
         if self.file.kind in {"csv", "parquet"}:
             return f"select to_json(t) as record from ({self.rows}) as t"
         if self.file.kind == "lines":
@@ -105,7 +110,7 @@ class Records:
                 lines.append(line)
                 stream.write(content)
         file = replace(self.file, path=copy, compression="none", marked=False, escaped=False)
-        return replace(self, file=file, lines=lines, bad=tuple(bad), longest=LONGEST_RECORD)
+        return replace(self, file=file, lines=lines, bad=tuple(bad), longest=LONGEST_RECORD, held="")
 
 
 def quoted(name: str) -> str:

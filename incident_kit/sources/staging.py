@@ -51,6 +51,12 @@ def prepare(store: Store) -> None:
         _PREPARED.add(store)
 
 
+def hold(store: Store, records: Records, *, table: str) -> Records:
+    """Return the records out of a temporary table, so that the file is not read anew for each format."""
+    store.run(f"create or replace temp table {table} as {records.objects}", records.params)
+    return replace(records, held=table)
+
+
 def check_labels(store: Store, labels: Mapping[str, Sequence[str]], tags: Mapping[str, str]) -> None:
     """Refuse paths and patterns of the user's that DuckDB cannot run, before any file is read.
 
@@ -130,24 +136,24 @@ def _longer(staged: Staged) -> Staged:
 
 
 def _insert(store: Store, staged: Staged, *, folder: Path, zone: str | None, columns: Mapping[str, str]) -> None:
-    shape = {row[0]: row[1] for row in store.rows(f"describe {_shape(staged.format.table)}")}
+    wanted = shape(store, staged.format.table)
     if staged.format.name == canonical.NAME:
-        sql, params = _own(store, staged, shape=shape, zone=zone, columns=columns)
+        sql, params = _own(store, staged, shape=wanted, zone=zone, columns=columns)
     elif staged.format.trusted:
         sql, params = _vendor(store, staged, folder=folder, zone=zone)
     else:
         sql, params = _foreign(store, staged, folder=folder, zone=zone)
     given = {row[0] for row in store.rows(f"describe {sql}", params)}
-    unknown = sorted(given - shape.keys())
+    unknown = sorted(given - wanted.keys())
     if unknown:
         raise UnknownFormat(
-            f"the format {staged.format.name} gives a column {unknown[0]!r}{did_you_mean(unknown[0], shape)};"
-            f" {staged.format.table} takes {', '.join(name for name in shape if name != 'row_no')}"
+            f"the format {staged.format.name} gives a column {unknown[0]!r}{did_you_mean(unknown[0], wanted)};"
+            f" {staged.format.table} takes {', '.join(name for name in wanted if name != 'row_no')}"
         )
     missing = {"complete": "true"} if staged.format.complete else {}
     cast = [
         f"{quoted(name) if name in given else missing.get(name, 'null')}::{kind} as {quoted(name)}"
-        for name, kind in shape.items()
+        for name, kind in wanted.items()
     ]
     store.run(f"create or replace temp table {staged.table} as select {', '.join(cast)} from ({sql})", params)
 
@@ -198,10 +204,13 @@ def _refuse_mixed_units(store: Store, staged: Staged, *, wanted: Mapping[str, st
         )
 
 
-def _shape(table: str) -> str:
+def shape(store: Store, table: str) -> dict[str, str]:
+    """Return the columns that a format may give for a table, with their types."""
     if table == "attempts":
-        return statement("load_stage_attempts")
-    return f"select null::bigint as line, null::varchar as reject, * exclude (load_id) from {table} limit 0"
+        sql = statement("load_stage_attempts")
+    else:
+        sql = f"select null::bigint as line, null::varchar as reject, * exclude (load_id) from {table} limit 0"
+    return {row[0]: row[1] for row in store.rows(f"describe {sql}")}
 
 
 def _has_rejects(store: Store, staged: Staged) -> bool:
