@@ -152,6 +152,16 @@ def test_lines_without_a_call_and_spans_without_times_say_so(v1: Store) -> None:
     assert reasons(v1) == {8: "not for us: no span of an LLM call", 9: "endTimeUnixNano is not a time"}
 
 
+def test_a_span_that_a_client_renamed_is_known_by_its_attributes(tmp_path: Path) -> None:
+    newer = {"litellm__model_group": "main", "litellm__call_id": "a", "gen_ai__request__stream": "true"}
+    store = loaded(
+        tmp_path, span("my generation", 0, 90, ids="s", **newer, gen_ai__response__finish_reasons='["tool_calls"]')
+    )
+    (row,) = requests(store).values()
+    # the newer words say neither how many tools were offered nor what was called
+    assert [row[name] for name in ("served", "stream", "tools_offered", "tool_calls")] == ["main", True, None, None]
+
+
 # ---- LiteLLM's second layout
 
 
@@ -216,6 +226,12 @@ def test_an_answer_that_no_span_tells_of_was_cut(tmp_path: Path) -> None:
     )  # fmt: skip
     store = loaded(tmp_path, root, *routes, failed)
     assert attempts(store, "call", "status", "error_class") == [("error", "500"), ("cut", "cut")]
+
+
+def test_calls_without_a_route_span_do_not_say_that_they_are_all(tmp_path: Path) -> None:
+    call = {"gen_ai__operation__name": "chat", "gen_ai__request__model": "main", "litellm__provider__model": "openai/x"}
+    store = loaded(tmp_path, span("chat main", 10, 90, ids="b", litellm__call_id="2", **call))
+    assert requests(store)["2"]["attempts_complete"] is False
 
 
 def test_calls_of_the_gateways_own_are_not_the_clients(tmp_path: Path) -> None:
@@ -459,7 +475,7 @@ def test_a_file_is_recognised_by_what_some_of_its_lines_hold(tmp_path: Path) -> 
     for kind, last in {
         "otel_tools": None,
         "otel_genai": chat(50, 90, ids="c"),
-        "otel_litellm_v1": span("litellm_request", 50, 90, ids="c", litellm__call_id="1", gen_ai__request__model="x"),
+        "otel_litellm_v1": span("litellm_request", 50, 90, ids="c", litellm__call_id="1", litellm__model_group="x"),
     }.items():
         file = tmp_path / f"{kind}.ndjson"
         file.write_text("".join([*other, *tools, *([line(last)] if last else [])]))

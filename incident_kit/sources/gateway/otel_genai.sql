@@ -7,7 +7,7 @@
 -- table: attempts
 -- detect: [resourceSpans]
 -- contains: ["gen_ai.request.model"]
--- lacks: ['"litellm_request"', "litellm.provider.model"]
+-- lacks: ["litellm.provider.model"]
 -- companions: [otel_tools]
 -- skips: "spans that are no LLM calls"
 -- labels:

@@ -1,12 +1,12 @@
--- one row per span of a logged call (span litellm_request), and one per record that holds none
+-- one row per span of a logged call (litellm_request, or what the client's generation_name says), and one per record that holds none
 -- parameters: $intent_paths VARCHAR[], $ticket_id_paths VARCHAR[], $conversation_id_paths VARCHAR[], $channel_paths VARCHAR[], $intent_tag VARCHAR, $ticket_id_tag VARCHAR, $conversation_id_tag VARCHAR, $channel_tag VARCHAR
 -- columns: line BIGINT, reject VARCHAR, request_id VARCHAR, attempt_id VARCHAR, kind VARCHAR, target VARCHAR, deployment VARCHAR, provider VARCHAR, model VARCHAR, sent_at TIMESTAMP WITH TIME ZONE, spans_request BOOLEAN, first_token_at TIMESTAMP WITH TIME ZONE, done_at TIMESTAMP WITH TIME ZONE, latency_ms BIGINT, status VARCHAR, error_class VARCHAR, prompt_tokens BIGINT, completion_tokens BIGINT, cost_usd DOUBLE, tools_offered INTEGER, tool_calls INTEGER, cache_hit BOOLEAN, rows_stated INTEGER, fallbacks INTEGER, conversation_id VARCHAR, ticket_id VARCHAR, intent VARCHAR, channel VARCHAR, is_fallback BOOLEAN, stream BOOLEAN, labels JSON, calls_made STRUCT(id VARCHAR, ok BOOLEAN)[], tool_results STRUCT(id VARCHAR, ok BOOLEAN)[], request_began_at TIMESTAMP WITH TIME ZONE, request_done_at TIMESTAMP WITH TIME ZONE
 -- ---
 -- name: otel_litellm_v1
--- title: LiteLLM's OpenTelemetry spans in their first layout (span litellm_request), as OTLP/JSON
+-- title: LiteLLM's OpenTelemetry spans in their first layout (litellm_request), as OTLP/JSON
 -- table: attempts
 -- detect: [resourceSpans]
--- contains: ['"litellm_request"', "litellm.call_id"]
+-- contains: ["litellm.model_group", "litellm.call_id"]
 -- decode: python_repr
 -- companions: [otel_tools]
 -- skips: "spans that are no LLM calls"
@@ -48,17 +48,19 @@ logged as (
   select
     line, s.traceId as trace_id, nullif(s.spanId, '') as span_id, nullif(s.parentSpanId, '') as parent_id, s.name as name,
     instant(s.startTimeUnixNano, null) as began_at, instant(s.endTimeUnixNano, null) as done_at,
-    s.status.code as code, s.attributes as listed, otlp_attributes(s.attributes) as attributes
+    s.status.code as code, s.attributes as listed, otlp_attributes(s.attributes) as attributes,
+    -- a client may rename its span, and so does the newer GenAI vocabulary
+    coalesce(s.name = 'litellm_request' or list_has_any(list_transform(s.attributes, lambda a: a.key), ['litellm.model_group']), false) as is_call
   from spans
 ),
 calls as (
-  select * from logged where name = 'litellm_request'
+  select * from logged where is_call
 ),
 -- the span above a call is the gateway's own of the whole request; delivered twice it is still one
 wholes as (
   select trace_id, span_id, min(began_at) as began_at, max(done_at) as done_at
   from logged
-  where (trace_id, span_id) in (select (trace_id, parent_id) from calls) and name <> 'litellm_request'
+  where (trace_id, span_id) in (select (trace_id, parent_id) from calls) and not is_call
   group by all
 ),
 extracted as (
@@ -71,7 +73,8 @@ extracted as (
       '$."gen_ai.output.messages"', '$."metadata.requester_metadata"', '$."metadata.spend_logs_metadata"',
       '$."metadata.requester_custom_headers"', '$."metadata.requester_metadata".tags',
       '$."metadata.requester_custom_headers"."x-litellm-tags"', '$.hidden_params', '$."metadata.usage_object".completion_tokens',
-      '$."gen_ai.provider.name"', '$."gen_ai.usage.prompt_tokens"', '$."gen_ai.usage.completion_tokens"'
+      '$."gen_ai.provider.name"', '$."gen_ai.usage.prompt_tokens"', '$."gen_ai.usage.completion_tokens"',
+      '$."gen_ai.request.stream"', '$."gen_ai.response.finish_reasons"'
     ]) as v,
     json_extract_string(attributes, $intent_paths) as intents,
     json_extract_string(attributes, $ticket_id_paths) as tickets,
@@ -99,7 +102,9 @@ named as (
     coalesce(v[6], '') as error_name,
     coalesce(v[7], '') as error_code,
     coalesce(v[8], '') as error_text,
-    coalesce(lower(v[9]) = 'true', false) as streamed,
+    coalesce(lower(coalesce(v[9], v[26])) = 'true', false) as streamed,
+    v[9] is not null as older_words,
+    coalesce(contains(v[27], 'tool_call'), false) as ended_in_calls,
     whole(coalesce(v[10], v[24])) as prompt_tokens,
     whole(coalesce(v[11], v[25], v[22])) as completion_tokens,
     amount(v[12]) as cost_usd,
@@ -187,8 +192,8 @@ select
   case when succeeded or cut then completion_tokens end as completion_tokens,
   -- the attribute is what a cached answer once cost
   case when kind = 'cache_hit' then 0.0 when succeeded or cut then cost_usd end as cost_usd,
-  case when len(tools) > 0 then len(tools) when succeeded then 0 end::integer as tools_offered,
-  case when succeeded and answer_logged then len(calls) end::integer as tool_calls,
+  case when len(tools) > 0 then len(tools) when succeeded and older_words then 0 end::integer as tools_offered,
+  case when succeeded and answer_logged and (len(calls) > 0 or not ended_in_calls) then len(calls) end::integer as tool_calls,
   kind = 'cache_hit' as cache_hit,
   case when succeeded then try_cast(1 + retries::bigint + fallbacks as integer) end as rows_stated,
   fallbacks,
@@ -252,4 +257,4 @@ select
   min(trace_id) as request_id, min(span_id) as attempt_id
 from logged
 group by line
-having not bool_or(coalesce(name = 'litellm_request', false))
+having not bool_or(is_call)

@@ -1,14 +1,13 @@
 -- one row per attempt: a route span, with the span of its call where one was written; and one per record that holds neither
 -- parameters: $intent_paths VARCHAR[], $ticket_id_paths VARCHAR[], $conversation_id_paths VARCHAR[], $channel_paths VARCHAR[]
--- columns: line BIGINT, reject VARCHAR, request_id VARCHAR, attempt_id VARCHAR, seq INTEGER, kind VARCHAR, target VARCHAR, deployment VARCHAR, provider VARCHAR, model VARCHAR, sent_at TIMESTAMP WITH TIME ZONE, first_token_at TIMESTAMP WITH TIME ZONE, done_at TIMESTAMP WITH TIME ZONE, latency_ms BIGINT, status VARCHAR, error_class VARCHAR, prompt_tokens BIGINT, completion_tokens BIGINT, cost_usd DOUBLE, tools_offered INTEGER, tool_calls INTEGER, tool_errors INTEGER, tool_result_at TIMESTAMP WITH TIME ZONE, cache_hit BOOLEAN, rows_stated INTEGER, conversation_id VARCHAR, ticket_id VARCHAR, intent VARCHAR, channel VARCHAR, stream BOOLEAN, request_began_at TIMESTAMP WITH TIME ZONE, request_done_at TIMESTAMP WITH TIME ZONE
+-- columns: line BIGINT, reject VARCHAR, request_id VARCHAR, attempt_id VARCHAR, seq INTEGER, kind VARCHAR, target VARCHAR, deployment VARCHAR, provider VARCHAR, model VARCHAR, sent_at TIMESTAMP WITH TIME ZONE, first_token_at TIMESTAMP WITH TIME ZONE, done_at TIMESTAMP WITH TIME ZONE, latency_ms BIGINT, status VARCHAR, error_class VARCHAR, prompt_tokens BIGINT, completion_tokens BIGINT, cost_usd DOUBLE, tools_offered INTEGER, tool_calls INTEGER, tool_errors INTEGER, tool_result_at TIMESTAMP WITH TIME ZONE, cache_hit BOOLEAN, rows_stated INTEGER, complete BOOLEAN, conversation_id VARCHAR, ticket_id VARCHAR, intent VARCHAR, channel VARCHAR, stream BOOLEAN, request_began_at TIMESTAMP WITH TIME ZONE, request_done_at TIMESTAMP WITH TIME ZONE
 -- ---
 -- name: otel_litellm_v2
 -- title: LiteLLM's OpenTelemetry spans in their second layout (LITELLM_OTEL_V2, route and chat spans), as OTLP/JSON
 -- table: attempts
 -- detect: [resourceSpans]
 -- contains: ["litellm.provider.model", "litellm.call_id"]
--- lacks: ['"litellm_request"']
--- complete: true
+-- lacks: ["litellm.model_group"]
 -- companions: [otel_tools]
 -- skips: "spans that are neither routes nor LLM calls"
 -- labels:
@@ -230,6 +229,7 @@ given as (
     u.known_at as tool_result_at,
     kind = 'cache_hit' as cache_hit,
     attempts as rows_stated,
+    route_id is not null as complete,
     s.conversation_id, s.ticket_id, s.intent, s.channel,
     case when call_id is not null then coalesce(lower(v[10]) = 'true', false) end as stream,
     whole_began_at as request_began_at,

@@ -7,7 +7,7 @@
 -- table: signals
 -- detect: [resourceSpans]
 -- contains: ["gen_ai.tool.name"]
--- lacks: ["gen_ai.request.model", '"litellm_request"']
+-- lacks: ["gen_ai.request.model", "litellm.model_group"]
 -- skips: "spans that are no executed tools"
 -- labels:
 --   intent:
