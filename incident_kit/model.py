@@ -7,7 +7,7 @@ real call of the same target, tilted towards that draw's expectation for its cel
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import RLock
 from typing import Any
@@ -70,6 +70,10 @@ class Model:
         """Return the outcomes of the central draw: every cell at its mean."""
         central = self.at(CENTRAL)
         return central(log, requests, targets, attempts=attempts, without_tools=without_tools, timeout_ms=timeout_ms)
+
+    def sent(self, sent_us: NDArray[np.int64]) -> Draw:
+        """Return the central draw for requests that are first sent at other instants than they come."""
+        return self.at(CENTRAL).sent(sent_us)
 
     def at(self, draw: int, *, draws: int = 1, seed: int = 0) -> Draw:
         """Return the estimator of one of ``draws`` draws; CENTRAL is the one at the mean of every cell."""
@@ -180,8 +184,10 @@ class Model:
         if (target, without_tools) not in self._pools:
             asked = np.zeros(int(np.prod(self.cells.shape[1:])), np.bool_)
             asked[self.cell] = True
-            later = asked.reshape(self.cells.shape[1:])
-            later[:, 1:] |= later[:, :-1]  # for attempts that are sent after the next edge
+            by_intent = asked.reshape(self.cells.shape[1:])
+            by_intent |= by_intent.any(
+                axis=1, keepdims=True
+            )  # a retry, or one that was held, is sent later than it came
             asked &= self.labels[int(without_tools), target] < NONE
             self._pools[target, without_tools] = Pools.of(self.cells, target, without_tools=without_tools, wanted=asked)
         name = draw, draws, seed
@@ -244,12 +250,17 @@ def nothing(entries: int, attempts: int) -> Outcomes:
 
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """One draw of a model: an estimator that gives complete outcomes."""
+    """One draw of a model: an estimator that gives complete outcomes; ``sent_us`` is when each request is first sent."""
 
     model: Model
     number: int
     draws: int
     seed: int
+    sent_us: NDArray[np.int64] | None = None
+
+    def sent(self, sent_us: NDArray[np.int64]) -> Draw:
+        """Return the same draw for requests that are first sent at other instants than they come."""
+        return replace(self, sent_us=sent_us)
 
     def __call__(
         self,
@@ -275,7 +286,12 @@ class Draw:
         changed = np.zeros(records.shape, np.int8)
         label = np.full(records.shape[::2], NONE, np.int8)
         offered, keys = log.tools_offered[requests], model.request_keys[requests]
-        cell, ended = model.cell[requests], _ended(log, requests, targets, codes, attempts)
+        sent_us, cell = log.arrived_us[requests], model.cell[requests]
+        if self.sent_us is not None:
+            bins = model.cells.shape[2]
+            sent_us = self.sent_us[requests]
+            cell = cell - cell % bins + model.cells.bin_of(sent_us)
+        ended = _ended(log, requests, targets, codes, attempts)
         timeout = np.array([timeout_ms or 0, log.errors.index("timeout"), 0], np.int64)
         for entry, target in enumerate(targets):
             if target not in codes:
@@ -295,8 +311,7 @@ class Draw:
                     continue
                 with model.lock:
                     table = model.table(self.number, code, without_tools=variant, draws=self.draws, seed=self.seed)
-                sent = log.arrived_us[requests], model.cells.edges_us
-                who = draw_key, keys, cell, chosen, *sent, ended[entry]
+                who = draw_key, keys, cell, chosen, sent_us, model.cells.edges_us, ended[entry]
                 into = records[entry], donor[entry], changed[entry]
                 borrowing.borrow(who, table, model.calls, tail, timeout, into)
         return Outcomes(records, donor, label, changed)

@@ -125,17 +125,14 @@ def by_machine(
     log: Log, policy: Policy, route: NDArray[Any], estimator: Estimator, *, potential: bool = False
 ) -> tuple[list[Run], NDArray[Any]]:
     """Return every route's run, and the changes of alerts as machine.ALERT_CHANGE records."""
-    from incident_kit import machine, wiring
     from incident_kit.settlement import weakest
 
     members = [np.flatnonzero(route == position) for position in range(len(policy.routes))]
-    outcomes = [asked(estimator, log, one, requests) for one, requests in zip(policy.routes, members, strict=True)]
-    details, told, origin = _as_changed(log, outcomes)
-    room, is_done = 1, False
-    while not is_done:
-        world = wiring.build(log, policy, route, told, details, potential=potential, room=room)
-        is_done = machine.run(world)
-        room *= 4
+    world, outcomes, origin = _ran(log, policy, route, members, estimator, potential=potential)
+    later = getattr(estimator, "sent", None)
+    if later is not None and (sent_us := _released_us(log, world, members)) is not None:
+        # what was held is sent into another time than it came in; what that changes of later holds is let be
+        world, outcomes, origin = _ran(log, policy, route, members, later(sent_us), potential=potential)
     own = world.requests[: world.routed]
     changed = world.changes[: world.size[1]]
     runs = []
@@ -155,6 +152,41 @@ def by_machine(
         label = weakest(mine, _labels(outcomes[position], policy.routes[position]))
         runs.append(Run(position, requests, mine, call, flags, label, table, no_model, reason))
     return runs, world.alert_changes[: world.size[2]]
+
+
+def _ran(
+    log: Log,
+    policy: Policy,
+    route: NDArray[Any],
+    members: Sequence[NDArray[Any]],
+    estimator: Estimator,
+    *,
+    potential: bool,
+) -> tuple[Any, list[Outcomes], tuple[NDArray[Any], ...]]:
+    """Return the machine after its run, the outcomes that it ran on, and the calls and changes behind its facts."""
+    from incident_kit import machine, wiring
+
+    outcomes = [asked(estimator, log, one, requests) for one, requests in zip(policy.routes, members, strict=True)]
+    details, told, origin = _as_changed(log, outcomes)
+    room, is_done = 1, False
+    while not is_done:
+        world = wiring.build(log, policy, route, told, details, potential=potential, room=room)
+        is_done = machine.run(world)
+        room *= 4
+    return world, outcomes, origin
+
+
+def _released_us(log: Log, world: Any, members: Sequence[NDArray[Any]]) -> NDArray[np.int64] | None:
+    """Return when each request was sent where some were held before they went anywhere; None where none was."""
+    own = world.requests[: world.routed]
+    if not ((own["held"] & 2) != 0).any():
+        return None
+    found = log.arrived_us.copy()
+    for position, requests in enumerate(members):
+        mine = own[own["route"] == position]
+        was_held = ((mine["held"] & 2) != 0) & (mine["attempts"] > 0)
+        found[requests[was_held]] = mine["sent"][was_held]
+    return found
 
 
 def asked(estimator: Estimator, log: Log, route: Route, requests: NDArray[Any]) -> Outcomes:

@@ -12,12 +12,13 @@ from written import Call, Request, fill
 
 from incident_kit import kernel
 from incident_kit.baselines import always_fallback, always_primary
-from incident_kit.evidence import LABELS, NONE, Outcomes
+from incident_kit.evidence import LABELS, NONE, Estimator, Outcomes
 from incident_kit.incident import Incident
 from incident_kit.log import Log, read
-from incident_kit.model import CENTRAL, Model
+from incident_kit.model import CENTRAL, Draw, Model
 from incident_kit.policy import Policy
 from incident_kit.replays import on_draw, replay, replay_log
+from incident_kit.runs import IN_QUEUE
 from incident_kit.scorecard import compare
 from incident_kit.scores import AS_LOGGED
 from incident_kit.store import Store
@@ -105,6 +106,49 @@ def test_another_seed_or_draw_gives_another_world() -> None:
     for i, one in enumerate(worlds):
         for other in worlds[i + 1 :]:
             assert (one.donor != other.donor).any()
+
+
+def test_what_is_sent_later_borrows_from_then() -> None:
+    """Small answered in the middle third only: what comes in before, and is sent then, has its own cell there."""
+    of, log = model(), model().log
+    everyone = np.arange(len(log))
+    middle = int(log.arrived_us[60])
+    later = of.at(2, draws=5).sent(np.full(len(log), middle))(log, everyone, TARGETS, attempts=1)
+    usual = of.at(2, draws=5)(log, everyone, TARGETS, attempts=1)
+    small = TARGETS.index("small")
+    assert LABELS[usual.label[small, 0]] != "same_cell"  # type: ignore[index]
+    assert LABELS[later.label[small, 0]] == "same_cell"  # type: ignore[index]
+    assert (later.records["kind"] == kernel.CALL).all()
+    arrived = of.at(2, draws=5).sent(log.arrived_us)(log, everyone, TARGETS, attempts=1)
+    assert (arrived.records == usual.records).all()
+
+
+def test_requests_that_were_held_are_judged_by_when_they_were_let_go() -> None:
+    """All that comes while big is out waits up to ten minutes: what it then meets is of that time, every time."""
+    policy = Policy.parse(
+        "{name: waits, routes: [{intent: '*', primary: big, fallback: [{queue: 10m}, small], "
+        "breaker: {when: error_rate > 0.01, window: 5m, min_requests: 5, cooldown: 8m}}]}"
+    )
+    runs = [replay_log(model().log, policy, estimator=model().at(1, draws=5)) for _ in range(2)]
+    held = runs[0].reason == IN_QUEUE
+    assert held.any()
+    calls, log = model().log.calls, model().log
+    told = held & (runs[0].outcome.call >= 0) & (runs[0].outcome.evidence > 0)
+    assert told.any()
+    assert (runs[0].outcome.call == runs[1].outcome.call).all()
+    early = replay_log(model().log, policy, estimator=_never_later(model().at(1, draws=5)))
+    assert (early.outcome.call != runs[0].outcome.call)[told].any()
+    assert (early.outcome.call == runs[0].outcome.call)[~held & (log.arrived_us < log.arrived_us[held].min())].all()
+    assert (calls.target[runs[0].outcome.call[told]] >= 0).all()
+
+
+def _never_later(draw: Draw) -> Estimator:
+    """Return a draw that does not know of holding."""
+
+    def estimator(*args: Any, **options: Any) -> Outcomes:
+        return draw(*args, **options)
+
+    return estimator
 
 
 def test_what_a_policy_does_not_ask_changes_nothing() -> None:
