@@ -36,7 +36,7 @@ FIRM = ("2 error against plain back-off", "3 median")  # bars that thirty incide
 _LEAST = 0.05  # of the requests must go elsewhere than logged for a case
 
 
-def cases(made: Made) -> Iterable[dict[str, Any]]:
+def cases(made: Made, *, outcomes: Sequence[str] = OUTCOMES) -> Iterable[dict[str, Any]]:
     """Yield one row per outcome, candidate, estimator and label: truth, estimate, interval, all as shares."""
     cells = made.cells
     inside = np.zeros(len(made.at_us), np.bool_)
@@ -44,11 +44,11 @@ def cases(made: Made) -> Iterable[dict[str, Any]]:
         inside |= (made.at_us >= begin) & (made.at_us < end)
     bins = cells.bin_of(made.at_us)
     labels = cells.labels()
-    for outcome in OUTCOMES:
+    for outcome in outcomes:
         truth = made.truth(outcome)
         posterior = fit(cells, outcome)
         drawn = posterior.draws(DRAWS)
-        expected = made.expected(outcome)
+        expected = made.expected(outcome) if made.rates else None
         for name, decided in made.candidates.items():
             own = truth[decided, np.arange(len(decided))]
             rows = inside & np.isfinite(own)
@@ -67,12 +67,10 @@ def cases(made: Made) -> Iterable[dict[str, Any]]:
             total = float(own[rows].sum())
             for estimator, guess in _guesses(posterior, drawn, wanted, made, decided=decided, rows=rows, fact=fact):
                 yield base | {"estimator": estimator, "label": "all"} | _row(guess, total, fact, apart, size, logged)
-            known = fact + float(expected[decided, np.arange(len(decided))][moved].sum())
-            yield (
-                base
-                | {"estimator": ORACLE, "label": "all"}
-                | _row((known, known, known), total, fact, apart, size, logged)
-            )
+            if expected is not None:
+                known = fact + float(expected[decided, np.arange(len(decided))][moved].sum())
+                oracle = _row((known, known, known), total, fact, apart, size, logged)
+                yield base | {"estimator": ORACLE, "label": "all"} | oracle
             degraded = cells.is_degraded[decided, bins]
             for label in range(1, NONE):
                 for state in (False, True):
@@ -172,6 +170,12 @@ def bars(rows: pl.DataFrame) -> list[tuple[str, float, str, bool]]:
     return found
 
 
+def read_seeds(file: Path) -> list[int]:
+    """Return the numbers in a file; lines that begin with # say how they were chosen."""
+    lines = [line for line in file.read_text().splitlines() if not line.startswith("#")]
+    return [int(word) for line in lines for word in line.split()]
+
+
 def run(*, incidents: int, seeds: Sequence[int], progress: bool = True) -> pl.DataFrame:
     """Return every case of some incidents, the three variants in turn."""
     rows: list[dict[str, Any]] = []
@@ -189,7 +193,7 @@ def main(*, incidents: int, seeds_file: Path | None = None, out: Path | None = N
 
     Of fewer than a hundred incidents a bar's value is mostly luck: then only what cannot be luck decides.
     """
-    seeds = [int(word) for word in (seeds_file or SEEDS).read_text().split()]
+    seeds = read_seeds(seeds_file or SEEDS)
     began = time.perf_counter()
     rows = run(incidents=incidents, seeds=seeds)
     took = time.perf_counter() - began
