@@ -43,15 +43,18 @@ _WHERE = {
     "new_case": "case",
     "open_case": "case",
     "override_rates": "suggestions",
+    "reconcile": "reconciliation",
     "rehearse": "rehearsal",
     "replay": "replays",
     "sample_budget": "budget",
+    "save_tickets": "ticketlist",
     "sensitivity": "sensitivities",
     "simulate": "simulation",
     "sla": "slaclock",
     "sla_report": "slaclock",
     "sources": "",
     "sweep": "tuning",
+    "ticket_list": "ticketlist",
 }
 __all__ = [
     "Board",
@@ -88,15 +91,18 @@ __all__ = [
     "new_case",
     "open_case",
     "override_rates",
+    "reconcile",
     "rehearse",
     "replay",
     "sample_budget",
+    "save_tickets",
     "sensitivity",
     "simulate",
     "sla",
     "sla_report",
     "sources",
     "sweep",
+    "ticket_list",
 ]
 
 if TYPE_CHECKING:
@@ -120,6 +126,7 @@ if TYPE_CHECKING:
     from incident_kit.leads import lead_times
     from incident_kit.phases import Phase
     from incident_kit.policy import Policy, describe, diff
+    from incident_kit.reconciliation import reconcile
     from incident_kit.rehearsal import rehearse
     from incident_kit.replays import Replay, replay
     from incident_kit.scenario import Scenario
@@ -130,6 +137,7 @@ if TYPE_CHECKING:
     from incident_kit.slarules import SlaRules
     from incident_kit.store import Store
     from incident_kit.suggestions import join_suggestions, override_rates
+    from incident_kit.ticketlist import save_tickets, ticket_list
     from incident_kit.tuner import Tuner
     from incident_kit.tuning import sweep
 

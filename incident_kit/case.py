@@ -98,6 +98,14 @@ class Case(_Strict):
     policies: tuple[str, ...] = ()
     prices: dict[str, Price] = {}
     sla: SlaEntry = SlaEntry()
+    ticket_link: str = ""
+
+    @field_validator("ticket_link")
+    @classmethod
+    def _is_a_link(cls, link: str) -> str:
+        if link and (not link.startswith(("https://", "http://")) or "{ticket_id}" not in link):
+            raise ValueError(f"{link!r} is no link; write https://desk.example/tickets/{{ticket_id}}")
+        return link
 
     @field_validator("zone")
     @classmethod
@@ -175,6 +183,7 @@ def open_case(
         raise
     incident.title, incident.zone = case.title, str(ZoneInfo(case.zone))
     incident.slow_ms, incident.is_simulated = case.slow_ms, case.simulated
+    incident.ticket_link = case.ticket_link
     incident.store.run("delete from annotations")
     for one in case.phases:
         incident.annotate(one.kind, one.at, one.until, text=one.text, link=one.link)

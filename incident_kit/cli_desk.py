@@ -1,4 +1,4 @@
-"""The verbs about the help desk: its SLA clocks, counted anew."""
+"""The verbs about the help desk: its SLA clocks, counted anew, and a support lead's own figure beside them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FORMS = (".csv", ".json", ".parquet")
 
 def add_to(app: typer.Typer) -> None:
     """Add the verbs to a command line."""
-    for verb in (sla,):
+    for verb in (sla, reconcile):
         app.command()(verb)
 
 
@@ -49,3 +49,29 @@ def sla(
         else:
             frame.write_parquet(table)
         terminal.said(verbs.out, f"wrote {table}")
+
+
+def reconcile(
+    case: verbs.CASE = Path(),
+    *,
+    breaches: Annotated[int, typer.Option(help="The support lead's own figure.", min=0)],
+    zone: Annotated[
+        str | None, typer.Option(help="Whose days it is of. Default: the case's zone and UTC are tried.")
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="Which date decides: due, created, ended or solved.")] = None,
+    count: Annotated[str | None, typer.Option(help="targets (or instances), or tickets.")] = None,
+    metric: Annotated[str | None, typer.Option(help="One metric only, such as first_reply.")] = None,
+    verdicts: Annotated[str | None, typer.Option(help="recomputed or recorded.")] = None,
+    period: Annotated[str | None, typer.Option(help="impact, day, week, month or all.")] = None,
+) -> None:
+    """Find the ways of counting missed targets that give somebody's figure, or say by how much each misses it."""
+    from incident_kit import terminal
+    from incident_kit.reconciliation import reconcile as explain
+
+    with verbs.working() as step:
+        incident = verbs.opened(case, step)
+        step("counting")
+        found = explain(
+            incident, breaches, zone=zone, by=by, count=count, metric=metric, verdicts=verdicts, period=period
+        )
+    terminal.said(verbs.out, str(found))

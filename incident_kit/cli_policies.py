@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from incident_kit import verbs
+from incident_kit.errors import InvalidConfiguration
 
 POLICY = Annotated[Path, typer.Argument(help="A policy file.", show_default=False)]
 OUT = Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file instead of the terminal.")]
@@ -128,14 +129,35 @@ def convert(
 
 
 def export(
-    policy: POLICY,
-    to: Annotated[str, typer.Option(help="litellm or prometheus.")],
+    what: Annotated[str, typer.Argument(help="A policy file; or tickets, and a case after it.", show_default=False)],
+    case: verbs.CASE = Path(),
+    to: Annotated[str | None, typer.Option(help="Of a policy: litellm or prometheus.")] = None,
     path: OUT = None,
+    during: Annotated[str | None, typer.Option(help="Of tickets: those of a phase only, such as impact.")] = None,
 ) -> None:
-    """Write a policy as LiteLLM's config.yaml, or its alerts as Prometheus rules, and say what is lost."""
+    """Write a policy as LiteLLM's config.yaml or its alerts as Prometheus rules; or the tickets of a case as CSV or XLSX."""
+    if what == "tickets" and not Path(what).is_file():
+        _export_tickets(case, path or Path("tickets.csv"), during)
+        return
+    if to is None:
+        raise InvalidConfiguration(f"{what}: say what to write it as: --to litellm or --to prometheus")
     from incident_kit.gateways.command import export_command
 
-    _told(*export_command(policy, to=to, out=path))
+    _told(*export_command(Path(what), to=to, out=path))
+
+
+def _export_tickets(case: Path, path: Path, during: str | None) -> None:
+    from incident_kit import terminal
+    from incident_kit.ticketlist import save_tickets, ticket_list
+
+    verbs.writable(path, ".csv", ".xlsx")
+    with verbs.working() as step:
+        incident = verbs.opened(case, step)
+        step("listing tickets")
+        tickets = ticket_list(incident, during=during)
+        written = save_tickets(incident, tickets, path)
+    missed = int((tickets["targets_missed"] > 0).sum())
+    terminal.said(verbs.out, f"wrote {tickets.height:,} tickets, {missed:,} of them with a missed target, to {written}")
 
 
 def _told(text: str, report: str) -> None:

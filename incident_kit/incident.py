@@ -33,8 +33,8 @@ class Incident:
 
     ``zone`` is the reader's (an IANA name); ``slow_ms`` is the wait that counts as slow in sentences; ``in_force`` is the
     policy that made the log, where it is known, ``policies`` are what to compare it with, and ``prices`` US dollars for a
-    million tokens in and out, by target; ``gateway`` the gateway's own configuration that was in force, and its version: what
-    a case's ``incident.yaml`` says.
+    million tokens in and out, by target; ``gateway`` the gateway's own configuration that was in force, and its version;
+    ``ticket_link`` where a ticket opens, with ``{ticket_id}`` in it: what a case's ``incident.yaml`` says.
     """
 
     def __init__(self, store: Store) -> None:
@@ -48,6 +48,7 @@ class Incident:
         self.policies: tuple[Policy, ...] = ()
         self.prices: Mapping[str, tuple[float, float]] = {}
         self.sla_settings = SlaSettings()
+        self.ticket_link = ""
         self.reports: tuple[LoadReport, ...] = ()
 
     @classmethod

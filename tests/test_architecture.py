@@ -86,7 +86,7 @@ FLOORS = [
     ["drafting", "bars", "signs"],
     ["verdicts"],
     ["checking", "firings"],
-    ["leads", "agentwaits", "ticketlist"],
+    ["leads", "agentwaits", "ticketlist", "reconciliation"],
     ["handling"],
     ["consequences"],
     ["checkpage"],
