@@ -1,4 +1,4 @@
-"""``python -m benchmarks replay``, ``... compare`` and ``... evidence``: how fast the kit is, and how right its estimates are."""
+"""``python -m benchmarks replay``, ``... compare``, ``... load`` and ``... evidence``: how fast the kit is, and how right its estimates are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # many small matrices: threads only wait for one another
 
-from benchmarks import compare, evidence, replay
+from benchmarks import compare, evidence, load, replay, slider
 
 
 def main() -> int:
@@ -24,14 +24,45 @@ def main() -> int:
         "--incidents", type=int, default=300, help="how many; 30 take a minute or two (default: %(default)s)"
     )
     two.add_argument("--seeds", type=Path, help="a file of numbers, one an incident (default: benchmarks/seeds.txt)")
+    two.add_argument(
+        "--capture",
+        action="store_true",
+        help="on the real gateway's log instead, against what is known of its deployments",
+    )
+    two.add_argument(
+        "--real", action="store_true", help="with real answers and real latencies instead (default: 30 incidents)"
+    )
     two.add_argument("--out", type=Path, help="write every case to this Parquet file")
     three = commands.add_parser("compare", help="scorecards with intervals, sweeps and sensitivities: time and memory")
     three.add_argument(
         "--requests", type=int, default=compare.LARGE, help="how many in the largest incident (default: %(default)s)"
     )
+    four = commands.add_parser(
+        "slider", help="a key on the Tuner's slider to four redrawn panels, in a real JupyterLab"
+    )
+    four.add_argument("--requests", type=int, default=slider.REQUESTS, help="how many (default: %(default)s)")
+    four = commands.add_parser(
+        "load", help="a gateway's log into tables against DuckDB's own reading and extraction of it"
+    )
+    four.add_argument("--megabytes", type=int, default=200, help="of NDJSON to time (default: %(default)s)")
+    four.add_argument(
+        "--memory-megabytes",
+        type=int,
+        default=0,
+        help="of NDJSON to load in a process of its own for its peak of memory",
+    )
     arguments = parser.parse_args()
+    if arguments.command == "load":
+        return load.main(megabytes=arguments.megabytes, memory_megabytes=arguments.memory_megabytes)
+    if arguments.command == "slider":
+        return slider.main(requests=arguments.requests)
     if arguments.command == "compare":
         return compare.main(requests=arguments.requests)
+    if arguments.command == "evidence" and (arguments.capture or arguments.real):
+        from benchmarks import capture, realdata
+
+        missed = capture.main() if arguments.capture else 0
+        return missed + (realdata.main(incidents=min(arguments.incidents, 30)) if arguments.real else 0)
     if arguments.command == "evidence":
         return evidence.main(incidents=arguments.incidents, seeds_file=arguments.seeds, out=arguments.out)
     return replay.main(requests=arguments.requests)

@@ -39,7 +39,9 @@ def main(*, megabytes: int, memory_megabytes: int) -> int:
         kept, _ = best(lambda: into_a_file(folder, file), times=1)
         assert report.rows_loaded == rows, report
         print(f"DuckDB, one json_extract_string of {len(paths())} paths into a table: {theirs:6.2f} s")
-        print(f"load, hashing included, in memory:                          {ours:6.2f} s = {ours / theirs:.2f} x (bar {BAR:g})")
+        print(
+            f"load, hashing included, in memory:                          {ours:6.2f} s = {ours / theirs:.2f} x (bar {BAR:g})"
+        )
         print(f"load, kept in a file:                                       {kept:6.2f} s = {kept / theirs:.2f} x")
         missed = ours > BAR * theirs
         file.unlink()
@@ -63,7 +65,9 @@ def measure_memory(folder: Path, *, megabytes: int) -> float:
         check=True, capture_output=True, text=True, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
     ).stdout.split()  # fmt: skip
     peak, seconds = map(float, said)
-    print(f"{rows:,} records, {file.stat().st_size / MB:,.0f} MB, kept in a file: {seconds:.1f} s, peak {peak:.2f} GiB (bar {BAR_GIB:g})")
+    print(
+        f"{rows:,} records, {file.stat().st_size / MB:,.0f} MB, kept in a file: {seconds:.1f} s, peak {peak:.2f} GiB (bar {BAR_GIB:g})"
+    )
     file.unlink()
     return peak
 
