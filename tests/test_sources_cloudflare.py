@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from loaded import SAMPLES, Loaded, of_records, of_sample, picked, records
@@ -80,6 +81,31 @@ def test_failures_have_a_class_and_no_zeros(sample: Loaded) -> None:
 
 def test_a_row_without_a_time_says_so(sample: Loaded) -> None:
     assert sample.rejects == {9: "created_at is not a time"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"created_at": "1970-01-01T00:00:00Z"}, "created_at is not in our time"),
+        ({"created_at": 9e20}, "created_at is not a time"),
+        ({"duration": -1}, "duration is not a number of milliseconds"),
+        ({"duration": "NaN"}, "duration is not a number of milliseconds"),
+        ({"duration": 86_400_001}, "it took longer than a day"),
+        ({"id": ""}, "no id"),
+        ({"success": None, "status_code": None}, "neither success nor status_code says how it ended"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_its_reason(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    rows = records("cloudflare")
+    loaded = of_records(tmp_path, [rows[4], rows[1] | changes])
+    assert loaded.rejects == {2: said}
+
+
+def test_numbers_that_cannot_be_are_unknown(tmp_path: Path) -> None:
+    row = records("cloudflare")[0] | {"tokens_in": -5, "tokens_out": "many", "cost": "Infinity", "step": None}
+    loaded = of_records(tmp_path, [row])
+    names = ("prompt_tokens", "completion_tokens", "cost_usd", "status")
+    assert picked(loaded.attempts["01KB00000001"], *names) == (None, None, None, "ok")
 
 
 def test_ratings_on_the_log_are_feedback_and_zero_is_none(sample: Loaded) -> None:

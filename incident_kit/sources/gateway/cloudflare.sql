@@ -79,6 +79,7 @@ select
     when duration_ms is null or duration_ms < 0 then 'duration is not a number of milliseconds'
     when done_at is null then 'duration is not a number of milliseconds'
     when not in_our_time(began_at) then 'created_at is not in our time'
+    when done_at > began_at + interval 1 day then 'it took longer than a day'
     when succeeded is null then 'neither success nor status_code says how it ended'
   end as reject,
   coalesce(event_id, id) as request_id,

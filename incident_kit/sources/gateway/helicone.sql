@@ -91,6 +91,7 @@ select
     when done_at < began_at then 'response_created_at is before request_created_at'
     when not in_our_time(began_at) then 'request_created_at is not in our time'
     when done_at is null then 'neither latency nor response_created_at'
+    when done_at > began_at + interval 1 day then 'it took longer than a day'
   end as reject,
   request_id,
   request_id as attempt_id,

@@ -183,6 +183,7 @@ select
     when done_text is null then 'no end_time: still running when it was exported'
     when done_at is null then 'end_time is not a time'
     when done_at < began_at then 'end_time is before start_time'
+    when done_at > began_at + interval 1 day then 'it took longer than a day'
   end as reject,
   case when trace_id is null then first_id when first_id = last_id then trace_id else trace_id || '/' || first_id end as request_id,
   id as attempt_id,

@@ -119,6 +119,7 @@ select
     when model is null then 'no model'
     when done_at is null then 'latency or generation_time is not a number of milliseconds'
     when untimed and is_last then 'neither latency nor generation_time'
+    when done_at > began_at + interval 1 day then 'it took longer than a day'
   end as reject,
   request_id,
   case when calls = 1 then id else id || ':' || lpad(number::varchar, 2, '0') end as attempt_id,

@@ -60,6 +60,7 @@ select
     when began_at is null then 'created_at is not a time'
     when not in_our_time(began_at) then 'created_at is not in our time'
     when took_ms is null or took_ms < 0 or done_at is null then 'generation_time_ms is not a number of milliseconds'
+    when done_at > began_at + interval 1 day then 'it took longer than a day'
   end as reject,
   id as request_id,
   id as attempt_id,

@@ -107,6 +107,7 @@ select
     when not in_our_time(began_at) then 'created_at is not in our time'
     when coalesce(lower(success_text), '') not in ('true', 'false', '1', '0') then 'is_success is neither true nor false'
     when took_ms is null or done_at is null then 'response_time is not a number of milliseconds'
+    when done_at > began_at + interval 1 day then 'it took longer than a day'
   end as reject,
   case when trace_id is null then id when has_several then trace_id || '/' || first_id else trace_id end as request_id,
   id as attempt_id,

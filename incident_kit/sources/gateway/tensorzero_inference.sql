@@ -75,6 +75,7 @@ select
     when arrived_at is null then 'id holds no time (it is no UUIDv7), and timestamp is not a time'
     when not in_our_time(arrived_at) then 'the time in id is not in our time'
     when wait_text <> '' and (wait_ms is null or wait_ms < 0) then 'processing_time_ms is not a number of milliseconds'
+    when wait_ms > 86400000 then 'it took longer than a day'
   end as reject,
   id as request_id,
   conversation_id,

@@ -77,6 +77,7 @@ select
     when stamped_at is null then 'id holds no time (it is no UUIDv7), and timestamp is not a time'
     when not in_our_time(stamped_at) then 'the time in id is not in our time'
     when took_ms is null or took_ms < 0 or began_at is null or done_at is null then 'response_time_ms is not a number of milliseconds'
+    when done_at > began_at + interval 1 day then 'it took longer than a day'
   end as reject,
   inference_id as request_id,
   id as attempt_id,
