@@ -110,7 +110,7 @@ def _xlsx(titles: Mapping[str, str], rows: Sequence[Sequence[Any]], about: Seque
         sheet = book.add_worksheet("Tickets")
         names = [name for name in titles if name != link]
         where = [i for i, name in enumerate(titles) if name != link]
-        at = list(titles).index(link) if link in titles else None
+        at = list(titles).index(link) if link is not None and link in titles else None
         for column, name in enumerate(names):
             sheet.write_string(0, column, safe_text(titles[name]), head)
         for number, row in enumerate(rows, start=1):
