@@ -1,4 +1,4 @@
-"""``python -m benchmarks replay``, ``... compare``, ``... load`` and ``... evidence``: how fast the kit is, and how right its estimates are."""
+"""``python -m benchmarks replay``, ``compare``, ``load``, ``evidence`` ...: how fast the kit is, and how right."""
 
 from __future__ import annotations
 

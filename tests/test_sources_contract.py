@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from incident_kit.errors import InvalidRows, UnknownFormat
-from incident_kit.sources import load, loading
+from incident_kit.errors import InvalidRows, UnknownFormat, UnreadableFile
+from incident_kit.sources import culprits, load, loading
 from incident_kit.sources.decoding import decoded, python_repr
 from incident_kit.sources.formats import Format, parse_format
 from incident_kit.sources.keys import has
@@ -249,3 +249,44 @@ def test_a_format_may_know_that_every_attempt_is_there(
 def test_a_word_that_is_none_is_said(more: str, said: str) -> None:
     with pytest.raises(UnknownFormat, match=said):
         described(more)
+
+
+# ---- one record never costs its file
+
+
+FALLIBLE = CALLS.replace("'a' as target", "'a' as target, (record ->> '$.tokens')::bigint as prompt_tokens").replace(
+    "{more}", "one_to_one: true"
+)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+@pytest.mark.parametrize("form", ["lines", "array"])
+def test_a_record_on_which_the_statement_fails_is_rejected_alone(
+    tmp_path: Path, known: dict[str, Format], form: str, *, trusted: bool
+) -> None:
+    rows = [call(number, tokens=str(number)) for number in range(1, 60)]
+    rows[6] |= {"tokens": "SECRET many"}
+    rows[40] |= {"tokens": "9" * 30}
+    file = tmp_path / "log.json"
+    file.write_text(json.dumps(rows) if form == "array" else "".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "mine.sql").write_text(FALLIBLE)
+    known["one"] = parse_format(FALLIBLE, where="x", family="gateway")
+    store = Store()
+    report = load(store, file, source="test_calls" if trusted else str(tmp_path / "mine.sql"), zone="UTC")
+    assert (report.rows_read, report.rows_loaded, report.rows_rejected) == (59, 57, 2)
+    assert [row["line"] for row in report.rejects.iter_rows(named=True)] == [7, 41]
+    assert "SECRET" not in str(report)
+    assert store.rows("select sum(prompt_tokens) from attempts") == [(sum(range(1, 60)) - 7 - 41,)]
+    assert store.rows("select table_name from duckdb_tables() where temporary") == []
+
+
+def test_a_statement_that_fails_on_too_many_records_is_refused(
+    tmp_path: Path, known: dict[str, Format], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(culprits, "MOST", 3)
+    known["one"] = parse_format(FALLIBLE, where="x", family="gateway")
+    file = written(tmp_path / "log.ndjson", *(call(number, tokens="many") for number in range(9)))
+    store = Store()
+    with pytest.raises(UnreadableFile, match="more than 3 records"):
+        load(store, file, zone="UTC")
+    assert store.rows("select table_name from duckdb_tables() where temporary") == []

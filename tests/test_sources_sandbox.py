@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from incident_kit.errors import UnknownFormat
+from incident_kit.errors import IncidentKitError, UnknownFormat
 from incident_kit.sources import load, sandbox
 from incident_kit.sources.formats import parse_format, vendor_formats
 from incident_kit.store import Store
@@ -86,9 +86,9 @@ def test_the_database_itself_refuses_what_the_reader_of_the_statement_would_miss
     for sql, said in (
         ("select * from read_text('/etc/passwd')", "disabled by configuration"),
         ("select * from glob('/tmp/*')", "disabled by configuration"),
-        ("select 1) ; set memory_limit = '1TB' ; select * from (select 2", "cannot be run"),
+        ("select 1) ; set memory_limit = '1TB' ; select * from (select 2", "configuration has been locked"),
     ):
-        with pytest.raises(UnknownFormat, match=said):
+        with pytest.raises(IncidentKitError, match=said):
             run(sql, log)
 
 

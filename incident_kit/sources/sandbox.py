@@ -22,6 +22,11 @@ MEMORY = "2GiB"
 BATCH = 10_000
 # what makes rows out of values; every other table function reads something from outside
 _ROWS_FROM_VALUES = {"unnest", "range", "generate_series", "json_each", "json_tree", "repeat", "repeat_row"}
+# what is wrong with the statement, not with a record
+_ITS_OWN = (
+    duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException, duckdb.SyntaxException,
+    duckdb.PermissionException, duckdb.OutOfMemoryException, duckdb.IOException,
+)  # fmt: skip
 _ONLY_RAW = "a format of yours sees raw(line, record) and nothing else: no files, no network, no settings"
 
 
@@ -32,6 +37,8 @@ def run(chosen: Format, *, handed: Path, into: Path, arguments: Mapping[str, Any
     ------
     UnknownFormat
         The statement is none, asks for what it does not get, or cannot be run.
+    duckdb.Error
+        It fails on a record.
     """
     import pyarrow.dataset as ds  # type: ignore[import-untyped]
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
@@ -56,10 +63,8 @@ def run(chosen: Format, *, handed: Path, into: Path, arguments: Mapping[str, Any
                     for batch in reader:
                         writer.write_batch(batch)
                 return list(rows.columns)
-        except (duckdb.Error, OSError) as error:
+        except (*_ITS_OWN, OSError) as error:
             reason = str(error).splitlines()[0]
-            if "Unknown TimeZone" in reason:
-                reason = f"zone={arguments.get('zone')!r} is no time zone; use a name such as 'Europe/Berlin' or 'UTC'"
             raise UnknownFormat(f"the format {chosen.name} cannot be run on {shown}: {reason}") from error
 
 

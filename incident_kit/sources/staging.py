@@ -12,6 +12,7 @@ import duckdb
 
 from incident_kit.errors import InvalidRows, UnknownFormat, UnreadableFile, did_you_mean
 from incident_kit.sources import canonical, sandbox
+from incident_kit.sources.culprits import without_culprits
 from incident_kit.sources.files import LONGEST_RECORD
 from incident_kit.sources.formats import NOT_FOR_US
 from incident_kit.sources.handing import handed, numbered
@@ -79,7 +80,8 @@ def check_labels(store: Store, labels: Mapping[str, Sequence[str]], tags: Mappin
 
 def clear(store: Store) -> None:
     """Drop everything temporary that a load made."""
-    for view in ("candidates", "stored", "staged"):
+    made = store.rows("select view_name from duckdb_views() where temporary and starts_with(view_name, 'staged_')")
+    for view in ("candidates", "stored", "staged", *(name for (name,) in made)):
         store.run(f"drop view if exists {view}")
     made = store.rows("select table_name from duckdb_tables() where temporary and starts_with(table_name, 'staged_')")
     for table in ("judged", "contested", "touched", "rolled", *(name for (name,) in made)):
@@ -123,12 +125,30 @@ def _fill(store: Store, staged: Staged, *, folder: Path, zone: str | None, colum
             ) from error
         if "maximum_object_size" in reason and staged.records.longest < LONGEST_RECORD:
             return _fill(store, _longer(staged), folder=folder, zone=zone, columns=columns)
-        if staged.records.lines is not None:
-            raise UnreadableFile(f"{staged.file.shown} cannot be read: {reason}") from error
-        return _fill(
-            store, replace(staged, records=staged.records.cleaned(folder)), folder=folder, zone=zone, columns=columns
-        )
+        if staged.records.lines is None and staged.file.kind in {"lines", "csv"} and not staged.records.held:
+            cleaned = replace(staged, records=staged.records.cleaned(folder))
+            return _fill(store, cleaned, folder=folder, zone=zone, columns=columns)
+        return _fill_without_culprits(store, staged, folder=folder, zone=zone, columns=columns, reason=reason)
     return staged
+
+
+def _fill_without_culprits(
+    store: Store, staged: Staged, *, folder: Path, zone: str | None, columns: Mapping[str, str], reason: str
+) -> Staged:
+    def attempt(records: Records) -> None:
+        _insert(store, replace(staged, records=records), folder=folder, zone=zone, columns=columns)
+
+    if staged.format.name == canonical.NAME:
+        raise UnreadableFile(f"{staged.file.shown} cannot be read: {reason}")
+    try:
+        found = without_culprits(store, staged.records, table=staged.table, attempt=attempt)
+        attempt(found)
+    except duckdb.Error as error:
+        what = (
+            "is damaged or cut short: DuckDB cannot read it as" if staged.records.lines is None else "cannot be read as"
+        )
+        raise UnreadableFile(f"{staged.file.shown} {what} {staged.file.kind}: {reason}") from error
+    return replace(staged, records=found)
 
 
 def _longer(staged: Staged) -> Staged:
