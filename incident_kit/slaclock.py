@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
@@ -72,6 +72,23 @@ class SlaClock:
         moved = np.where(stop == NEVER, NEVER, stop + np.rint(np.asarray(by_s, np.float64) * 1e6).astype(np.int64))
         shifted = self.instances.with_columns(stopped_at=_instants(moved))
         return _judged(shifted, self.docket.judged(moved), asof=self.asof)
+
+    def by_ticket(self, *, judged_by: Literal["any", "first", "last"]) -> pl.DataFrame:
+        """Return one verdict a ticket and metric, and by which of its clocks: any breach, the first clock, or the last.
+
+        Columns: ticket_id, metric, clocks, breached (NULL where no clock tells), judged_by. Cancelled clocks do not count.
+        """
+        counted = self.instances.filter(pl.col("verdict") != "cancelled").sort("instance_no", "applied_at")
+        breached = pl.col("breached")
+        verdict = {"any": breached.any(ignore_nulls=False), "first": breached.first(), "last": breached.last()}[
+            judged_by
+        ]
+        return (
+            counted.group_by("ticket_id", "metric", maintain_order=True)
+            .agg(pl.len().alias("clocks"), verdict.alias("breached"))
+            .with_columns(judged_by=pl.lit(judged_by))
+            .sort("ticket_id", "metric")
+        )
 
     def report(self) -> pl.DataFrame:
         """Return recorded beside recomputed verdicts: metric, recorded, recomputed, why, instances, example."""

@@ -427,6 +427,24 @@ def test_seconds_between_are_those_of_the_runs_when_open(clock: SlaClock) -> Non
     assert total["seconds"].to_list() == frame[total["row"].to_list()]["elapsed_s"].to_list()
 
 
+def test_a_ticket_has_one_verdict_only_by_a_rule(tmp_path: Path) -> None:
+    rows = [
+        sla_row(instance_no=1),
+        sla_row(instance_no=2, stopped_at="2026-03-02T14:10:07Z"),
+        sla_row(instance_no=3, outcome="cancelled"),
+    ]
+    incident = ik.Incident.create()
+    file = tmp_path / "sla.csv"
+    pl.DataFrame(rows, infer_schema_length=None).write_csv(file)
+    incident.load(file)
+    found = ik.sla(incident)
+    verdicts = {rule: found.by_ticket(judged_by=rule).row(0) for rule in ("any", "first", "last")}
+    assert verdicts == {
+        "any": ("T1", "first_reply", 2, True, "any"), "first": ("T1", "first_reply", 2, True, "first"),
+        "last": ("T1", "first_reply", 2, False, "last"),
+    }  # fmt: skip
+
+
 def test_the_report_names_what_differs_and_why(tmp_path: Path) -> None:
     incident = ik.Incident.create()
     file = tmp_path / "sla.csv"

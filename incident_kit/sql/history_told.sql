@@ -4,15 +4,15 @@
 with mine as (
   select e.*
   from ticket_events as e
-  left join loads as l on l.load_id = e.load_id
-  where e.type in ('target', 'policy', 'policy_id', 'priority')
-    and coalesce(nullif(split_part(l.source, '_', 1), 'canonical'), '') = $desk
+  -- (DuckDB 2.0.0 cannot bind a nullif of a joined column in a filter)
+  left join (select load_id, split_part(source, '_', 1) as desk from loads where source <> 'canonical') as l on l.load_id = e.load_id
+  where e.type in ('target', 'policy', 'policy_id', 'priority') and coalesce(l.desk, '') = $desk
 ),
 parsed as (
   select
     ticket_id, "at", seq, type,
     if(type = 'policy', value, null) as policy,
-    case when type = 'target' then json_extract_string(value, ['$.metric', '$.target_s', '$.clock']) end as v
+    case when type = 'target' then json_extract_string(if(json_valid(value), value, '{}'), ['$.metric', '$.target_s', '$.clock']) end as v
   from mine
   where type in ('target', 'policy')
 ),

@@ -38,7 +38,7 @@ clocks as (
   where s.load_id is null
   union all
   -- a ticket's own history: a clock for each target that it names
-  select try_cast(json_extract_string(value, '$.target_s') as bigint)
+  select try_cast(json_extract_string(if(json_valid(value), value, '{}'), '$.target_s') as bigint)
   from ticket_events
   where type = 'target' and list_contains($load_ids, load_id)
 ),
