@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from benchmarks.estimators import DRAWS, Guess, backoff, before_after, direct, ours, pooled
 from benchmarks.incidents import VARIANTS, Made, make
+from benchmarks.stress import RUNS, rules
 from incident_kit.cells import LABELS, NONE, Cells
 from incident_kit.posterior import Posterior, fit
 from incident_kit.propensity import snips
@@ -32,7 +33,7 @@ ORACLE = "oracle: knows every p"
 NO_ESTIMATE = "withheld"
 SEEDS = Path(__file__).with_name("seeds.txt")
 ENOUGH = 100  # incidents, for the bars of a share
-FIRM = ("2 error against plain back-off", "3 median")  # bars that thirty incidents meet with room to spare
+FIRM = ("2 error against plain back-off", "3 median", "4 ", "5 ")  # bars that thirty incidents meet with room to spare
 _LEAST = 0.05  # of the requests must go elsewhere than logged for a case
 
 
@@ -209,7 +210,7 @@ def main(*, incidents: int, seeds_file: Path | None = None, out: Path | None = N
     print(f"{kept} estimates, {left} withheld: over {WITHHELD:.0%} of their requests have no evidence, and bounds only")
     failed = 0
     few = rows["incident"].n_unique() < ENOUGH
-    for name, value, bar, met in bars(rows):
+    for name, value, bar, met in [*bars(rows), *rules(runs=5 if few else RUNS)]:
         failed += not met and not (few and not name.startswith(FIRM))
         print(f"{'met   ' if met else 'MISSED'} {name}: {value:.3f} (bar {bar})")
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
