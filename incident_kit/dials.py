@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from incident_kit.conditions import Condition, Rule
@@ -65,7 +66,7 @@ class Settings:
         """Return the settings with a rule on or off."""
         return replace(self, off=self.off - {rule} if on else self.off | {rule}, before=self)
 
-    @property
+    @cached_property
     def policy(self) -> Policy:
         """The policy as it is now; its numbers are checked as a file's would be.
 

@@ -46,20 +46,16 @@ def states(replays: Mapping[str, Replay]) -> pl.DataFrame:
     """Return the spans of every guarded route on its primary, on its backup, or testing, one row a span."""
     parts = [pl.DataFrame(schema=_STATES)]
     for line, one in replays.items():
-        spans = one.states()
         route = pl.when(pl.col("route") == "*").then(pl.lit("all others")).otherwise("route")
-        named = spans.with_columns(route.map_elements(words.label, return_dtype=pl.String).alias("route"))
-        said = [
-            f"{row['route']}, {row['state']}, {words.period(row['start'], row['end'])}"
-            for row in named.iter_rows(named=True)
-        ]
+        named = route.map_elements(words.label, return_dtype=pl.String)
+        clock = [pl.col(end).dt.strftime("%H:%M:%S") for end in ("start", "end")]
         parts.append(
-            named.select(
-                pl.format("{}, {}", "route", pl.lit(line)).alias("row"),
+            one.states().select(
+                pl.format("{}, {}", named, pl.lit(line)).alias("row"),
                 "state",
                 pl.col("start").cast(_INSTANT),
                 pl.col("end").cast(_INSTANT),
-                pl.Series("said", said, dtype=pl.String),
+                pl.format("{}, {}, {} to {} UTC", named, "state", *clock).alias("said"),
             )
         )
     return pl.concat(parts)

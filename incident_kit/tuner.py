@@ -6,10 +6,12 @@ import asyncio
 import html
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets  # type: ignore[import-untyped]
+import polars as pl
 
 from incident_kit import panels, words
 from incident_kit.charts import tuner as chart
@@ -22,7 +24,6 @@ from incident_kit.workbench import DRAWS, METRICS, Workbench
 
 if TYPE_CHECKING:
     import altair as alt
-    import polars as pl
 
     from incident_kit.incident import Incident
     from incident_kit.policy import Policy
@@ -233,17 +234,25 @@ class Tuner(widgets.VBox):  # type: ignore[misc]
 
     def _rows(self) -> dict[str, pl.DataFrame]:
         """Return the four datasets of the setting that is shown."""
-        shown = {LOADED: self.bench.as_loaded, TUNED: self._replay}
         bench = self.bench
         others = self._others.get(self._key(), [])
         here = bench.values(self._replay)[0]
         named = ((LOGGED, bench.observed), (LOADED, bench.loaded_values), (HERE, here))
         points = [*others, *(panels.point(kind, bench.named(values)) for kind, values in named)]
         return {
-            "lines": panels.over_time({LOGGED: bench.as_logged, **shown}),
-            "states": panels.states({TUNED: self._replay, LOADED: bench.as_loaded}),
+            "lines": pl.concat([self._still["lines"], panels.over_time({TUNED: self._replay})]),
+            "states": pl.concat([self._still["states"], panels.states({TUNED: self._replay})]),
             "scores": panels.scorecard(bench, self.scores, is_fresh=bool(self._drawn)),
             "points": panels.points(points),
+        }
+
+    @cached_property
+    def _still(self) -> dict[str, pl.DataFrame]:
+        """What stays where it is, whatever is turned."""
+        logged, loaded = self.bench.as_logged, self.bench.as_loaded
+        return {
+            "lines": panels.over_time({LOGGED: logged, LOADED: loaded}),
+            "states": panels.states({LOADED: loaded}),
         }
 
     def _chart(self) -> alt.VConcatChart:
