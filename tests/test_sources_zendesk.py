@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loaded import Loaded, of_records, of_sample
+from loaded import SAMPLES, Loaded, of_records, of_sample
 
 from incident_kit.errors import InvalidRows
 from incident_kit.sources import load
@@ -277,3 +277,28 @@ def test_metric_events_of_a_pipeline_that_dropped_the_targets(tmp_path: Path) ->
     )
     assert loaded.store.rows("select target_s, clock, outcome from sla") == [(None, None, "met")]
     assert loaded.report.answers["sla"].answer != "yes"
+
+
+ORDERS = [
+    ("ticket", "field_history", "comment", "user"),
+    ("user", "comment", "field_history", "ticket"),
+    ("comment", "ticket", "user", "field_history"),
+]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_tickets_life_follows_from_what_happened_in_any_order_of_files(order: tuple[str, ...]) -> None:
+    store = Store()
+    for name in order:
+        load(store, SAMPLES / f"zendesk_{name}.csv")
+    rows = {row["ticket_id"]: row for row in store.frame("select * from tickets").to_dicts()}
+    ten = rows["10"]  # solved, opened again by the customer a day later, solved
+    assert ten["first_reply_at"] == datetime(2026, 2, 24, 14, 20, tzinfo=UTC)
+    assert ten["solved_at"] == datetime(2026, 2, 25, 18, tzinfo=UTC)
+    assert (ten["reopens"], ten["assigned_at"]) == (1, datetime(2026, 2, 24, 14, 10, tzinfo=UTC))
+    reopened = store.frame("select ticket_id, \"at\" from ticket_events where type = 'reopen'")
+    assert reopened.rows() == [("10", datetime(2026, 2, 25, 15, tzinfo=UTC))]
+    assert (rows["18"]["first_reply_at"], rows["18"]["solved_at"], rows["18"]["reopens"]) == (None, None, 0)
+    # by an agent, and not the agent's own words at the creation
+    assert rows["21"]["first_reply_at"] == rows["21"]["created_at"].replace(minute=30)
+    assert sum(row["solved_at"] is None for row in rows.values()) == 1

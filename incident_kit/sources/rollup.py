@@ -17,8 +17,8 @@ def roll_up(store: Store, table: str, load_id: int) -> None:
         _roll_up_requests(store, load_id)
     elif table == "sla_events":
         _roll_up_sla(store, load_id)
-    elif table == "ticket_facts":
-        _roll_up_tickets(store, load_id)
+    elif table in {"ticket_facts", "ticket_events", "actors"}:
+        _roll_up_tickets(store, table, load_id)
 
 
 def _roll_up_requests(store: Store, load_id: int) -> None:
@@ -54,9 +54,15 @@ def _roll_up_sla(store: Store, load_id: int) -> None:
     )
 
 
-def _roll_up_tickets(store: Store, load_id: int) -> None:
-    touched = "select distinct ticket_id from ticket_facts where load_id = $load_id"
-    store.run(f"create or replace temp table touched as {touched}", {"load_id": load_id})
+def _roll_up_tickets(store: Store, table: str, load_id: int) -> None:
+    # who wrote a comment may be any of those that a file of users tells
+    touched = "ticket_facts" if table == "actors" else f"{table} where load_id = $load_id"
+    values = {} if table == "actors" else {"load_id": load_id}
+    store.run(f"create or replace temp table touched as select distinct ticket_id from {touched}", values)
+    store.run(
+        "delete from ticket_events where load_id is null and type = 'reopen' and ticket_id in (select ticket_id from touched)"
+    )
+    store.run(f"insert into ticket_events by name {statement('roll_reopens')}")
     store.run("delete from tickets where load_id is null and ticket_id in (select ticket_id from touched)")
     # a row of a tickets file wins over what several files say together
     store.run(
