@@ -106,11 +106,15 @@ class Records:
         with copy.open("wb") as stream:
             if self.file.kind == "csv":
                 stream.write(_csv_line(self.file.columns, self.file.delimiter))
+            longest = 0
             for line, content in good:
                 lines.append(line)
                 stream.write(content)
+                longest = max(longest, len(content))
+        # DuckDB makes room for the longest record that it is told of
+        room = SHORT_RECORD if longest < SHORT_RECORD else LONGEST_RECORD
         file = replace(self.file, path=copy, compression="none", marked=False, escaped=False)
-        return replace(self, file=file, lines=lines, bad=tuple(bad), longest=LONGEST_RECORD, held="")
+        return replace(self, file=file, lines=lines, bad=tuple(bad), longest=room, held="")
 
 
 def quoted(name: str) -> str:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from incident_kit.store import Store
 
 ONLY_VENDOR = ("line", "reject", "spans_request", "rows_stated", "fallbacks", "complete")
+SMALL = 256 * 1024  # bytes of a file that is read line by line at once, as it would be after its first reject
 _PREPARED: WeakSet[Store] = WeakSet()  # a macro lasts as long as its connection
 _MISTAKES = (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException, duckdb.SyntaxException)
 
@@ -100,7 +101,8 @@ def stage(store: Store, staged: Staged, *, folder: Path, zone: str | None, colum
     InvalidRows
         Times have no zone and none was given, or epoch numbers of several units are mixed.
     """
-    if (staged.file.marked or staged.file.escaped) and staged.records.lines is None:
+    is_small = staged.file.kind == "lines" and staged.file.path.stat().st_size <= SMALL
+    if (staged.file.marked or staged.file.escaped or is_small) and staged.records.lines is None:
         staged = replace(staged, records=staged.records.cleaned(folder))
     staged = _fill(store, staged, folder=folder, zone=zone, columns=columns)
     if staged.records.lines is None and staged.file.kind == "lines" and _has_rejects(store, staged):
@@ -108,6 +110,9 @@ def stage(store: Store, staged: Staged, *, folder: Path, zone: str | None, colum
         staged = replace(staged, records=staged.records.cleaned(folder))
         staged = _fill(store, staged, folder=folder, zone=zone, columns=columns)
     _refuse_zoneless(store, staged)
+    if staged.companion:
+        # what is no record is counted once, by the format whose companion this is
+        return replace(staged, records=replace(staged.records, bad=()))
     return staged
 
 
