@@ -6,7 +6,7 @@ from test_laplace import setting
 from worlds_of_calls import MINUTE, observed
 
 from incident_kit.cells import Cells
-from incident_kit.covariance import OTHER_SD, RANGES, UNSURE_SD, Covariance, Places
+from incident_kit.covariance import OTHER_SD, RANGES, UNCLEAR, UNSURE_SD, Covariance, Places
 
 
 def everywhere(prior: Covariance) -> Places:
@@ -69,3 +69,29 @@ def test_the_clock_is_the_incidents() -> None:
     fast = Cells.of(observed([0] * 480, minute / 10), incident=[(10 * MINUTE, 14 * MINUTE)])
     span = [Covariance.of(one, "error").at[-1] - Covariance.of(one, "error").at[0] for one in (slow, fast)]
     assert span[0] == pytest.approx(span[1], rel=0.1)
+
+
+def test_an_incident_is_expected_to_make_a_suspect_worse() -> None:
+    """As far as it is one: fully where its own calls show it, outside the incident not at all, people's verdicts within less."""
+    minute = np.tile(np.arange(0, 240, 0.25), 2)
+    inside = (minute >= 100) & (minute < 140)
+    target = np.repeat([0, 1], len(minute) // 2)
+    slow = np.where(inside & (target == 0), 9000, 1000)
+    cells = Cells.of(observed(target, minute, latency_ms=slow), incident=[(100 * MINUTE, 140 * MINUTE)])
+    assert cells.shown.tolist() == [[1], [0]]
+    prior = Covariance.of(cells, "latency")
+    assert prior.lift[0].max() == RANGES["latency"].worse
+    assert not prior.lift[0, ~cells.is_incident].any()
+    assert not prior.lift[1].any()
+    assert RANGES["override"].shift < RANGES["error"].shift
+
+
+def test_a_target_that_was_hardly_seen_before_may_swing_in_the_incident() -> None:
+    minute = np.concatenate([np.arange(0, 240, 0.25), np.arange(105, 135, 0.25)])
+    target = np.concatenate([np.zeros(960), np.ones(120)]).astype(int)
+    spans = [(100 * MINUTE, 140 * MINUTE)]
+    prior = Covariance.of(Cells.of(observed(target, minute), incident=spans), "latency")
+    known = Covariance.of(Cells.of(observed(target[::-1], minute), incident=spans), "latency")
+    assert prior.swings[1].max() == UNCLEAR
+    assert not prior.swings[0].any()
+    assert not known.swings[0].any()
