@@ -9,7 +9,7 @@ from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # many small matrices: threads only wait for one another
 
-from benchmarks import compare, evidence, load, replay, slider
+from benchmarks import compare, evidence, likeness, load, replay, slider
 
 
 def main() -> int:
@@ -51,7 +51,11 @@ def main() -> int:
         default=0,
         help="of NDJSON to load in a process of its own for its peak of memory",
     )
+    five = commands.add_parser("compatibility", help="backup against primary, against what both would really have done")
+    five.add_argument("--incidents", type=int, default=8, help="how many to make of the outage (default: %(default)s)")
     arguments = parser.parse_args()
+    if arguments.command == "compatibility":
+        return likeness.main(incidents=arguments.incidents)
     if arguments.command == "load":
         return load.main(megabytes=arguments.megabytes, memory_megabytes=arguments.memory_megabytes)
     if arguments.command == "slider":

@@ -12,10 +12,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from incident_kit.cells import Cells
+from incident_kit.healthy import impacts_us, is_healthy
 from incident_kit.likeness import Likeness, Measured, Share
 from incident_kit.observations import Observations, observe
 from incident_kit.phases import Phase
-from incident_kit.timebins import switches_us
+from incident_kit.timebins import shortest_us, switches_us
 from incident_kit.words import label, number
 
 if TYPE_CHECKING:
@@ -88,7 +89,9 @@ def compatibility(
 
     Like traffic: calls of the same intent, in the same bin of time (cut at the log's own switches and at declared impacts) and
     alike in whether tools were offered; the primary's calls are weighted to the backup's mix. Where too few have such a match,
-    times are not matched, and ``matched`` says so: then what the incident did to either stays in the difference.
+    times are not matched, and ``matched`` says so: then what the incident did to either stays in the difference. A primary behind
+    several deployments is taken as its gateway ran it, which leaves a failing one. A quantile that a timeout hides is at least
+    what is shown: that end of an interval is NULL.
 
     The verdict. A measure is *within its margin* if its whole 90 % interval is, *worse* if all of it is beyond, else *open*.
     "safe to fall back": all that is measured is within, tools or overrides among it. "only with tools disabled": tools are
@@ -111,43 +114,27 @@ def compatibility(
         There is no such phase.
     """
     margins = margins or Margins()
-    log = incident.log
-    if not len(log):
+    if not len(incident.log):
         return Compatibility(pl.DataFrame(schema=TABLE), pl.DataFrame(schema=VERDICTS), (), margins)
-    it = observe(log)
-    spans = [_us(phase.at, phase.until) for phase in incident.phases if phase.kind == "impact" and phase.until]
-    bins = Cells.of(it, incident=spans, switches=switches_us(log)).bins
-    troubled = np.zeros(len(it), np.bool_)
-    for begin, end in spans:
-        troubled |= (it.sent_us >= begin) & (it.sent_us < end)
-    inside = np.ones(len(it), np.bool_)
-    if during is not None:
-        at, until = incident.span(during) if isinstance(during, str) else during
-        begin, end = _us(Phase("note", at, until).at, until)
-        inside = (it.sent_us >= begin) & (it.sent_us < end)
+    it = observe(incident.log)
     shares, unheld = _shares(incident, it)
     rows, verdicts = [], []
-    for code, primary, backup in _pairs(log, policy or incident.in_force):
-        intent = log.intents[code] if code >= 0 else NO_INTENT
-        ours = inside & (it.intent == code)
-        chosen = np.flatnonzero(ours & ((it.target == primary) | (it.target == backup)))
-        names = (intent, log.targets[primary], log.targets[backup])
-        alike, matched = _alike(
-            it, log, bins, chosen, backup, least=margins.least, name=intent, options=(seed, resamples)
-        )
-        taken = {name: Share(one.part[chosen], one.whole[chosen], one.is_rate) for name, one in shares.items()}
-        latency = it.latency_ms[chosen].astype(np.float64)
+    options: dict[str, Any] = {"policy": policy, "during": during, "least": margins.least}
+    for pair in like_traffic(incident, it, **options, seed=seed, resamples=resamples):
+        alike, names = pair.alike, (pair.intent, pair.primary, pair.backup)
+        taken = {name: Share(one.part[pair.rows], one.whole[pair.rows], one.is_rate) for name, one in shares.items()}
+        latency = it.latency_ms[pair.rows].astype(np.float64)
         of_time = {"p50_ms": (latency, 0.5), "p95_ms": (latency, 0.95)}
         enough = min(alike.n) >= margins.least
-        found = alike.measured(taken, of_time) if min(alike.n) else {}
+        found = alike.measured(taken, of_time, is_cut=it.is_censored[pair.rows]) if min(alike.n) else {}
         judged = {name: judge(name, one, margins) for name, one in found.items() if name in PLAIN}
         rows += [
-            (*names, name, *one.primary, *one.backup, *one.difference, one.n_primary, one.n_backup, matched, one.interval,
+            (*names, name, *one.primary, *one.backup, *one.difference, one.n_primary, one.n_backup, pair.matched, one.interval,
              judged.get(name, ""))
             for name, one in found.items()
         ]  # fmt: skip
         verdict, why = _verdict(judged if enough else {}, alike.n, margins)
-        verdicts.append((*names, verdict, why, *alike.n, matched, _share(alike, troubled[chosen])))
+        verdicts.append((*names, verdict, why, *alike.n, pair.matched, pair.share_impact))
     table = pl.DataFrame(rows, schema=TABLE, orient="row")
     numbers = [name for name, kind in TABLE.items() if kind == pl.Float64]
     return Compatibility(
@@ -156,6 +143,51 @@ def compatibility(
         unheld,
         margins,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class LikeTraffic:
+    """Calls of an intent's primary and backup: ``rows`` of the observations, how they are ``alike``, and in what (``matched``).
+
+    ``share_impact`` is the share of the backup's matched calls that were sent in an impact: the primary beside them was degraded
+    too.
+    """
+
+    intent: str
+    primary: str
+    backup: str
+    rows: NDArray[np.int64]
+    alike: Likeness
+    matched: str
+    share_impact: float | None
+
+
+def like_traffic(
+    incident: Incident,
+    it: Observations,
+    *,
+    policy: Policy | None = None,
+    during: str | tuple[datetime, datetime] | None = None,
+    least: int = 30,
+    seed: int = 0,
+    resamples: int = 400,
+) -> Iterator[LikeTraffic]:
+    """Yield the like traffic of every intent that a primary and a backup answered; arguments as of :func:`compatibility`."""
+    log, spans = incident.log, impacts_us(incident)
+    bins = Cells.of(it, incident=spans, switches=switches_us(log, shortest_us=shortest_us(spans))).bins
+    troubled = ~is_healthy(incident, it.sent_us)
+    inside = np.ones(len(it), np.bool_)
+    if during is not None:
+        at, until = incident.span(during) if isinstance(during, str) else during
+        begin, end = _us(Phase("note", at, until).at, until)
+        inside = (it.sent_us >= begin) & (it.sent_us < end)
+    for code, primary, backup in _pairs(log, policy or incident.in_force):
+        intent = log.intents[code] if code >= 0 else NO_INTENT
+        ours = inside & (it.intent == code)
+        chosen = np.flatnonzero(ours & ((it.target == primary) | (it.target == backup)))
+        alike, matched = _alike(it, log, bins, chosen, backup, least=least, name=intent, options=(seed, resamples))
+        names = intent, log.targets[primary], log.targets[backup]
+        yield LikeTraffic(*names, chosen, alike, matched, _share(alike, troubled[chosen]))
 
 
 def judge(name: str, one: Measured, margins: Margins) -> str:

@@ -18,6 +18,7 @@ from incident_kit.draws import uniforms
 
 SMALL = 10  # events, or their absence, on a side: below this the exact binomial is used
 _TAIL = 0.05
+_LONGEST = " at most"  # of a quantile, with what a timeout cut taken to last for ever
 Floats = NDArray[np.float64]
 
 
@@ -82,9 +83,16 @@ class Likeness:
         return int((matched & ~self.is_backup).sum()), int((matched & self.is_backup).sum())
 
     def measured(
-        self, shares: Mapping[str, Share], quantiles: Mapping[str, tuple[Floats, float]]
+        self,
+        shares: Mapping[str, Share],
+        quantiles: Mapping[str, tuple[Floats, float]],
+        *,
+        is_cut: NDArray[np.bool_] | None = None,
     ) -> dict[str, Measured]:
         """Return every metric that both sides have: ratios, and quantiles (values, level) over calls, nearest rank.
+
+        A quantile that falls on a call whose value ``is_cut`` (by a timeout: at least so long) is a lower bound: its upper end is
+        not known (NaN), nor is that end of the difference which it would move.
 
         Intervals are of 90 %: a bootstrap of tickets, both sides at once; for rates with few events on a side the exact
         binomial (Clopper and Pearson, of as many calls as the weights are worth), and for the difference of two such Newcombe's
@@ -93,6 +101,10 @@ class Likeness:
         ranked = {
             name: (np.argsort(values, kind="stable"), values, level) for name, (values, level) in quantiles.items()
         }
+        cut = np.zeros(len(self.stratum), np.bool_) if is_cut is None else is_cut
+        for name, (_, values, level) in list(ranked.items()) if cut.any() else ():
+            longest = np.where(cut, np.inf, values)
+            ranked[name + _LONGEST] = (np.argsort(longest, kind="stable"), longest, level)
         at = self._values(self.weights, shares, ranked)
         clusters, of = np.unique(self.cluster, return_inverse=True)
         runs = []
@@ -102,7 +114,7 @@ class Likeness:
             runs.append(self._values(self._weights(times), shares, ranked))
         found = {}
         for name, value in at.items():
-            if not np.isfinite(value).all():
+            if name.endswith(_LONGEST) or not np.isfinite(value).all():
                 continue
             known = self.weights > 0
             if name in shares:
@@ -112,10 +124,12 @@ class Likeness:
             if share is not None and share.is_rate and self._is_small(share):
                 found[name] = self._exact(share, value, n)
                 continue
-            drawn_values = np.array([run[name] for run in runs])
-            drawn_values = drawn_values[np.isfinite(drawn_values).all(axis=1)]
-            sides = [_interval(float(value[i]), drawn_values[:, i]) for i in (0, 1)]
-            apart = _interval(float(value[1] - value[0]), drawn_values[:, 1] - drawn_values[:, 0])
+            least = np.array([run[name] for run in runs])
+            most = np.array([run[name + _LONGEST] for run in runs]) if name + _LONGEST in at else least
+            kept = ~np.isnan(least).any(axis=1) & ~np.isnan(most).any(axis=1)
+            least, most = least[kept], most[kept]
+            sides = [_interval(float(value[i]), least[:, i], most[:, i]) for i in (0, 1)]
+            apart = _interval(float(value[1] - value[0]), least[:, 1] - most[:, 0], most[:, 1] - least[:, 0])
             found[name] = Measured(sides[0], sides[1], apart, *n, "bootstrap of tickets")
         return found
 
@@ -171,9 +185,17 @@ def _quantile(ordered: Floats, weights: Floats, level: float) -> float:
     return float(ordered[min(int(np.searchsorted(total, level * total[-1] * (1 - 1e-12))), len(ordered) - 1)])
 
 
-def _interval(value: float, drawn: Floats) -> tuple[float, float, float]:
-    """Return the value with the 5 to 95 % Weibull (type 6) quantiles of what was drawn."""
-    if len(drawn) < 20:
+def _interval(value: float, least: Floats, most: Floats) -> tuple[float, float, float]:
+    """Return the value with the 5 to 95 % Weibull (type 6) quantiles of what was drawn; NaN for an end that is nowhere."""
+    if len(least) < 20:
         return value, float("nan"), float("nan")
-    low, high = np.quantile(drawn, [_TAIL, 1 - _TAIL], method="weibull")
-    return value, float(low), float(high)
+    # ranks, not numpy's quantile, which makes NaN of two infinities
+    ends = []
+    for drawn, share in ((least, _TAIL), (most, 1 - _TAIL)):
+        ordered, place = np.sort(drawn), share * (len(drawn) + 1) - 1
+        below, above = (
+            float(ordered[min(max(int(one), 0), len(drawn) - 1)]) for one in (np.floor(place), np.ceil(place))
+        )
+        end = below if below == above else below + (place - np.floor(place)) * (above - below)
+        ends.append(end if np.isfinite(end) else float("nan"))
+    return value, ends[0], ends[1]

@@ -59,6 +59,27 @@ def test_small_counts_are_exact() -> None:
     assert found.difference[1] < -2 / 40 < found.difference[2]
 
 
+def test_a_timeout_hides_the_end_of_a_quantile() -> None:
+    """One in five of the primary's calls was cut at 3 s: its p95 is at least that, and nobody knows how much more."""
+    rng = np.random.default_rng(1)
+    backup = np.arange(400) % 2 == 1
+    latency = rng.lognormal(6, 0.3, 400)
+    cut = ~backup & (rng.random(400) < 0.2)
+    latency[cut] = 3000
+    one = Likeness(backup, np.zeros(400, np.int64), np.arange(400), resamples=100)
+    found = one.measured({}, {"p50": (latency, 0.5), "p95": (latency, 0.95)}, is_cut=cut)
+    assert found["p95"].primary[0] == 3000
+    assert np.isnan(found["p95"].primary[2])
+    assert np.isnan(found["p95"].difference[1])
+    assert found["p95"].difference[2] < 0
+    assert np.isfinite(found["p95"].backup).all()
+    assert np.isfinite(found["p50"].difference).all()
+    seen = one.measured({}, {"p95": (latency, 0.95)})["p95"]
+    assert np.isfinite(seen.difference).all()
+    mirrored = Likeness(~backup, np.zeros(400, np.int64), np.arange(400), resamples=100)
+    assert np.isnan(mirrored.measured({}, {"p95": (latency, 0.95)}, is_cut=cut)["p95"].difference[2])
+
+
 def test_clopper_and_pearson() -> None:
     """k of n fails the tail test exactly at each end."""
     from scipy.stats import binom
