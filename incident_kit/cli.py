@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from incident_kit.policy import Policy
     from incident_kit.scorecard import Board
 
+DRAWS_OF_BREACHES = 10  # each is replayed once more, for a count of a few
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 cli_policies.add_to(app)
 cli_evidence.add_to(app)
@@ -63,6 +64,10 @@ def load(
             report = incident.load(list(paths), source=source, zone=zone, progress=step)
         out.print(terminal.load_report(report), soft_wrap=True)
     out.print(terminal.overview(incident))
+    if incident.about()["requests"]:
+        from incident_kit.joining import join_tickets
+
+        terminal.said(out, f"\n{join_tickets(incident)}")
 
 
 @app.command()
@@ -104,6 +109,10 @@ def replay(
     out.print(terminal.scorecard(board, by=by))
     for one in policies:
         out.print(terminal.switches(board.replays[one.name]))
+    if incident.clock.instances.height:
+        from incident_kit.consequences import consequences
+
+        terminal.said(out, f"\n{consequences(board, draws=DRAWS_OF_BREACHES)}\n")
     _believe(incident, board)
     if decisions is not None:
         _write_decisions(board, policies, decisions)

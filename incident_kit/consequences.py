@@ -126,6 +126,27 @@ class Consequences:
         every = [part.select(pl.col(name).cast(kind) for name, kind in _CHANGES.items()) for part in parts]
         return pl.concat([empty, *every]).sort("policy", "assuming", "due_at", "ticket_id", "metric", "instance_no")
 
+    def series(self, bins: pl.DataFrame, *, assuming: str = HANDLING) -> pl.DataFrame:
+        """Return for each interval of ``bins`` (at, until) the targets missed at their due times, one row a policy.
+
+        Columns: at, until, policy, evidence (``observed`` as logged, else ``estimated``), missed_targets (of a policy: the
+        mean, every wait critical).
+        """
+        due = pl.Series("due", self.waits.critical_us).cast(pl.Datetime("us", "UTC"))
+        parts = []
+        lines: list[tuple[str, str, Numbers]] = [("as logged", "observed", self._late.astype(np.float64))]
+        for (policy, of), effect in self.effects.items():
+            if of == (assuming if (policy, assuming) in self.effects else WAITS):
+                lines.append((policy, "estimated", self._late - effect.avoided + effect.caused))
+        spans = bins.select("at", "until").unique().sort("at")
+        for policy, evidence, chance in lines:
+            missed = pl.DataFrame({"due": due, "chance": chance * self.scored}).sort("due")
+            total = np.concatenate([[0.0], np.cumsum(missed["chance"].to_numpy())])
+            begin, end = (missed["due"].search_sorted(spans[name]).to_numpy() for name in ("at", "until"))
+            named = (pl.lit(policy).alias("policy"), pl.lit(evidence).alias("evidence"))
+            parts.append(spans.with_columns(*named, pl.Series("missed_targets", total[end] - total[begin])))
+        return pl.concat(parts)
+
     @property
     def _late(self) -> Flags:
         return self.waits.stopped_us > self.waits.critical_us
@@ -154,36 +175,37 @@ def _count(row: dict[str, Any], kind: str) -> str:
     return said if low == high == value else f"{said} ({number(round(low))} to {number(round(high))})"
 
 
-def consequences(board: Board) -> Consequences:
-    """Return which breaches each policy of a board would have avoided or caused, on the board's draws."""
-    incident = board.incident
-    found = _Judge.of(incident)
-    in_window = np.bincount(found.waits.clock[board.window.rows[found.waits.request]], minlength=len(found.waits)) > 0
-    effects: dict[tuple[str, str], Effect] = {}
-    counts: dict[tuple[str, str], dict[str, Numbers]] = {}
-    noise = normals(uniforms(board.seed, "handling", size=max(board.draws, 1)))
+def consequences(board: Board, *, draws: int | None = None) -> Consequences:
+    """Return which breaches each policy of a board would have avoided or caused, on the board's draws or fewer."""
+    found = _Judge.of(board.incident)
+    scored = np.bincount(found.waits.clock[board.window.rows[found.waits.request]], minlength=len(found.waits)) > 0
+    size = board.draws if draws is None else min(draws, board.draws)
+    noise = normals(uniforms(board.seed, "handling", size=size)) if size else np.zeros(1)
+    sums: dict[tuple[str, str], dict[str, Numbers]] = {}
+    counts: dict[tuple[str, str], dict[str, list[float]]] = {}
     for name, central in board.replays.items():
         if not central.policy.routes:
             continue
-        sums: dict[str, list[Effect]] = {WAITS: [], HANDLING: []}
-        for draw, one in enumerate(_drawn(central, board)):
-            for assuming, effect in found.effects(one, z=float(noise[draw]) if board.draws else 0.0):
-                sums[assuming].append(effect)
-        for assuming, every in sums.items():
-            if not every:
-                continue
-            effects[name, assuming] = Effect(*(np.mean([getattr(e, c) for e in every], axis=0) for c in COUNTS))
-            counts[name, assuming] = {c: np.array([getattr(e, c)[in_window].sum() for e in every]) for c in COUNTS}
-    return Consequences(found.waits, found.handling, found.join, in_window, effects, counts)
+        for one, z in zip(_drawn(central, size, board), noise.tolist(), strict=True):
+            for assuming, effect in found.effects(one, z=z):
+                key = name, assuming
+                totals = sums.setdefault(key, {kind: np.zeros(len(scored)) for kind in COUNTS})
+                kept = counts.setdefault(key, {kind: [] for kind in COUNTS})
+                for kind in COUNTS:
+                    values = getattr(effect, kind)
+                    totals[kind] += values
+                    kept[kind].append(float(values[scored].sum()))
+    effects = {
+        key: Effect(**{kind: total / len(noise) for kind, total in totals.items()}) for key, totals in sums.items()
+    }
+    told = {key: {kind: np.array(values) for kind, values in kept.items()} for key, kept in counts.items()}
+    return Consequences(found.waits, found.handling, found.join, scored, effects, told)
 
 
-def _drawn(central: Replay, board: Board) -> Iterator[Replay]:
-    """Yield the board's draws of a replay, the central one where there are none."""
-    if not board.draws or not hasattr(central.estimator, "at"):
-        yield central
-        return
-    for draw in range(board.draws):
-        yield on_draw(central, draw, draws=board.draws, seed=board.seed)
+def _drawn(central: Replay, size: int, board: Board) -> Iterator[Replay]:
+    """Yield so many of the board's draws of a replay, the central one where there are none."""
+    for draw in range(max(size, 1)):
+        yield on_draw(central, draw, draws=board.draws, seed=board.seed) if size else central
 
 
 @dataclass(frozen=True)

@@ -224,10 +224,14 @@ class Incident:
         return self._table("rejects")
 
     def series(self, *, every: timedelta | None = None) -> pl.DataFrame:
-        """Return what happened over time, one row an interval (about sixty where ``every`` is not given)."""
-        from incident_kit.series import series
+        """Return what happened over time, one row an interval (about sixty where ``every`` is not given).
 
-        return series(self.as_logged.outcomes, every=every)
+        With SLA clocks, ``missed_targets`` counts those that fell due and were missed.
+        """
+        from incident_kit.series import missed_at, series, with_missed
+
+        found, clocks = series(self.as_logged.outcomes, every=every), self.clock.instances
+        return found if clocks.is_empty() else with_missed(found, clocks.select(missed_at().alias("at"))["at"])
 
     def quality(self) -> pl.DataFrame:
         """Return the backup's answers beside the primary's, per intent: one row an intent, target, role and metric."""

@@ -46,3 +46,17 @@ def series(outcomes: pl.DataFrame, *, every: timedelta | None = None) -> pl.Data
     return grid.join(found, on="at", how="left", maintain_order="left").select(
         "at", (pl.col("at") + every).alias("until"), pl.col("n").fill_null(0), *COLUMNS
     )
+
+
+def missed_at() -> pl.Expr:
+    """Return when an SLA clock's target was missed: where it was due by the clock; where that cannot tell, as recorded."""
+    recorded = pl.when("recorded_breached").then("recorded_due_at")
+    told = pl.col("verdict") != "cannot be recomputed"
+    return pl.when(told).then("breached_at").otherwise(recorded)
+
+
+def with_missed(bins: pl.DataFrame, at: pl.Series) -> pl.DataFrame:
+    """Return the intervals with how many of some instants lie in each, as ``missed_targets``."""
+    ordered = at.drop_nulls().sort()
+    begin, end = (ordered.search_sorted(bins[name]) for name in ("at", "until"))
+    return bins.with_columns((end.cast(pl.Int64) - begin.cast(pl.Int64)).alias("missed_targets"))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from incident_kit.healthy import impacts_us
 from incident_kit.rises import CHANCE, FEWEST, WIDTHS, Rise, rate_rise, share_rise
+from incident_kit.series import missed_at
 from incident_kit.words import clock, label, lasting, number
 
 if TYPE_CHECKING:
@@ -203,9 +204,7 @@ def _felt(incident: Incident, begin: int | None) -> dict[str, Any]:
 def _due(incident: Incident, moments: pl.DataFrame) -> pl.DataFrame:
     """Return missed targets at their computed due times: at_us, intent of the ticket, after_us (since the clock's start)."""
     intents = moments.filter(what="contacts").select("ticket_id", "intent").unique("ticket_id")
-    told = pl.col("verdict") != "cannot be recomputed"
-    recorded = pl.when("recorded_breached").then("recorded_due_at")
-    missed = incident.clock.instances.with_columns(pl.when(told).then("breached_at").otherwise(recorded).alias("at"))
+    missed = incident.clock.instances.with_columns(missed_at().alias("at"))
     return (
         missed.filter(pl.col("at").is_not_null())
         .join(intents, on="ticket_id", how="left")

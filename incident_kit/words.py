@@ -161,6 +161,7 @@ METRICS = {
         Metric("override_rate", "Override rate", "drafts that agents rewrote", "%", "overrides"),
         Metric("fallback_share", "Share on fallback", "answered by the backup model", "%"),
         Metric("fallback_rate", "Share on fallback", "answered by the backup model", "%"),
+        Metric("missed_targets", "SLA targets missed", "promised times missed", "targets"),
         Metric("completion_tokens", "Answer length", "length of an answer", "tokens"),
         Metric("mean_ms", "Mean wait", "average wait", "ms", "waits"),
         Metric("cost_per_request", "Cost per request", "cost of 1,000 answers", "USD"),

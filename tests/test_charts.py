@@ -137,6 +137,14 @@ def test_a_measure_without_values_is_said_not_drawn_as_healthy() -> None:
     assert "Error rate: no value in this period." in said(chart)
 
 
+def test_missed_targets_have_a_panel_where_there_are_any() -> None:
+    assert not any("SLA" in title for title in titles(drawn("timeline")))
+    counted = made_up.series().with_columns(missed_targets=pl.when(pl.col("n") > 102).then(3).otherwise(0))
+    assert titles(charts.timeline(counted))[-1] == "SLA targets missed, at their due time"
+    assert titles(charts.timeline(counted, plain=True))[-1] == "Promised times missed, when due"
+    assert "SLA targets missed" in charts.timeline(counted).to_dict()["description"]
+
+
 def test_observed_is_solid_and_every_estimate_has_a_dash_of_its_own() -> None:
     frame = pl.concat(
         [

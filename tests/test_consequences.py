@@ -306,6 +306,19 @@ def _late(desk: Desk) -> set[str]:
     return set(desk.tickets.filter(late)["ticket_id"])
 
 
+def test_over_time() -> None:
+    """One bin holds the due times of both: one was missed, and would not have been; the other one would."""
+    clocks = [Clock(620, 600, assigned=0), Clock(590, 600, assigned=0, ticket="T2")]
+    found = consequences(world(clocks, [Ask(100, 30, 5), Ask(110, 5, 5, ticket="T2"), Ask(120, 5, 40, ticket="T2")])[1])
+    bins = pl.DataFrame({"at": [at(0), at(600)], "until": [at(600), at(1200)]})
+    rows = found.series(bins).select("policy", "evidence", "missed_targets").rows()
+    assert rows == [
+        ("as logged", "observed", 0), ("as logged", "observed", 1), ("other", "estimated", 0), ("other", "estimated", 1),
+    ]  # fmt: skip
+    one = row(found)
+    assert (one["avoided"], one["caused"]) == (1, 1)
+
+
 def test_the_policy_in_force_changes_nothing(outage: Incident) -> None:
     assert outage.in_force is not None
     found = consequences(ik.compare(outage, [outage.in_force], draws=3))

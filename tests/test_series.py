@@ -18,7 +18,7 @@ from incident_kit.incident import Incident
 from incident_kit.log import read
 from incident_kit.policy import Policy
 from incident_kit.replays import replay, replay_log
-from incident_kit.series import COLUMNS, INTERVALS, series, step
+from incident_kit.series import COLUMNS, INTERVALS, series, step, with_missed
 from incident_kit.store import Store
 
 
@@ -88,3 +88,13 @@ def test_of_a_replay_it_says_what_it_is(tiny: Incident) -> None:
     assert [row["policy"] for row in shown] == ["always_fallback", "as logged"]
     assert [row["p50_wait_ms"] for row in shown] == [200, 450]
     assert [row["fallback_share"] for row in shown] == [7 / 8, 1 / 7]
+
+
+def test_missed_targets_lie_in_the_interval_in_which_they_fell_due() -> None:
+    """Ends belong to the next interval, what lies outside all of them to none."""
+    bins = pl.DataFrame({"at": [START, START + timedelta(minutes=1)]}).with_columns(
+        until=pl.col("at") + timedelta(minutes=1)
+    )
+    at = pl.Series([START + timedelta(seconds=s) for s in (-1, 0, 59, 60, 61, 120)] + [None])
+    assert with_missed(bins, at)["missed_targets"].to_list() == [2, 2]
+    assert with_missed(bins, at.clear())["missed_targets"].to_list() == [0, 0]

@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 
     from incident_kit.phases import Phase
 
-MEASURES = ("p95_wait_ms", "p50_wait_ms", "error_rate", "tool_success_rate", "override_rate", "fallback_share")
+MEASURES = (
+    "p95_wait_ms",
+    "p50_wait_ms",
+    "error_rate",
+    "tool_success_rate",
+    "override_rate",
+    "fallback_share",
+    "missed_targets",
+)
 
 
 def tidy(series: pl.DataFrame) -> pl.DataFrame:

@@ -49,6 +49,7 @@ _SHARES = (
     Panel(("override_rate",), "Override rate, % of reviewed drafts", "Drafts that agents rewrote, %", "overrides"),
     Panel(("fallback_share",), "Share on fallback, % of requests", "Answered by the backup model, %"),
 )
+_MISSED = Panel(("missed_targets",), "SLA targets missed, at their due time", "Promised times missed, when due")
 
 
 def timeline(
@@ -65,8 +66,9 @@ def timeline(
     ----------
     frame
         One row a bin and policy: ``at``, ``until``, ``n``, ``p50_wait_ms``, ``p95_wait_ms``, ``error_rate``,
-        ``tool_success_rate``, ``override_rate``, ``fallback_share``; optionally ``policy`` and ``evidence``
-        (``observed`` or ``estimated``). Or anything that has such a ``.series()``: an incident.
+        ``tool_success_rate``, ``override_rate``, ``fallback_share``; optionally ``missed_targets`` (SLA targets, at their due
+        times), ``policy`` and ``evidence`` (``observed`` or ``estimated``). Or anything that has such a ``.series()``: an
+        incident.
     phases
         Annotations; taken from the incident where not given.
     answers
@@ -104,6 +106,7 @@ class _Drawing:
         self.marks = phasing.frame(phasing.within(phases, self.axis), self.axis)
         # with several policies each panel holds one line a policy: p95 and p50 take a panel each
         panels = [_SLOW, _HALF, *_SHARES] if len(series.lines(bins)) > 1 else [_WAIT, *_SHARES]
+        panels += [_MISSED] if bins["missed_targets"].count() else []
         self.silent = {panel: self.unknown(panel) for panel in panels}
         self.rows, self.told = series.drawn(bins, plain=plain), series.told(bins, plain=plain)
         self.guesses: dict[str, bool] = dict(bins.select("line", "estimated").unique(maintain_order=True).iter_rows())
