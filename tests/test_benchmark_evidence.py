@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks import estimators, evidence
+from benchmarks import capture, estimators, evidence, realdata, stress
 from benchmarks.incidents import BACKUP, VARIANTS, Made, make
 
 
@@ -98,6 +98,74 @@ def test_the_bars_are_read_off_the_cases(rows: pl.DataFrame) -> None:
     assert bar("3 median width against the bounds", 0.0) == (0.0, True)
 
 
-def test_seeds_are_one_an_incident() -> None:
-    seeds = evidence.SEEDS.read_text().split()
-    assert len(seeds) == len(set(seeds)) >= 300
+def test_direct_is_the_mean_of_the_state(made: Made) -> None:
+    cells = made.cells
+    wanted = np.zeros(cells.shape)
+    wanted[BACKUP, 0, cells.is_incident] = 1.0
+    it = made.observations
+    of = (it.target == BACKUP) & (it.intent == 0) & cells.is_incident[cells.bins]
+    estimate, low, high = estimators.direct(cells, "error", wanted)
+    assert of.sum() >= estimators.FEWEST
+    assert estimate == pytest.approx(wanted.sum() * it.values["error"][of].mean(), rel=1e-6)
+    assert low <= estimate <= high
+
+
+def test_the_oracle_knows_what_dice_are_thrown(made: Made) -> None:
+    """Its means are those of what happened, in thousands of requests."""
+    for outcome in evidence.OUTCOMES:
+        expected, happened = made.expected(outcome), made.truth(outcome)
+        known = np.isfinite(happened)
+        assert expected[known].mean() == pytest.approx(happened[known].mean(), abs=0.01)
+
+
+def test_seeds_are_numbers_and_say_whence_they_are(tmp_path: Path) -> None:
+    file = tmp_path / "seeds.txt"
+    file.write_text("# chosen by dice\n3 1\n4\n")
+    assert evidence.read_seeds(file) == [3, 1, 4]
+    chosen = evidence.read_seeds(evidence.SEEDS)
+    assert len(set(chosen)) == len(chosen) == 300
+
+
+def test_identity_and_refusals() -> None:
+    assert stress.identity() <= 1e-12
+    assert stress.refused()
+
+
+def test_real_answers_are_those_of_their_subject(made: Made) -> None:
+    """Outside the incident the primary is wrong exactly as often as the real model on the intent's prompts."""
+    answers = pl.DataFrame(
+        {
+            "subject": [s for s in "abcdefgh" for _ in range(200)],
+            "gpt4_correct": [True] * 1600,
+            "mixtral_correct": [False] * 1600,
+        }
+    )
+    real = realdata.answered(made, answers, np.random.default_rng(1))
+    inside = (made.at_us >= made.spans[0][0]) & (made.at_us < made.spans[0][1])
+    wrong = real.outcomes["override"]
+    assert np.nanmax(wrong[0, ~inside]) == 0
+    assert np.nanmean(wrong[0, inside]) > 0.02
+    assert np.nanmin(wrong[BACKUP]) == 1
+    assert (np.isnan(wrong) == np.isnan(made.outcomes["override"])).all()
+
+
+@pytest.mark.skipif(
+    not capture.TRUTH.exists(), reason="the capture's truth is in the shared material, which is not here"
+)
+def test_the_captures_truth_agrees_with_its_log() -> None:
+    """What was logged as the only call of a request ended as the truth says, and took a few milliseconds longer."""
+    incident = capture.open_case(capture.CASE, in_memory=True)
+    known = capture.Known.of(incident, capture.TRUTH)
+    assert (known.overhead_ms > 5).all()
+    assert (known.overhead_ms < 60).all()
+    assert (known.tool_error < 0.1).all()
+    in_force = incident.in_force
+    assert in_force is not None
+    first, second = (next(capture.truths(known, in_force)) for _ in range(2))
+    assert first.equals(second)
+    assert first["n"].sum() == len(incident.log)
+
+
+def test_without_the_truth_the_capture_is_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert capture.main(truth=tmp_path / "nothing.gz") == 0
+    assert "skipped" in capsys.readouterr().out

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from worlds_of_calls import MINUTE, observed
 
-from incident_kit.cells import GROUPS, LABELS, NONE, SAME_CELL, SAME_INTENT, SAME_TIME, Cells
+from incident_kit.cells import ELSEWHERE, GROUPS, GUESS, LABELS, NONE, SAME_CELL, SAME_INTENT, SAME_TIME, Cells
 
 SPAN = [(100 * MINUTE, 140 * MINUTE)]
 
@@ -113,6 +113,20 @@ def test_the_degraded_target_is_found() -> None:
     assert not cells.is_degraded[1].any()
     named = Cells.of(observed(target, minute, latency_ms=slow), incident=SPAN, suspects=[1])
     assert named.suspects[:, 0].tolist() == [False, True, False, False]
+    assert cells.shown[:, 0].tolist() == [1, 0, ELSEWHERE, 0]
+    assert named.shown[:, 0].tolist() == [0, 1, 0, 0]
+
+
+def test_what_another_span_explains_shows_nothing() -> None:
+    """Target 0 is worse in the first span, which reaches into the second; in the rest of that it is not seen at all."""
+    rng = np.random.default_rng(0)
+    minute = rng.uniform(0, 240, 8000)
+    target = (minute > 130) & (minute < 170)
+    slow = np.where((minute >= 100) & (minute < 130), 9000, 1000) * np.exp(0.3 * rng.standard_normal(8000))
+    spans = [(100 * MINUTE, 132 * MINUTE), (118 * MINUTE, 170 * MINUTE)]
+    cells = Cells.of(observed(target.astype(int), minute, latency_ms=slow), incident=spans)
+    assert cells.suspects[0].tolist() == [True, True]
+    assert cells.shown[0].tolist() == [1, GUESS]
 
 
 def test_a_usual_target_seen_in_the_first_minutes_only_stays_suspect() -> None:
