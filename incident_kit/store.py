@@ -69,9 +69,9 @@ class Store:
         if version != SCHEMA_VERSION:
             self.close()
             message = (
-                f"{self.path} was written with schema {version}; this kit reads {SCHEMA_VERSION}: load the logs anew"
-            )
-            raise InvalidStore(message)
+                f"{self.path} was written with schema {version}; this kit reads {SCHEMA_VERSION}: "
+                "remove the file and load the logs anew"
+            )raise InvalidStore(message)
 
     def __enter__(self) -> Self:
         return self
