@@ -165,8 +165,19 @@ def test_what_times_cannot_tell_is_too_close(cases: ik.Incident) -> None:
         19: "too close to call", 20: "too close to call", 22: "too close to call", 2: "breached", 1: "met",
     }  # fmt: skip
     assert one(rough, 20, "first_reply")["breached"] is True, "the plain comparison stays beside it"
-    # breached under an earlier target by an hour: the later target's margin changes nothing
+    # breached under an earlier target by two hours: that the later one is close changes nothing
     assert one(rough, 12, "first_reply")["verdict"] == "breached"
+    assert one(clocked(cases.store, rules=SlaRules(precision_s=1260 * 60 + 1), asof=EXPORTED), 12, "first_reply")[
+        "verdict"
+    ] == ("too close to call")
+    near = loaded(*(f"formats/zendesk_{name}.csv" for name in HISTORY))
+    near.store.run(
+        "update ticket_events set value = replace(value, '86400', '10790') where ticket_id = '12' and type = 'target'"
+    )
+    assert (
+        one(clocked(near.store, rules=SlaRules(precision_s=60), asof=EXPORTED), 12, "first_reply")["verdict"]
+        == "breached"
+    )
 
 
 def test_another_target_restarts_runs_beside_or_changes_nothing(cases: ik.Incident) -> None:
@@ -209,6 +220,14 @@ def test_an_open_clock_is_held_against_the_export(cases: ik.Incident) -> None:
     row = one(early, 18, "first_reply")
     assert (row["verdict"], row["elapsed_s"] / 60, row["due_at"]) == ("active", 60, at("03-26T17:00"))
     assert row["stopped_at"] is None
+
+
+def test_nobody_knows_when_a_paused_clock_is_due() -> None:
+    # ticket 8 is pending from 15:00 on 24 February
+    fresh = loaded(*(f"formats/zendesk_{name}.csv" for name in HISTORY))
+    fresh.store.run("delete from ticket_events where ticket_id = '8' and \"at\" > timestamptz '2026-02-24 20:00Z'")
+    paused = one(clocked(fresh.store, asof=at("02-24T20:00")), 8, "requester_wait")
+    assert (paused["elapsed_s"] / 60, paused["verdict"], paused["due_at"]) == (60, "active", None)
 
 
 def test_who_is_an_agent_must_be_known() -> None:

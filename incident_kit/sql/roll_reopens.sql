@@ -1,13 +1,7 @@
--- one row per re-opening of a ticket in `touched` that its statuses alone tell: the help desk names none itself
+-- one row per re-opening of a ticket in `touched` that its statuses alone tell: Zendesk's history names none itself
 -- parameters: none
 -- columns: ticket_id VARCHAR, at TIMESTAMP WITH TIME ZONE, type VARCHAR
-with named as (
-  select distinct l.source
-  from ticket_events as e
-  join loads as l on l.load_id = e.load_id
-  where e.type = 'reopen'
-),
-statuses as (
+with statuses as (
   select
     e.ticket_id, e."at", e.value,
     lag(e.value) over (
@@ -18,7 +12,7 @@ statuses as (
   from ticket_events as e
   join (select distinct ticket_id from touched) as t on t.ticket_id = e.ticket_id
   join loads as l on l.load_id = e.load_id
-  where e.type = 'status' and e.value is not null and l.source not in (select source from named)
+  where e.type = 'status' and e.value is not null and l.source = 'zendesk_field_history'
 )
 select distinct ticket_id, "at", 'reopen' as type
 from statuses

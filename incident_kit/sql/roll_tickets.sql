@@ -29,7 +29,7 @@ happened as (
     e.ticket_id,
     min(e."at") filter (e.type = 'assigned' and e.value is not null) as assigned_at,
     min(e."at") filter (e.type = 'comment' and e.public and a.role = 'agent' and e."at" > s.created_at) as first_reply_at,
-    max(e."at") filter (e.type = 'status' and e.value not in ('solved', 'closed')) as last_open_at,
+    max(e."at") filter (e.type = 'reopen' or (e.type = 'status' and e.value not in ('solved', 'closed'))) as last_open_at,
     bool_or(e.type = 'status') as has_statuses,
     count(*) filter (e.type = 'reopen') as reopens
   from ticket_events as e
