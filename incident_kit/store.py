@@ -71,7 +71,8 @@ class Store:
             message = (
                 f"{self.path} was written with schema {version}; this kit reads {SCHEMA_VERSION}: "
                 "remove the file and load the logs anew"
-            )raise InvalidStore(message)
+            )
+            raise InvalidStore(message)
 
     def __enter__(self) -> Self:
         return self
