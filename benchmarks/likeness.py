@@ -58,7 +58,9 @@ def _told(rows: pl.DataFrame, what: str) -> bool:
     print(f"{what}: {share:.0%} of {rows.height} intervals (90 %) of a difference hold the truth")
     print(f"  {'metric':<24}{'n':>5}{'coverage':>10}{'bias':>10}{'rmse':>10}{'width':>10}")
     for row in by.iter_rows(named=True):
-        numbers = "".join(f"{row[name]:>10.3g}" for name in ("bias", "rmse", "width"))
+        numbers = "".join(
+            "         ?" if row[name] is None else f"{row[name]:>10.3g}" for name in ("bias", "rmse", "width")
+        )
         print(f"  {row['metric']:<24}{row['n']:>5}{row['coverage']:>10.0%}{numbers}")
     return share < BAR
 

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from incident_kit import charts, words
+from incident_kit.likenesswords import Pair, pairs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -68,7 +69,8 @@ class BriefContent:
     ``share_none``, ``share_no_model``, ``flags``.
     ``scope`` says which requests the table counts.
 
-    ``caveats`` are for everyone, ``notes`` for engineers; ``decision`` is what is asked of whom, by when.
+    ``caveats`` are for everyone, ``notes`` and ``backups`` (beside their primaries, on like traffic) for engineers;
+    ``decision`` is what is asked of whom, by when.
     """
 
     title: str
@@ -90,6 +92,7 @@ class BriefContent:
     loads: pl.DataFrame = field(default_factory=pl.DataFrame)
     versions: Mapping[str, str] = field(default_factory=dict)
     policy_texts: Mapping[str, str] = field(default_factory=dict)
+    backups: Sequence[Pair] = ()
 
 
 def gather(incident: Any, board: Any, *, title: str | None = None) -> BriefContent:
@@ -139,8 +142,18 @@ def gather(incident: Any, board: Any, *, title: str | None = None) -> BriefConte
         answers=answers,
         loads=incident.loads(),
         versions=_versions(),
+        backups=_backups(incident),
         policy_texts={name: one.policy.expand() for name, one in board.replays.items() if _has_routes(one.policy)},
     )
+
+
+def _backups(incident: Any) -> tuple[Pair, ...]:
+    """Return every intent's backup beside its primary, where there is a log to compare them in."""
+    if getattr(incident, "log", None) is None:
+        return ()
+    from incident_kit.compatibilities import compatibility
+
+    return pairs(compatibility(incident))
 
 
 def _scope(board: Any, table: pl.DataFrame) -> str:

@@ -9,23 +9,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from incident_kit.likenesswords import pairs
 from incident_kit.sensitivities import verdicts
 from incident_kit.terminal import shown
-from incident_kit.words import label, metric, number, sentence
+from incident_kit.words import metric, number
 
 if TYPE_CHECKING:
     from incident_kit.compatibilities import Compatibility
-
-MEASURES = {
-    "error_rate": "failed",
-    "p95_ms": "p95",
-    "tool_success_rate": "tools ok",
-    "tools_called": "uses tools",
-    "override_rate": "overrides",
-    "override_without_tools": "of them, no tool used",
-    "completion_tokens": "length",
-    "cost_per_call": "USD/1,000",
-}
 
 
 def compatibility(found: Compatibility) -> Group:
@@ -33,44 +23,18 @@ def compatibility(found: Compatibility) -> Group:
     if found.verdicts.is_empty():
         return Group(Text("No intent was answered by two targets: there is nothing to compare."))
     parts: list[RenderableType] = []
-    for row in found.verdicts.iter_rows(named=True):
-        head = f"{label(row['intent'])}: {label(row['backup'])} in place of {label(row['primary'])}"
-        parts.append(Text(f"{head}: {row['verdict']}", style="bold"))
-        troubled = (
-            f" {sentence(number(row['share_impact'], '%'))} of it during an impact." if row["share_impact"] else ""
-        )
-        parts.append(Text(f"  {sentence(row['why'])}. Alike in {row['matched']}.{troubled}"))
-        rows = found.table.filter(pl.col("intent") == row["intent"], pl.col("metric").is_in(list(MEASURES)))
-        if rows.height:
+    for pair in pairs(found):
+        parts.append(Text(f"{pair.intent}: {pair.backup} in place of {pair.primary}: {pair.verdict}", style="bold"))
+        parts.append(Text(shown(f"  {pair.why} {pair.alike}")))
+        if pair.measures:
             table = Table("", "primary", "backup", "difference, 90 %", "calls", "", box=None)
-            for one in rows.iter_rows(named=True):
-                calls = f"{number(one['n_primary'])} / {number(one['n_backup'])}"
-                values = (_value(one["metric"], one[f"{side}_value"]) for side in ("primary", "backup"))
-                table.add_row(MEASURES[one["metric"]], *values, _difference(one), calls, one["judged"])
+            for one in pair.measures:
+                table.add_row(one.name, one.primary, one.backup, one.difference, one.calls, one.judged)
             parts.append(table)
         parts.append(Text(""))
     parts.append(Text("Not in these logs:", style="dim"))
     parts += [Text(shown(f"  {said}"), style="dim") for said in found.unheld]
     return Group(*parts)
-
-
-def _value(name: str, value: float | None) -> str:
-    if value is None:
-        return ""
-    if name == "cost_per_call":
-        return f"{1000 * value:.2f}"
-    return (
-        number(value, "tokens") if name == "completion_tokens" else number(value, "s" if name.endswith("_ms") else "%")
-    )
-
-
-def _difference(row: dict[str, Any]) -> str:
-    name = row["metric"]
-    scale, places = (1000, 2) if name == "cost_per_call" else (0.001, 1) if name.endswith("_ms") else (100, 1)
-    scale = 1 if name == "completion_tokens" else scale
-    values = [row["difference"], row["low"], row["high"]]
-    said = ["?" if one is None else f"{one * scale:+.{places}f}" for one in values]
-    return f"{said[0]} ({said[1]} to {said[2]})"
 
 
 def frontier(frame: pl.DataFrame) -> Group:

@@ -11,7 +11,9 @@ import polars as pl
 
 from incident_kit import charts
 from incident_kit.briefcontent import BriefContent, Count, Picture, caveats, lapses, lede
+from incident_kit.likenesswords import Measure, Pair
 from incident_kit.phases import Phase
+from incident_kit.words import label
 
 START = datetime(2026, 10, 5, 13, 0, tzinfo=UTC)
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -202,5 +204,16 @@ def content(*, name: str = "refund-policy", bins: int = 60, zone: str = "UTC", *
         "loads": LOADS,
         "versions": {"incident-kit": "0.1.0"},
         "policy_texts": {name: f"routes:\n- intent: {name!r}\n"},
+        "backups": [
+            Pair(
+                label(name),
+                "big",
+                label(name),
+                "only with tools disabled",
+                "Tool success not shown to be as good.",
+                "Alike in intent.",
+                (Measure("tools ok", "94 %", "73 %", "-20.8 (-27.6 to -10.6)", "91 / 204", "worse"),),
+            )
+        ],
     }
     return BriefContent(**(filled | changes))

@@ -19,10 +19,14 @@ import pytest
 from incident_kit import briefpage as brief
 from incident_kit import brieftable
 from incident_kit.briefcontent import Lapse, caveats, gather, lapses, lede
+from incident_kit.compatibilities import compatibility
 from incident_kit.phases import Phase
+from incident_kit.scorecard import compare
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from incident_kit.incident import Incident
 
 JARGON = re.compile(r"\bp\d\d|breaker|half.open|replay|fallback", re.IGNORECASE)
 
@@ -165,6 +169,23 @@ def test_engineers_find_how_to_repeat_it() -> None:
     ):
         assert words in rest, words
     assert "/home/someone" not in html()
+
+
+def test_engineers_see_whether_the_backup_may_stand_in() -> None:
+    reader = page()
+    rest = " ".join(" ".join(reader.rest).split())
+    assert "May the backup stand in" in rest
+    assert "only with tools disabled" in rest
+    assert "tools ok 94 % 73 % -20.8 (-27.6 to -10.6) 91 / 204 worse" in rest
+    assert "stand in" not in " ".join(reader.first)
+
+
+def test_the_bundled_brief_says_so_of_every_intent(sample: Incident) -> None:
+    said = gather(sample, compare(sample, {})).backups
+    verdicts = compatibility(sample).verdicts
+    assert [(one.intent, one.verdict) for one in said] == verdicts.select("intent", "verdict").rows()
+    order = next(one for one in said if one.intent == "order-status")
+    assert {"failed", "p95", "tools ok"} <= {one.name for one in order.measures}
 
 
 @pytest.mark.parametrize("name", [" ".join(" ".join(made_up.NASTY).split()), made_up.HOSTILE])
