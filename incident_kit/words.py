@@ -177,10 +177,14 @@ METRICS = {
         Metric("minutes_on_fallback", "Time on fallback", "time with a primary out of service", "min"),
         Metric("detection_s", "Time to first switch", "seconds until a primary was first left", "seconds"),
         Metric("failback_s", "Time to fail back", "seconds until all primaries were back", "seconds"),
+        Metric("escalation_rate", "Escalated tickets", "tickets that were escalated", "%", "tickets"),
+        Metric("reopen_rate", "Re-opened tickets", "tickets that came back", "%", "tickets"),
+        Metric("sla_breach_rate", "Broken SLA", "tickets whose promised time was missed", "%", "sla"),
         Metric("share_no_model", "Sent to no model", "sent to no model", "%"),
     )
 }
 _QUANTILE = re.compile(r"p(\d+(?:\.\d+)?)(?:_wait)?_ms")
+_FIRST = re.compile(r"p(\d+(?:\.\d+)?)_ttft_ms")
 _SLOW = re.compile(r"slow_rate\((\d+(?:\.\d+)?)(ms|s)\)")
 
 
@@ -200,6 +204,17 @@ def metric(name: str) -> Metric:
         above = above or f"{100 - float(level):g} in 100"
         above = above if level == "50" else f"the slowest {above}"
         return Metric(name, f"p{level} wait", f"{above} waited over", "ms", "waits")
+    if match := _FIRST.fullmatch(name):
+        return Metric(
+            name,
+            f"p{match[1]} to the first word",
+            metric(f"p{match[1]}_ms").plain + " for the first word",
+            "ms",
+            "waits",
+        )
+    if name.startswith("signal:"):
+        signal = label(name.removeprefix("signal:"))
+        return Metric(name, signal, signal.replace("_", " "), "")
     if match := _SLOW.fullmatch(name):
         limit = number(float(match[1]) * (1 if match[2] == "ms" else 1000), "s")
         return Metric(name, f"Slower than {limit}", f"slow answers (over {limit})", "%", "waits")

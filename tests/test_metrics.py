@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from incident_kit import words
 from incident_kit.errors import NoSuchItem
 from incident_kit.evidence import LABELS
 from incident_kit.metrics import PLAIN, metric, shares
@@ -207,3 +208,10 @@ def test_waits_longer_than_the_worst_that_is_assumed_stay_within_bounds() -> Non
     frame = outcomes({"wait_ms": 90_000}, {"wait_ms": 90_000, "evidence": "same_intent"}, {"evidence": "none"})
     assert frame.select(metric("mean_ms").high).item() == 90_000
     assert frame.select(metric("p50_ms").high).item() == 90_000
+
+
+def test_every_metric_has_words_for_people() -> None:
+    for name in (*PLAIN, "slow_rate(8000ms)", "signal:csat_score"):
+        assert words.metric(name).plain
+    assert words.metric("p95_ttft_ms").plain == "the slowest one in twenty waited over for the first word"
+    assert words.metric("signal:csat_score").unit == ""
