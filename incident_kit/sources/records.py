@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from array import array
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 SHORT_RECORD = 16 * 1024 * 1024
 
 
@@ -139,7 +141,9 @@ def _good_lines(file: LogFile, bad: list[tuple[int, str]]) -> Iterator[tuple[int
 
 def _fault(line: bytes) -> str | None:
     try:
-        json.dumps(json.loads(line.decode("utf-8")), ensure_ascii=False).encode("utf-8")
+        value = json.loads(line.decode("utf-8"))
+        if _SURROGATE.search(line):
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeDecodeError as error:
         return f"not UTF-8 text (byte {error.start + 1})"
     except UnicodeEncodeError:
