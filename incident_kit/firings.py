@@ -113,7 +113,7 @@ class Alerts:
         if sign is not None:
             row |= {"first_sign": sign["sign"], "first_sign_at": sign["at"]}
             row["before_first_sign"] = sign["at"] - at if at else None
-        felt = self.signs.said(sign) if sign is not None else ""
+        felt = self.signs.called(sign) if sign is not None else ""
         return row | {"sentence": _sentence(row, first, felt, ZoneInfo(self.incident.zone))}
 
     def __str__(self) -> str:
@@ -186,7 +186,7 @@ def _sentence(row: dict[str, Any], first: dict[str, Any] | None, felt: str, zone
     elif row["after_impact"] is not None:
         said.append(f"{lasting(row['after_impact'])} into the impact")
     if felt and row["before_first_sign"] is not None:
-        said.append(f"{ahead(row['before_first_sign'], f'the help desk first felt it, when {felt}')}")
+        said.append(f"{ahead(row['before_first_sign'], f'the help desk first felt it ({felt})')}")
     names = {"felt": "the first complaint", "detected": "it was detected", "mitigated": "it was mitigated"}
     said += [
         ahead(row[f"before_{mark}"], name)

@@ -46,10 +46,11 @@ class Handling:
         What it adds is the difference. What it took is more where the clock took longer than redone ones do: its
         conditional mean, as far as the extra variance of redone clocks is that of the redoing. 0 where nothing is known.
         """
-        known = {row["metric"]: row for row in self.rows.iter_rows(named=True)}
-        nothing = {"difference_s": 0.0, "error_s": 0.0, "slope": 0.0, "mean_s": 0.0}
-        found = [known.get(metric, nothing) for metric in metrics]
-        difference, error, slope, mean = (np.array([one[name] for one in found], np.float64) for name in nothing)
+        names = ("difference_s", "error_s", "slope", "mean_s")
+        found = pl.DataFrame({"metric": metrics}, schema={"metric": pl.String}).join(
+            self.rows, on="metric", how="left", maintain_order="left"
+        )
+        difference, error, slope, mean = (found[name].fill_null(0.0).to_numpy() for name in names)
         added = np.maximum(difference + z * error, 0)
         return added, np.clip(
             added + np.where(added > 0, slope * (self.took_s - mean), 0), 0, np.maximum(self.took_s, 0)

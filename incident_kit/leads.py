@@ -53,7 +53,7 @@ class Leads:
 
     def __str__(self) -> str:
         zone, sign = ZoneInfo(self.signs.incident.zone), self.signs.earliest
-        felt = f"the help desk first felt it, when {self.signs.said(sign)}" if sign else ""
+        felt = f"the help desk first felt it ({self.signs.called(sign)})" if sign else ""
         lines = []
         for row in self.summary.iter_rows(named=True):
             alert = row["kind"] == "alert"

@@ -75,6 +75,10 @@ class Signs:
         began = f"; since about {row['since']:%H:%M} UTC" if row["since"] < row["at"] else ""
         return f"{_THINGS[sign]}{where} rose ({told}{began})"
 
+    def called(self, row: dict[str, Any]) -> str:
+        """Return one row's sign in a few words: ``overrides of chat rose``."""
+        return self.said(row).split(" (")[0] if row["sign"] != "first breach" else "a first target was missed"
+
     def __str__(self) -> str:
         zone = ZoneInfo(self.incident.zone)
         lines = ["Signs that the help desk felt it:"]
@@ -82,7 +86,7 @@ class Signs:
             if row["at"] is None:
                 lines.append(f"  {row['sign']}: none ({row['why']})")
                 continue
-            aside = f": {label(row['why'])}" if row["why"] else ""
+            aside = row["why"] and (f": {label(row['why'])}" if row["counts"] else f"; not counted: {row['why']}")
             lines.append(f"  {row['sign']}: {clock(row['at'], zone=zone)}: {self.said(row)}{aside}")
         return "\n".join(lines)
 
@@ -180,7 +184,7 @@ class _Desk:
             }
         expected = (usual + 0.5) / length * (one["at_us"] - self.look[0])
         chance = 1 - math.exp(-expected)
-        why = f"usual: healthy time misses {number(usual / length * 3.6e9)} an hour" if chance >= ONE_BY_CHANCE else ""
+        why = f"healthy time misses {number(usual / length * 3.6e9)} an hour" if chance >= ONE_BY_CHANCE else ""
         return {
             "sign": sign, "intent": one["intent"], "at": _instant(one["at_us"]), "since": None, "count": 1, "of": None,
             "usual": expected, "window": timedelta(microseconds=one["at_us"] - self.look[0]), "counts": not why, "why": why,

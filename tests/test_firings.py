@@ -79,8 +79,8 @@ def test_in_a_sentence(incident: Incident) -> None:
     slow, quiet = str(told(incident, (10, True), (12, False), (90, True), (91, False), (92, True))).splitlines()
     assert slow == (
         "Alert slow (page), as logged: it fires at 13:30 UTC (of 40 requests, the slowest one in twenty took at least 1,500 ms, "
-        "the limit is 1,000 ms), 30 min into the impact, 12 min after the help desk first felt it, when the first complaint "
-        "came, 10 min after it was detected; it flaps once; "
+        "the limit is 1,000 ms), 30 min into the impact, 12 min after the help desk first felt it (the first complaint "
+        "came), 10 min after it was detected; it flaps once; "
         "1 of its 3 firings began outside the impact."
     )
     assert quiet == "Alert quiet (ticket), as logged: it does not fire."

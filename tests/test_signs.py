@@ -155,7 +155,7 @@ def test_escalations_and_targets_missed() -> None:
     assert (escalations["at"], escalations["since"]) == (at(145), at(140))
     assert breaches["at"] == at(155)
     first = row(found, "first breach")
-    assert (first["at"], first["counts"], first["why"]) == (at(150), False, "usual: healthy time misses 0 an hour")
+    assert (first["at"], first["counts"], first["why"]) == (at(150), False, "healthy time misses 0 an hour")
 
 
 def test_a_first_breach_counts_where_healthy_time_has_none_so_soon() -> None:
