@@ -134,13 +134,10 @@ def _applied(targets: pl.DataFrame, instances: pl.DataFrame) -> pl.DataFrame:
     # windows over a hundred thousand groups are slow: the rows are in order, a neighbour says the same
     ordered = instances.sort(*KEY)
     goes_on = (pl.col("ticket_id") == pl.col("ticket_id").shift(-1)) & (pl.col("metric") == pl.col("metric").shift(-1))
-    spans = ordered.with_columns(
-        next_us=pl.when(goes_on).then(pl.col("started_us").shift(-1)),
-        is_first=~goes_on.shift(1, fill_value=False).fill_null(value=False),
-    )
+    spans = ordered.with_columns(next_us=pl.when(goes_on).then(pl.col("started_us").shift(-1)))
     at = pl.col("from_us") + _SECOND
     meets = (
-        ((at >= pl.col("started_us")) | pl.col("is_first"))
+        ((at >= pl.col("started_us")) | (pl.col("instance_no") == 1))
         & (pl.col("next_us").is_null() | (at < pl.col("next_us")))
         & (pl.col("stopped_us").is_null() | (pl.col("from_us") <= pl.col("stopped_us")))
     )

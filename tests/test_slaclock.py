@@ -222,6 +222,24 @@ def test_an_open_clock_is_held_against_the_export(cases: ik.Incident) -> None:
     assert row["stopped_at"] is None
 
 
+@pytest.mark.parametrize(
+    ("by", "there"),
+    [
+        ("- interval 1 second", True),
+        ("- interval 2 second", False),
+        ("+ interval 70 minute", True),
+        ("+ interval 71 minute", False),
+    ],
+)
+def test_a_target_belongs_to_the_clock_that_ran_then(by: str, there: bool) -> None:  # noqa: FBT001 - a table's column
+    fresh = loaded(*(f"formats/zendesk_{name}.csv" for name in HISTORY))
+    fresh.store.run(
+        f"update ticket_events set \"at\" = \"at\" {by} where ticket_id = '17' and type = 'target' and value like '%next_reply%'"  # noqa: S608 - ours
+    )
+    found = clocked(fresh.store, asof=EXPORTED).instances
+    assert found.filter(pl.col("ticket_id") == "17", pl.col("metric") == "next_reply").height == there
+
+
 def test_nobody_knows_when_a_paused_clock_is_due() -> None:
     # ticket 8 is pending from 15:00 on 24 February
     fresh = loaded(*(f"formats/zendesk_{name}.csv" for name in HISTORY))
