@@ -50,7 +50,8 @@ def test_a_sample_keeps_the_laws(file: Path) -> None:
         with pytest.raises(InvalidRows, match="cannot be used as"):
             load(Store(), file, zone="UTC")
         return
-    tried = trial(file, zone="UTC", cuts=1)
+    # a cut is the same to most formats: the fuzz run makes twelve in each file
+    tried = trial(file, zone="UTC", cuts=2 if file.name in OWN else 0)
     assert tried.held, said(tried)
     assert set(tried.answers) >= set(chosen.answers)
 
