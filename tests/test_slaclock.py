@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,24 @@ def loaded(*names: str) -> ik.Incident:
 
 
 @pytest.fixture(scope="module")
-def cases() -> ik.Incident:
-    return loaded(*(f"formats/zendesk_{name}.csv" for name in HISTORY))
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cases") / "cases.duckdb"
+    incident = ik.Incident.create(path)
+    incident.load([DATA / f"formats/zendesk_{name}.csv" for name in HISTORY])
+    incident.store.close()
+    return path
+
+
+@pytest.fixture(scope="module")
+def cases(file: Path) -> ik.Incident:
+    return ik.Incident.open(file)
+
+
+@pytest.fixture
+def fresh(file: Path, cases: ik.Incident, tmp_path: Path) -> ik.Incident:
+    """The cases once more, to be changed: loading them takes longer than copying them."""
+    cases.store.run("checkpoint")
+    return ik.Incident.open(shutil.copy(file, tmp_path / "fresh.duckdb"))
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +176,7 @@ def test_equality_is_met_and_a_second_more_is_not(cases: ik.Incident, clock: Sla
     assert one(strict, 1, "first_reply")["verdict"] == "met"
 
 
-def test_what_times_cannot_tell_is_too_close(cases: ik.Incident) -> None:
+def test_what_times_cannot_tell_is_too_close(cases: ik.Incident, fresh: ik.Incident) -> None:
     rough = clocked(cases.store, rules=SlaRules(precision_s=60), asof=EXPORTED)
     assert {number: one(rough, number, "first_reply")["verdict"] for number in (19, 20, 22, 2, 1)} == {
         19: "too close to call", 20: "too close to call", 22: "too close to call", 2: "breached", 1: "met",
@@ -170,12 +187,11 @@ def test_what_times_cannot_tell_is_too_close(cases: ik.Incident) -> None:
     assert one(clocked(cases.store, rules=SlaRules(precision_s=1260 * 60 + 1), asof=EXPORTED), 12, "first_reply")[
         "verdict"
     ] == ("too close to call")
-    near = loaded(*(f"formats/zendesk_{name}.csv" for name in HISTORY))
-    near.store.run(
+    fresh.store.run(
         "update ticket_events set value = replace(value, '86400', '10790') where ticket_id = '12' and type = 'target'"
     )
     assert (
-        one(clocked(near.store, rules=SlaRules(precision_s=60), asof=EXPORTED), 12, "first_reply")["verdict"]
+        one(clocked(fresh.store, rules=SlaRules(precision_s=60), asof=EXPORTED), 12, "first_reply")["verdict"]
         == "breached"
     )
 
@@ -195,10 +211,9 @@ def test_another_target_restarts_runs_beside_or_changes_nothing(cases: ik.Incide
     assert (kept["target_s"] // 60, kept["verdict"]) == (1440, "met")
 
 
-def test_time_counts_on_the_schedule_in_force_or_all_on_the_last() -> None:
-    incident = loaded(*(f"formats/zendesk_{name}.csv" for name in HISTORY))
+def test_time_counts_on_the_schedule_in_force_or_all_on_the_last(fresh: ik.Incident) -> None:
     # New York until 23:00, when it is closed; then always open until the solve at 9:00
-    incident.store.run(
+    fresh.store.run(
         "update ticket_events set value = '7003', \"at\" = timestamptz '2026-02-24 23:00Z' where type = 'schedule'"
     )
     for rules, hours in (
@@ -207,7 +222,7 @@ def test_time_counts_on_the_schedule_in_force_or_all_on_the_last() -> None:
         (SlaRules(schedule_grace_s=9 * 3600), 19),
         (SlaRules(schedule_grace_s=9 * 3600 - 1), 8 + 10),
     ):
-        assert one(clocked(incident.store, rules=rules, asof=EXPORTED), 14, "agent_work")["elapsed_s"] == hours * 3600
+        assert one(clocked(fresh.store, rules=rules, asof=EXPORTED), 14, "agent_work")["elapsed_s"] == hours * 3600
 
 
 def test_a_solve_ends_the_wait_where_the_rule_says_so(cases: ik.Incident) -> None:
@@ -231,8 +246,7 @@ def test_an_open_clock_is_held_against_the_export(cases: ik.Incident) -> None:
         ("+ interval 71 minute", False),
     ],
 )
-def test_a_target_belongs_to_the_clock_that_ran_then(by: str, there: bool) -> None:  # noqa: FBT001 - a table's column
-    fresh = loaded(*(f"formats/zendesk_{name}.csv" for name in HISTORY))
+def test_a_target_belongs_to_the_clock_that_ran_then(fresh: ik.Incident, by: str, there: bool) -> None:  # noqa: FBT001 - a table's column
     fresh.store.run(
         f"update ticket_events set \"at\" = \"at\" {by} where ticket_id = '17' and type = 'target' and value like '%next_reply%'"  # noqa: S608 - ours
     )
@@ -240,9 +254,8 @@ def test_a_target_belongs_to_the_clock_that_ran_then(by: str, there: bool) -> No
     assert found.filter(pl.col("ticket_id") == "17", pl.col("metric") == "next_reply").height == there
 
 
-def test_nobody_knows_when_a_paused_clock_is_due() -> None:
+def test_nobody_knows_when_a_paused_clock_is_due(fresh: ik.Incident) -> None:
     # ticket 8 is pending from 15:00 on 24 February
-    fresh = loaded(*(f"formats/zendesk_{name}.csv" for name in HISTORY))
     fresh.store.run("delete from ticket_events where ticket_id = '8' and \"at\" > timestamptz '2026-02-24 20:00Z'")
     paused = one(clocked(fresh.store, asof=at("02-24T20:00")), 8, "requester_wait")
     assert (paused["elapsed_s"] / 60, paused["verdict"], paused["due_at"]) == (60, "active", None)
@@ -267,9 +280,10 @@ def test_business_hours_need_a_schedule() -> None:
     assert one(declared, 3, "first_reply")["elapsed_s"] == 50 * 60
 
 
-def test_targets_follow_from_policies_where_the_history_does_not_write_them(clock: SlaClock) -> None:
+def test_targets_follow_from_policies_where_the_history_does_not_write_them(
+    clock: SlaClock, fresh: ik.Incident
+) -> None:
     """The policy's target for the priority at the time, never the export's."""
-    fresh = loaded(*(f"formats/zendesk_{name}.csv" for name in HISTORY))
     fresh.store.run("delete from ticket_events where type in ('target', 'policy')")
     derived = clocked(fresh.store, asof=EXPORTED).instances
     columns = ["ticket_id", "metric", "instance_no", "target_s", "clock", "elapsed_s", "due_at", "verdict"]
@@ -277,22 +291,20 @@ def test_targets_follow_from_policies_where_the_history_does_not_write_them(cloc
     assert set(derived["policy"]) == {"1001", "1002"}
 
 
-def test_a_ticket_that_was_merged_is_neither_met_nor_breached(tmp_path: Path) -> None:
-    incident = loaded(*(f"formats/zendesk_{name}.csv" for name in HISTORY))
+def test_a_ticket_that_was_merged_is_neither_met_nor_breached(fresh: ik.Incident, tmp_path: Path) -> None:
     file = tmp_path / "events.csv"
     file.write_text("ticket_id,at,type,value\n2,2026-03-01T00:00:00Z,merged,1\n")
-    incident.load(file)
-    found = clocked(incident.store, asof=EXPORTED)
+    fresh.load(file)
+    found = clocked(fresh.store, asof=EXPORTED)
     assert one(found, 2, "first_reply")["verdict"] == "cancelled"
     assert one(found, 1, "first_reply")["verdict"] == "met"
 
 
-def test_a_status_that_nobody_knows_is_not_guessed_at(tmp_path: Path) -> None:
-    incident = loaded(*(f"formats/zendesk_{name}.csv" for name in HISTORY))
+def test_a_status_that_nobody_knows_is_not_guessed_at(fresh: ik.Incident, tmp_path: Path) -> None:
     file = tmp_path / "events.csv"
     file.write_text("ticket_id,at,type,value\n1,2026-02-24T15:30:00Z,status,waiting for the moon\n")
-    incident.load(file)
-    row = one(clocked(incident.store, asof=EXPORTED), 1, "agent_work")
+    fresh.load(file)
+    row = one(clocked(fresh.store, asof=EXPORTED), 1, "agent_work")
     assert (row["verdict"], row["reason"]) == (
         "cannot be recomputed", "status 'waiting for the moon' is not one of those that the clock knows",
     )  # fmt: skip
