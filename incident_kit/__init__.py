@@ -29,6 +29,7 @@ _WHERE = {
     "check": "checking",
     "compare": "scorecard",
     "compatibility": "compatibilities",
+    "contrast": "contrasts",
     "convert": "gateways.conversion",
     "describe": "policy",
     "diff": "policy",
@@ -36,6 +37,7 @@ _WHERE = {
     "emulate": "gateways.emulation",
     "evaluate": "evaluations",
     "export": "gateways.export",
+    "findings": "battery",
     "frontier": "frontiers",
     "join_suggestions": "suggestions",
     "join_tickets": "joining",
@@ -77,6 +79,7 @@ __all__ = [
     "check",
     "compare",
     "compatibility",
+    "contrast",
     "convert",
     "describe",
     "diff",
@@ -84,6 +87,7 @@ __all__ = [
     "emulate",
     "evaluate",
     "export",
+    "findings",
     "frontier",
     "join_suggestions",
     "join_tickets",
@@ -108,11 +112,13 @@ __all__ = [
 if TYPE_CHECKING:
     from incident_kit import charts, sources
     from incident_kit.baselines import always_fallback, always_primary, blind
+    from incident_kit.battery import findings
     from incident_kit.briefpage import brief
     from incident_kit.budget import sample_budget
     from incident_kit.case import new_case, open_case
     from incident_kit.checking import Check, check
     from incident_kit.compatibilities import compatibility
+    from incident_kit.contrasts import contrast
     from incident_kit.drafting import draft
     from incident_kit.errors import IncidentKitError
     from incident_kit.evaluations import evaluate

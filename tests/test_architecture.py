@@ -86,7 +86,7 @@ FLOORS = [
     ["healthy", "healthywindows", "groups", "likeness", "tuning", "frontiers"],
     ["facets"],
     ["contrasts", "checks"],
-    ["compatibilities", "sensitivities", "workbench", "findings"],
+    ["compatibilities", "sensitivities", "workbench", "battery"],
     ["chains", "likenesswords", "limits", "panels"],
     ["drafting", "bars", "signs"],
     ["verdicts"],
@@ -250,7 +250,7 @@ def test_functions_stay_functions_whatever_is_imported() -> None:
     code = (
         "import importlib, pkgutil, incident_kit as ik\n"
         "for found in pkgutil.walk_packages(ik.__path__, 'incident_kit.'): importlib.import_module(found.name)\n"
-        "names = 'replay', 'brief', 'compare', 'diff', 'describe', 'open_case', 'blind'\n"
+        "names = 'replay', 'brief', 'compare', 'diff', 'describe', 'open_case', 'blind', 'findings', 'contrast'\n"
         "print(*(name for name in names if not callable(getattr(ik, name))))"
     )
     assert python(code) == ""
