@@ -30,7 +30,8 @@ class AgentWaits:
     ``clocks`` has a row each: those of ``Incident.clock.instances`` that ended, with ``assigned_at``. ``clock`` and
     ``request`` are positions in ``clocks`` and in the log; ``reach_us`` is how far a request's wait may count; ``is_sure``:
     what the logs name joins the request, not time. ``critical_us`` is the last instant at which a clock may end without a
-    breach. Times are microseconds since the epoch, 0 where they are not known.
+    breach (of one that is due at closing time the closing, though no second more is counted until the next opening). Times
+    are microseconds since the epoch, 0 where they are not known.
     """
 
     clocks: pl.DataFrame

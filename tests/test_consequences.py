@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from written import START, Call, Request, fill, frames
 
 import incident_kit as ik
-from incident_kit.agentwaits import _union, agent_waits
+from incident_kit.agentwaits import AgentWaits, _union, agent_waits
 from incident_kit.baselines import always_fallback, always_primary
 from incident_kit.case import open_case
 from incident_kit.consequences import HANDLING, WAITS, Consequences, consequences
@@ -31,6 +32,7 @@ from incident_kit.scenario import Scenario
 from incident_kit.truth import draw_truth
 
 _INSTANT = pl.Datetime("us", "UTC")
+WAREHOUSE = Path(__file__).parents[2] / "shared" / "data" / "helpdesk" / "zendesk_warehouse"
 
 
 def at(second: float) -> datetime:
@@ -279,6 +281,52 @@ def test_the_clock_agrees(outage: Incident) -> None:
     assert 0 < told.sum() < len(told)
 
 
+@pytest.mark.skipif(not WAREHOUSE.is_dir(), reason="the shared Zendesk warehouse is not here")
+def test_the_clock_agrees_on_business_hours_pauses_and_changed_targets() -> None:
+    """All but what would end in the night after a target was reached at closing time."""
+    incident = Incident.create()
+    incident.load([one for one in sorted(WAREHOUSE.glob("*_data.csv")) if one.name != "case_notes_data.csv"])
+    waits = agent_waits(incident, join_tickets(incident))
+    is_own = pl.col("stopped_at").is_not_null() & pl.col("started_at").is_not_null() & ~pl.col("is_cancelled")
+    rows = incident.clock.instances.with_row_index("row").filter(is_own)["row"].to_numpy()
+    assert len(rows) == len(waits) > 400
+    for spread in (0, 1, 60, 600, 3600):
+        by_s = np.maximum(np.random.default_rng(spread).normal(0, spread, len(rows)), _room_s(waits))
+        every = np.zeros(incident.clock.instances.height)
+        every[rows] = by_s
+        told = incident.clock.moved(every)[rows]["breached"].to_numpy()
+        mine = waits.stopped_us + np.rint(by_s * 1e6) > waits.critical_us
+        assert (told != mine).sum() <= 1
+
+
+def _room_s(waits: AgentWaits) -> Any:
+    """Return how far each stop may move: not before the start."""
+    return (waits.started_us - waits.stopped_us) / 1e6 + 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 700), st.integers(0, 60), st.integers(0, 60), st.booleans()), min_size=1, max_size=6
+    ),
+    st.integers(500, 700),
+    st.sampled_from(["shorter", "as logged", "longer"]),
+)
+def test_shorter_waits_never_cause_and_longer_ones_never_avoid(rows: list[Any], stopped: int, how: str) -> None:
+    asks = []
+    for second, wait, other, known in rows:
+        low, high = sorted((wait, other))
+        logged, replayed = {"shorter": (high, low), "as logged": (wait, wait), "longer": (low, high)}[how]
+        asks.append(Ask(second, logged, replayed if known or how != "as logged" else wait))
+    asks.sort(key=lambda one: one.second)
+    avoided, caused, undetermined = counts([Clock(stopped, 600, assigned=300)], asks)
+    assert how != "longer" or avoided == NOTHING
+    assert how != "shorter" or caused == NOTHING
+    assert how != "as logged" or (avoided, caused, undetermined) == (NOTHING, NOTHING, 0)
+    assert avoided[1] <= avoided[0] <= avoided[2]
+    assert caused[1] <= caused[0] <= caused[2]
+
+
 def test_against_the_truth(outage: Incident) -> None:
     """The scenario's own desk under each policy: the truth lies between the bounds, and the sums are near."""
     script = Scenario.load(bundled(OUTAGE) / "scenario.yaml")
@@ -286,7 +334,7 @@ def test_against_the_truth(outage: Incident) -> None:
     in_force = outage.in_force
     assert in_force is not None
     policies = [outage.policies[0], always_primary(in_force), always_fallback(in_force)]
-    found = consequences(ik.compare(outage, policies, draws=10))
+    found = consequences(ik.compare(outage, policies, draws=6))
     late = {one.name: _late(Desk(play(truth, one))) for one in (in_force, *policies)}
     logged = late[in_force.name]
     assert set(found.table["logged"]) == {len(logged)}
