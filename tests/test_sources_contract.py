@@ -11,7 +11,7 @@ import pytest
 from incident_kit.errors import InvalidRows, UnknownFormat, UnreadableFile
 from incident_kit.sources import culprits, load, loading
 from incident_kit.sources.decoding import decoded, python_repr
-from incident_kit.sources.formats import Format, parse_format
+from incident_kit.sources.formats import _DESCRIBED, Format, parse_format
 from incident_kit.sources.keys import has
 from incident_kit.store import Store
 
@@ -290,3 +290,8 @@ def test_a_statement_that_fails_on_too_many_records_is_refused(
     with pytest.raises(UnreadableFile, match="more than 3 records"):
         load(store, file, zone="UTC")
     assert store.rows("select table_name from duckdb_tables() where temporary") == []
+
+
+def test_every_word_of_a_description_is_documented() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "formats.md").read_text(encoding="utf-8")
+    assert {word for word in _DESCRIBED if f"`{word}`" not in page} == set()
