@@ -181,6 +181,8 @@ def impossible(verdicts: pl.DataFrame, runs: pl.DataFrame, *, hours: Hours) -> p
     return verdicts.join(each, on="row", how="left", maintain_order="left").with_columns(
         reason=pl.coalesce(
             given,
+            pl.when((pl.col("evidence_level") == "label") & pl.col("target_s").is_null())
+            .then(pl.lit("only a label is recorded: it can be counted, not recomputed")),
             pl.when(pl.col("target_s").is_null()).then(pl.lit("its target is not known")),
             pl.when(~pl.col("target_s").is_between(0, LONGEST_S)).then(pl.lit("its target is no time below ten years")),
             pl.when(began.is_null()).then(pl.lit("its start is not known")),

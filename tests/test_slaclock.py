@@ -359,6 +359,7 @@ def test_an_instance_is_counted_from_its_own_times(tmp_path: Path) -> None:
     [
         ({"metric": "resolution"}, "its pauses are not known"),
         ({"target_s": None}, "its target is not known"),
+        ({"target_s": None, "evidence_level": "label"}, "only a label is recorded: it can be counted, not recomputed"),
         ({"clock": None}, "it is not known whether it counts business hours"),
         ({"started_at": None}, "its start is not known"),
         ({"started_at": "1970-01-01T00:00:00Z"}, "its times are not within 1990 to 2099"),
