@@ -59,7 +59,10 @@ class SlaClock:
     def seconds_between(
         self, rows: NDArray[Any] | Sequence[int], starts_us: Whole, ends_us: Whole
     ) -> NDArray[np.float64]:
-        """Return the seconds that the clocks of some ``instances`` count between two instants: in their runs, when open."""
+        """Return the seconds that the clocks of some ``instances`` count between two instants: in their runs, when open.
+
+        Nothing for an instance that rests on its due time, its recorded elapsed time or a label: look at ``basis``.
+        """
         counted = self._clocks.taken(np.asarray(rows, np.int64)).within(starts_us, ends_us).elapsed()
         return np.asarray(counted / 1e6)
 
