@@ -28,7 +28,7 @@ def leaving_unsaid(*keys: str) -> ik.Policy:
 def test_the_cooldown_alone(tiny: Incident) -> None:
     """On paper: r6, r7 at 8 and 10 s go to small under 60 s and 2m, also under 30 s: nothing changes but by the log's end."""
     policy = leaving_unsaid("cooldown")
-    table = sensitivity(tiny, policy, metrics=["fallback_rate", "p50_ms"], draws=0)
+    table = sensitivity(tiny, policy, metrics=["fallback_rate", "share_no_model"], draws=0)
     assert table.schema == pl.Schema(TABLE)
     assert set(table["path"]) == {"chat.breaker.cooldown"}
     assert set(table["other"]) == {"30s", "2m"}

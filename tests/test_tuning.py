@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
+from written import Call, Request, fill
 
 import incident_kit as ik
 from incident_kit import tuning
 from incident_kit.errors import InvalidPolicy, NoSuchItem
 from incident_kit.incident import Incident
+from incident_kit.store import Store
 from incident_kit.tuning import sweep, value_at
 
 POLICY = ik.Policy.parse(
@@ -30,10 +32,15 @@ def test_a_sweep_is_the_comparison_of_each_setting(tiny: Incident) -> None:
     assert grid.filter(setting=2)["observed"].to_list() == alone["observed"].to_list()
 
 
-def test_intervals_are_those_of_the_comparison(tiny: Incident) -> None:
+def test_intervals_are_those_of_the_comparison(store: Store) -> None:
     """Common draws: a setting scored in another lot, or alone, has the same interval."""
-    grid = sweep(tiny, POLICY, {LIMIT: [500, 600, 700, 800, 4000]}, metrics=["mean_ms"], draws=8, seed=3)
-    alone = ik.compare(tiny, [POLICY.with_value(LIMIT, 500)], metrics=["mean_ms"], draws=8, seed=3).table()
+    requests = [
+        Request(f"r{i:02}", 1000 * i, [Call("big" if i % 3 else "small", 400 + 37 * i % 500)]) for i in range(60)
+    ]
+    log = Incident(fill(store, requests))
+    log.answers = {}
+    grid = sweep(log, POLICY, {LIMIT: [500, 600, 700, 800, 4000]}, metrics=["mean_ms"], draws=8, seed=3)
+    alone = ik.compare(log, [POLICY.with_value(LIMIT, 500)], metrics=["mean_ms"], draws=8, seed=3).table()
     row = (
         alone.filter(pl.col("policy") != "as logged").select("estimate", "low", "high", "diff_low", "diff_high").row(0)
     )
