@@ -95,7 +95,7 @@ def signs(incident: Incident) -> Signs:
     """Return when the help desk felt an incident, each sign against its own healthy time.
 
     Looked at from the first impact on, until half an hour after the last; without an impact, over the whole log against
-    itself. Each sign is looked for over all tickets or reviews and in each of the larger intents.
+    itself. Escalations, overrides and breaches are looked for over all and in each of the larger intents.
     """
     about = incident.about()
     moments, reviews = incident.store.query("sign_moments"), incident.store.query("sign_reviews")
@@ -141,7 +141,8 @@ class _Desk:
             return _none(sign, "no targets are known to be missed" if sign == "breaches" else f"no {sign} are loaded")
         late = rows["after_us"].drop_nulls().quantile(0.9) if sign != "contacts" else 0
         healthy = self.healthy(int(late or 0))
-        groups = _groups(rows)
+        # an intent's contacts come in bursts of their own, on any day; a whole desk's hardly do
+        groups = _groups(rows) if sign != "contacts" else {None: rows}
         chance = CHANCE / len(groups)
         rises = {
             intent: rate_rise(group["at_us"].to_numpy(), look=self.look, healthy=healthy, chance=chance)

@@ -52,11 +52,11 @@ def test_a_rate_by_hand() -> None:
     assert found.since_us == 150 * MINUTE, "one of the usual ones came just before the first of the others"
 
 
-def test_less_than_half_more_is_no_rise_where_there_is_one_day() -> None:
-    """However sure: 100 a minute, later 140."""
-    at = merged(every(0.01, 0, 360), every(0.025, 150, 200))
+def test_less_than_three_quarters_more_is_no_rise_where_there_is_one_day() -> None:
+    """However sure: 100 a minute, later 160; 200 are one."""
+    at = merged(every(0.01, 0, 360), every(1 / 60, 150, 200))
     assert rate_rise(at, look=LOOK, healthy=HEALTHY).at_us is None
-    at = merged(every(0.01, 0, 360), every(0.017, 150, 200))
+    at = merged(every(0.01, 0, 360), every(0.01, 150, 200))
     assert rate_rise(at, look=LOOK, healthy=HEALTHY).at_us is not None
 
 

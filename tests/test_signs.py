@@ -135,17 +135,23 @@ def test_contacts_that_rise() -> None:
     assert (found.earliest or {})["sign"] == "contacts"
 
 
+def escalate(incident: Incident, intent: str, minutes: list[float]) -> None:
+    """Add tickets of an intent that escalate as they are created."""
+    rows = {"minutes": minutes, "intent": intent}
+    made = """select $intent || i as ticket_id, timestamptz '2026-01-05 12:00Z' + to_microseconds((m * 60e6)::bigint) as moment
+        from (select unnest($minutes) as m, generate_subscripts($minutes, 1) as i)"""
+    into = "insert into tickets (ticket_id, created_at, intent) select ticket_id, moment, $intent"
+    incident.store.run(f"{into} from ({made})", rows)
+    events = 'insert into ticket_events (ticket_id, "at", type) select ticket_id, moment'
+    incident.store.run(f"{events}, 'escalation' from ({made})", rows)
+
+
 def test_a_rise_in_one_intent_alone() -> None:
-    """Thirty more in half an hour drown in five a minute; of their own intent they are all there is."""
-    incident = desk([0.2 * i for i in range(1800)])
-    own = [float(m) for m in (*range(5, 100, 10), *range(205, 360, 10))] + [130 + i for i in range(30)]
-    incident.store.run(
-        """insert into tickets (ticket_id, created_at, intent)
-        select 'X' || minute, timestamptz '2026-01-05 12:00Z' + to_minutes(minute::bigint), 'refund'
-        from (select unnest($minutes) as minute)""",
-        {"minutes": own},
-    )
-    one = row(signs(incident), "contacts")
+    """Thirty more escalations in half an hour drown in five a minute; of their own intent they are all there is."""
+    incident = desk(STEADY)
+    escalate(incident, "chat", [0.2 * i for i in range(1800)])
+    escalate(incident, "refund", [float(m) for m in (*range(5, 100, 10), *range(130, 160), *range(205, 360, 10))])
+    one = row(signs(incident), "escalations")
     assert (one["intent"], one["since"]) == ("refund", at(130))
 
 
