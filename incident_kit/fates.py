@@ -6,7 +6,7 @@ tried in between failed as well; left out, retries would only ever be seen to su
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,42 @@ def hidden(log: Log) -> Hidden:
     return Hidden(failed[kept].astype(np.int64), done_us[kept], gap_ms[kept].astype(np.int32))
 
 
+@dataclass(frozen=True)
+class Fates:
+    """What is sure of attempts that a log does not hold, in the order in which it is entered; a target of -1 is every one."""
+
+    request: NDArray[np.int64]
+    target: NDArray[np.int64]
+    call: NDArray[np.int64]
+    latency_ms: NDArray[np.int64]
+    error: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, log: Log) -> Fates:
+        """Return the fates of a log's requests.
+
+        Hidden attempts failed. A request that one target refused for what it asks is refused by every other one. And one that
+        failed in the end though attempts may be missing from the log failed on its intent's fallbacks too, which were tried.
+        """
+        calls, unseen = log.calls, hidden(log)
+        refused = [code for code, name in enumerate(log.errors) if name in OF_REQUESTS]
+        own = np.flatnonzero(np.isin(calls.error, refused) & calls.is_call)
+        rows = [
+            (
+                calls.request[unseen.call],
+                calls.target[unseen.call],
+                unseen.call,
+                unseen.latency_ms,
+                calls.error[unseen.call],
+            ),
+            (calls.request[own], np.full(len(own), -1), own, calls.latency_ms[own], calls.error[own]),
+            tuple(np.array(list(_lost(log)), np.int64).reshape(-1, 5).T),
+        ]
+        return cls(
+            *(np.concatenate([np.asarray(one, np.int64) for one in column]) for column in zip(*rows, strict=True))
+        )
+
+
 def settle_fates(
     log: Log,
     requests: NDArray[Any],
@@ -54,48 +90,33 @@ def settle_fates(
     records: NDArray[Any],
     donor: NDArray[np.int32],
 ) -> None:
-    """Enter into empty cells of ``[entry, attempt number, request]`` what is sure of them.
-
-    Hidden attempts failed. A request that one target refused for what it asks is refused by every other one. And one that
-    failed in the end though attempts may be missing from the log failed on its intent's fallbacks too, which were tried.
-    """
-    calls = log.calls
-    column = np.full(len(log), -1, np.int64)
-    column[requests] = np.arange(len(requests))
-    unseen = hidden(log)
+    """Enter into empty cells of ``[entry, attempt number, request]`` what is sure of them; ``requests`` are in order."""
+    fates = log.fates
+    if not len(fates.request) or not len(requests):
+        return
     entries = {codes[target]: entry for entry, target in enumerate(targets) if target in codes}
-    for call, took_ms in zip(unseen.call.tolist(), unseen.latency_ms.tolist(), strict=True):
-        at, entry = column[calls.request[call]], entries.get(int(calls.target[call]))
-        if at >= 0 and entry is not None:
-            _enter(records[entry, :, at], donor[entry, :, at], call, took_ms, int(calls.error[call]))
-    refused = [code for code, name in enumerate(log.errors) if name in OF_REQUESTS]
-    own = np.isin(calls.error, refused) & calls.is_call & (column[calls.request] >= 0)
-    for call in np.flatnonzero(own).tolist():
-        at = column[calls.request[call]]
-        for entry in entries.values():
-            _enter(
-                records[entry, :, at], donor[entry, :, at], call, int(calls.latency_ms[call]), int(calls.error[call])
-            )
-    _lose(log, column, entries, records, donor)
+    column = np.minimum(np.searchsorted(requests, fates.request), len(requests) - 1)
+    for i in np.flatnonzero(requests[column] == fates.request).tolist():
+        at, target = int(column[i]), int(fates.target[i])
+        for entry in entries.values() if target < 0 else [entries[target]] if target in entries else []:
+            what = int(fates.call[i]), int(fates.latency_ms[i]), int(fates.error[i])
+            _enter(records[entry, :, at], donor[entry, :, at], *what)
 
 
-def _lose(
-    log: Log, column: NDArray[np.int64], entries: Mapping[int, int], records: NDArray[Any], donor: NDArray[np.int32]
-) -> None:
-    """Enter the attempts of requests that failed in the end, with attempts missing, on the targets that were tried."""
-    lost = np.flatnonzero((log.error > 0) & ~log.is_complete & (column >= 0))
+def _lost(log: Log) -> Iterator[tuple[int, int, int, int, int]]:
+    """Yield the attempts of requests that failed in the end, with attempts missing, on the targets that were tried."""
+    lost = np.flatnonzero((log.error > 0) & ~log.is_complete)
     if not len(lost):
         return
     calls = log.calls
     rescued = (log.served >= 0) & (log.error == 0) & log.request_facts["is_fallback"].fill_null(value=False).to_numpy()
+    fallbacks = {int(one): np.unique(log.served[rescued & (log.intent == one)]) for one in np.unique(log.intent[lost])}
     for row in lost.tolist():
         mine = slice(calls.starts[row], calls.starts[row + 1])
-        tried = {int(one) for one in calls.target[mine]}
-        tried |= {int(one) for one in np.unique(log.served[rescued & (log.intent == log.intent[row])])}
-        for target in tried & entries.keys():
-            at, entry = column[row], entries[target]
-            call = int(calls.starts[row]) if calls.starts[row] < calls.starts[row + 1] else -1
-            _enter(records[entry, :, at], donor[entry, :, at], call, max(int(log.wait_ms[row]), 1), int(log.error[row]))
+        tried = {int(one) for one in calls.target[mine]} | {int(one) for one in fallbacks[int(log.intent[row])]}
+        call = int(calls.starts[row]) if calls.starts[row] < calls.starts[row + 1] else -1
+        for target in sorted(tried):
+            yield row, target, call, max(int(log.wait_ms[row]), 1), int(log.error[row])
 
 
 def _enter(records: NDArray[Any], donor: NDArray[np.int32], call: int, latency_ms: int, error: int) -> None:

@@ -17,6 +17,7 @@ from incident_kit.store import Store
 
 if TYPE_CHECKING:
     from incident_kit.details import Details
+    from incident_kit.fates import Fates
 
 UNKNOWN = -1  # NULL in a coded or counted array; also "no outcome"
 
@@ -122,6 +123,13 @@ class Log:
             {"request": self.calls.request, "target": self.calls.target, "number": self.calls.number},
         )
         return keys.join(coded, on=["request", "target", "number"], how="left", maintain_order="left")
+
+    @cached_property
+    def fates(self) -> Fates:
+        """What is sure of attempts that the log does not hold."""
+        from incident_kit.fates import Fates
+
+        return Fates.of(self)
 
     @cached_property
     def first_token_ms(self) -> pl.Series:
