@@ -123,3 +123,18 @@ create or replace temp macro plain_minutes(value) as case
   when regexp_full_match(value, '[0-9]+(\.([0-9]{1,2}|[0-9]{4,}))?') then try_cast(value as double)
   when regexp_full_match(value, '[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?') then try_cast(replace(value, ',', '') as double)
 end;
+
+-- a label: the first of the values at its paths, else what its pattern takes from the tags
+create or replace temp macro labelled(found, tags, pattern) as coalesce(
+  list_filter(found, lambda x: x <> '')[1],
+  list_filter(list_transform(tags, lambda t: regexp_extract(t, pattern, 1)), lambda x: x <> '')[1]
+);
+
+-- a status of Freshdesk or Freshservice in the kit's words
+create or replace temp macro freshdesk_status(word) as case
+  when lower(word) in ('new', 'open', 'pending', 'hold', 'solved', 'closed') then lower(word)
+  when lower(word) = 'resolved' then 'solved'
+  when lower(word) = 'on hold' or lower(word) like '%third party%' then 'hold'
+  when lower(word) like 'waiting on%' or lower(word) like 'awaiting%' then 'pending'
+  when word is not null then 'unknown'
+end;

@@ -152,18 +152,9 @@ select
     list_filter(conversations, lambda x: x <> '' and not regexp_full_match(x, '[0-9a-f]{32}'))[1],
     list_filter(list_transform(tags, lambda t: regexp_extract(t, $conversation_id_tag, 1)), lambda x: x <> '')[1]
   ) as conversation_id,
-  coalesce(
-    list_filter(tickets, lambda x: x <> '')[1],
-    list_filter(list_transform(tags, lambda t: regexp_extract(t, $ticket_id_tag, 1)), lambda x: x <> '')[1]
-  ) as ticket_id,
-  coalesce(
-    list_filter(intents, lambda x: x <> '')[1],
-    list_filter(list_transform(tags, lambda t: regexp_extract(t, $intent_tag, 1)), lambda x: x <> '')[1]
-  ) as intent,
-  coalesce(
-    list_filter(channels, lambda x: x <> '')[1],
-    list_filter(list_transform(tags, lambda t: regexp_extract(t, $channel_tag, 1)), lambda x: x <> '')[1]
-  ) as channel,
+  labelled(tickets, tags, $ticket_id_tag) as ticket_id,
+  labelled(intents, tags, $intent_tag) as intent,
+  labelled(channels, tags, $channel_tag) as channel,
   -- '' says that it cannot be known: older versions do not write what was asked for
   coalesce(original_group, case when fallbacks = 0 then model_group end, '') as requested,
   case when succeeded then fallbacks > 0 end as is_fallback,

@@ -165,22 +165,10 @@ select
   case when kind = 'call' and not succeeded then asked_ms end as retry_after_ms,
   case when succeeded then 1 + coalesce(retries, 0) + coalesce(fallbacks, 0) end::integer as rows_stated,
   fallbacks,
-  coalesce(
-    list_filter(conversations, lambda x: x <> '')[1],
-    list_filter(list_transform(tags, lambda t: regexp_extract(t, $conversation_id_tag, 1)), lambda x: x <> '')[1]
-  ) as conversation_id,
-  coalesce(
-    list_filter(tickets, lambda x: x <> '')[1],
-    list_filter(list_transform(tags, lambda t: regexp_extract(t, $ticket_id_tag, 1)), lambda x: x <> '')[1]
-  ) as ticket_id,
-  coalesce(
-    list_filter(intents, lambda x: x <> '')[1],
-    list_filter(list_transform(tags, lambda t: regexp_extract(t, $intent_tag, 1)), lambda x: x <> '')[1]
-  ) as intent,
-  coalesce(
-    list_filter(channels, lambda x: x <> '')[1],
-    list_filter(list_transform(tags, lambda t: regexp_extract(t, $channel_tag, 1)), lambda x: x <> '')[1]
-  ) as channel,
+  labelled(conversations, tags, $conversation_id_tag) as conversation_id,
+  labelled(tickets, tags, $ticket_id_tag) as ticket_id,
+  labelled(intents, tags, $intent_tag) as intent,
+  labelled(channels, tags, $channel_tag) as channel,
   case when succeeded then fallbacks > 0 end as is_fallback,
   asked_stream as stream,
   plain_labels(

@@ -197,22 +197,10 @@ select
   kind = 'cache_hit' as cache_hit,
   case when succeeded then try_cast(1 + retries::bigint + fallbacks as integer) end as rows_stated,
   fallbacks,
-  coalesce(
-    list_filter(conversations, lambda x: x <> '')[1],
-    list_filter(list_transform(tags, lambda t: regexp_extract(t, $conversation_id_tag, 1)), lambda x: x <> '')[1]
-  ) as conversation_id,
-  coalesce(
-    list_filter(tickets, lambda x: x <> '')[1],
-    list_filter(list_transform(tags, lambda t: regexp_extract(t, $ticket_id_tag, 1)), lambda x: x <> '')[1]
-  ) as ticket_id,
-  coalesce(
-    list_filter(intents, lambda x: x <> '')[1],
-    list_filter(list_transform(tags, lambda t: regexp_extract(t, $intent_tag, 1)), lambda x: x <> '')[1]
-  ) as intent,
-  coalesce(
-    list_filter(channels, lambda x: x <> '')[1],
-    list_filter(list_transform(tags, lambda t: regexp_extract(t, $channel_tag, 1)), lambda x: x <> '')[1]
-  ) as channel,
+  labelled(conversations, tags, $conversation_id_tag) as conversation_id,
+  labelled(tickets, tags, $ticket_id_tag) as ticket_id,
+  labelled(intents, tags, $intent_tag) as intent,
+  labelled(channels, tags, $channel_tag) as channel,
   case when succeeded then fallbacks > 0 end as is_fallback,
   case when kind <> 'cache_hit' then streamed end as stream,
   plain_labels(

@@ -41,13 +41,7 @@ timed as (
 named as (
   select
     line, v, t, v[1] as ticket_id,
-    case
-      when lower(v[6]) in ('new', 'open', 'pending', 'hold', 'solved', 'closed') then lower(v[6])
-      when lower(v[6]) = 'resolved' then 'solved'
-      when lower(v[6]) = 'on hold' or lower(v[6]) like '%third party%' then 'hold'
-      when lower(v[6]) like 'waiting on%' or lower(v[6]) like 'awaiting%' then 'pending'
-      when v[6] is not null then 'unknown'
-    end as status,
+    freshdesk_status(v[6]) as status,
     list_filter(range(1, 5), lambda i: v[i + 1] is not null and t[i] is null)[1] as bad
   from timed
 )

@@ -45,13 +45,7 @@ timed as (
 named as (
   select
     line, v, t, v[1] as ticket_id,
-    case
-      when lower(v[10]) in ('new', 'open', 'pending', 'hold', 'solved', 'closed') then lower(v[10])
-      when lower(v[10]) = 'resolved' then 'solved'
-      when lower(v[10]) = 'on hold' or lower(v[10]) like '%third party%' then 'hold'
-      when lower(v[10]) like 'waiting on%' or lower(v[10]) like 'awaiting%' then 'pending'
-      when v[10] is not null then 'unknown'
-    end as status,
+    freshdesk_status(v[10]) as status,
     list_filter(range(1, 7), lambda i: v[i + 1] is not null and t[i] is null)[1] as bad
   from timed
 )
