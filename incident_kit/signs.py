@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SIGNS = ("felt", "contacts", "escalations", "overrides", "breaches", "first breach")
 ONE_BY_CHANCE = 0.05  # a first breach that healthy time would show as soon with this probability is no sign
+LONGEST = timedelta(days=31)  # without an impact, to look for one in
 INTENTS = 12  # looked at each by itself, the largest
 _INSTANT = pl.Datetime("us", "UTC")
 _ROWS: dict[str, Any] = {
@@ -97,15 +98,15 @@ def signs(incident: Incident) -> Signs:
     Looked at from the first impact on, until half an hour after the last; without an impact, over the whole log against
     itself. Escalations, overrides and breaches are looked for over all and in each of the larger intents.
     """
-    about = incident.about()
     moments, reviews = incident.store.query("sign_moments"), incident.store.query("sign_reviews")
     due = _due(incident, moments)
     times = [_ends(frame["at_us"]) for frame in (moments, reviews, due) if frame.height]
-    if about["first"] is None or not times:
-        rows: list[dict[str, Any]] = [_none(sign, "nothing of a help desk is loaded") for sign in SIGNS[1:]]
-        return Signs(incident, pl.DataFrame([_felt(incident, None), *rows], schema=_ROWS))
-    first, last = min(begin for begin, _ in times), max(end for _, end in times)
     impacts = impacts_us(incident)
+    if not times:
+        return _nothing(incident, "nothing of a help desk is loaded")
+    first, last = min(begin for begin, _ in times), max(end for _, end in times)
+    if not impacts and last - first > _us(LONGEST):
+        return _nothing(incident, "no impact is known: incident.annotate('impact', at, until)")
     begin = impacts[0][0] if impacts else first
     look = (begin, min(impacts[-1][1] + _us(max(WIDTHS)), last) if impacts else last)
     desk = _Desk(look, list(impacts), moments.filter(what="contacts")["at_us"].to_numpy())
@@ -190,6 +191,11 @@ class _Desk:
             "sign": sign, "intent": one["intent"], "at": _instant(one["at_us"]), "since": None, "count": 1, "of": None,
             "usual": expected, "window": timedelta(microseconds=one["at_us"] - self.look[0]), "counts": not why, "why": why,
         }  # fmt: skip
+
+
+def _nothing(incident: Incident, why: str) -> Signs:
+    rows = [_none(sign, why) for sign in SIGNS[1:]]
+    return Signs(incident, pl.DataFrame([_felt(incident, None), *rows], schema=_ROWS))
 
 
 def _ends(at_us: pl.Series) -> tuple[int, int]:

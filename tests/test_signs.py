@@ -199,6 +199,17 @@ def test_nothing_loaded() -> None:
     assert "nothing of a help desk is loaded" in str(found)
 
 
+def test_an_export_without_an_impact_or_a_gateway() -> None:
+    """A year of tickets is no incident; with an impact they are looked at, whether or not a request is loaded."""
+    year = [1440.0 * i for i in range(365)]
+    incident = desk(year, impact=None)
+    for table in ("requests", "attempts"):
+        incident.store.run(f"delete from {table}")  # noqa: S608 - the kit's own tables
+    assert "no impact is known" in row(signs(incident), "contacts")["why"]
+    incident.annotate("impact", at(1440 * 100), at(1440 * 100 + 120))
+    assert row(signs(incident), "contacts")["why"] == "it never rose over its baseline"
+
+
 def test_healthy_time_is_what_is_left() -> None:
     assert _without(0, 10, [(2, 3), (5, 20)]) == [(0, 2), (3, 5)]
     assert _without(0, 10, [(-5, 2), (2, 4)]) == [(4, 10)]
