@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from incident_kit.blasthreads import one_thread
 from incident_kit.cells import Cells, Counts
 from incident_kit.covariance import Covariance, Places
 from incident_kit.errors import UnansweredQuestion
@@ -70,6 +71,7 @@ class Posterior:
         phi = np.take_along_axis(self.dispersion[:, None, :], state, axis=2)
         return np.asarray(phi * (p * (1 - p)) ** (2 if self.shares.squared else 1))
 
+    @one_thread()
     def draws(self, size: int, *, seed: int = 0, calibrated: bool = True) -> Floats:
         """Return draws of every cell's expected outcome over ``[draw, target, intent, bin]``, in [0, 1].
 
@@ -102,6 +104,7 @@ class Posterior:
         return self._modes[i]
 
     @cached_property
+    @one_thread()
     def _logits(self) -> tuple[Floats, Floats]:
         """The mean and the variance of every cell's logit, over all kept hyper-parameters."""
         from scipy.linalg import solve_triangular
@@ -138,6 +141,7 @@ class Posterior:
         return np.asarray(self._usual.reshape(drawn.shape[1:]) + drawn + moved.reshape(drawn.shape))
 
 
+@one_thread()
 def fit(cells: Cells, outcome: str, *, seed: int = 0, calibrated: bool = True) -> Posterior:
     """Return the posterior of an outcome, such as ``error``, ``tool_failure``, ``override``, ``latency`` or ``slow_8000``.
 

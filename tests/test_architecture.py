@@ -49,6 +49,7 @@ FLOORS = [
     ["policydiff", "policyedit", "policyfile"],
     ["policy"],
     ["asked", "baselines", "phases", "dials"],
+    ["milestones"],
     ["scenario"],
     ["traffic", "potential", "reviews"],
     ["kernel", "log"],
