@@ -110,7 +110,7 @@ FLOORS = [
     ["rehearsal"],
     ["terminal"],
     ["terminal_evidence", "terminal_desk", "verbs"],
-    ["cli_brief", "cli_desk", "cli_evidence", "cli_policies", "cli_scenarios", "cli_sources"],
+    ["cli_brief", "cli_desk", "cli_evidence", "cli_findings", "cli_policies", "cli_scenarios", "cli_sources"],
     ["cli"],
     ["__main__"],
 ]

@@ -67,8 +67,8 @@ def cost(policy: str = POLICY) -> pl.DataFrame:
 
 def budget(policy: str = "order-status", **more: Any) -> pl.DataFrame:
     row = {"route": policy, "intent": None, "target": "chat", "window": "5m", "counts": "calls", "needed": 20,
-           "seen": 900,
-           "enough_share": 0.4, "window_enough": "10m", "min_requests_enough": 9, "sentence": "Route r: 40 % of the time."}  # fmt: skip
+           "seen": 900, "enough_share": 0.4, "window_enough": "10m", "min_requests_enough": 9,
+           "sentence": "Route r: 40 % of the time."}  # fmt: skip
     schema = {"intent": pl.String}
     return pl.DataFrame(
         [row | more, row | more | {"route": "*", "enough_share": 1.0, "window_enough": "5m"}], schema_overrides=schema
