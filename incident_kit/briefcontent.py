@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from incident_kit import charts, words
+from incident_kit.asked import Decision, Owner, decision_of, owners_of
+from incident_kit.brieffront import QUESTIONS, Count, Front, front
+from incident_kit.briefrecord import record, versions
 from incident_kit.likenesswords import Pair, pairs
+from incident_kit.proposal import Proposal, listed, proposals
+from incident_kit.scorecard import Board
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from incident_kit.phases import Phase
-
-QUESTIONS = {
-    "waits": "how long people waited",
-    "errors": "which requests got no answer",
-    "tools": "whether look-ups and actions worked",
-    "overrides": "which drafts agents rewrote",
-    "tickets": "which tickets were touched",
-    "sla": "which promised times were missed",
-    "fidelity": "whether the rules in force explain what was done",
-    "intents": "what each request was about",
-}
-
-
-@dataclass(frozen=True)
-class Count:
-    """A count out of a total; ``normal`` is that count in a normal period of as many requests, None where unknown."""
-
-    label: str
-    value: int | None
-    out_of: int | None = None
-    normal: float | None = None
 
 
 @dataclass(frozen=True)
@@ -69,8 +53,9 @@ class BriefContent:
     ``share_none``, ``share_no_model``, ``flags``.
     ``scope`` says which requests the table counts.
 
-    ``caveats`` are for everyone, ``notes`` and ``backups`` (beside their primaries, on like traffic) for engineers;
-    ``decision`` is what is asked of whom, by when.
+    ``decision`` is what is asked of whom, by when; where it is None, the ``proposal`` says what the numbers suggest.
+    ``lede``, ``caveats``, ``notes`` and ``backups`` (beside their primaries, on like traffic) are for engineers. ``record`` is
+    what a machine needs to make the brief again.
     """
 
     title: str
@@ -78,7 +63,10 @@ class BriefContent:
     end: datetime
     zone: str = "UTC"
     is_simulated: bool = False
-    decision: str = ""
+    decision: Decision | None = None
+    owners: Sequence[Owner] = ()
+    phases: Sequence[Phase] = ()
+    proposal: Proposal | None = None
     lede: Sequence[str] = ()
     impact: Sequence[Count] = ()
     lapses: Sequence[Lapse] = ()
@@ -93,9 +81,25 @@ class BriefContent:
     versions: Mapping[str, str] = field(default_factory=dict)
     policy_texts: Mapping[str, str] = field(default_factory=dict)
     backups: Sequence[Pair] = ()
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def front(self) -> Front:
+        """What is read first."""
+        return front(
+            decision=self.decision, owners=self.owners, phases=self.phases, impact=self.impact, proposal=self.proposal,
+            answers=self.answers, end=self.end, zone=self.zone,
+        )  # fmt: skip
 
 
-def gather(incident: Any, board: Any, *, title: str | None = None) -> BriefContent:
+def gather(
+    incident: Any,
+    board: Any,
+    *,
+    title: str | None = None,
+    decision: Decision | str | None = None,
+    owners: Sequence[Owner | str] = (),
+) -> BriefContent:
     """Return the content of an incident's brief.
 
     Parameters
@@ -106,8 +110,11 @@ def gather(incident: Any, board: Any, *, title: str | None = None) -> BriefConte
         method and not an alternative: it stays out of the tables.
     board
         Has ``replays`` (name to a replay with ``states()`` and ``policy``) and ``table(by=None | "intent")``;
-        optionally ``caveats``.
+        optionally ``caveats``. Only of a real :class:`~incident_kit.scorecard.Board` is there a proposal and a record.
+    decision, owners
+        What is asked, and who owns what comes of it; else what the incident says.
     """
+    found = proposals(incident, board) if isinstance(board, Board) else []
     series, phases = incident.series(), tuple(incident.phases)
     answers = dict(incident.answers)
     zone = str(getattr(incident, "zone", None) or "UTC")
@@ -130,6 +137,10 @@ def gather(incident: Any, board: Any, *, title: str | None = None) -> BriefConte
         end=series["until"].max(),
         zone=zone,
         is_simulated=bool(getattr(incident, "is_simulated", False)),
+        decision=decision_of(decision) or getattr(incident, "decision", None),
+        owners=owners_of(owners) or tuple(getattr(incident, "owners", ())),
+        phases=phases,
+        proposal=found[0] if found else None,
         lede=lede(series, phases, zone=zone),
         impact=[Count(*row) for row in incident.impact()],
         lapses=lapses(phases),
@@ -141,8 +152,9 @@ def gather(incident: Any, board: Any, *, title: str | None = None) -> BriefConte
         notes=notes,
         answers=answers,
         loads=incident.loads(),
-        versions=_versions(),
+        versions=versions(),
         backups=_backups(incident),
+        record=record(incident, board) if isinstance(board, Board) else {},
         policy_texts={name: one.policy.expand() for name, one in board.replays.items() if _has_routes(one.policy)},
     )
 
@@ -177,7 +189,7 @@ def lede(series: pl.DataFrame, phases: Sequence[Phase], *, zone: str = "UTC") ->
         end = min(impact.until or end, end)
         during = series.filter(pl.col("until") > impact.at, pl.col("at") < end)
         before = series.filter(pl.col("until") <= impact.at)
-        start, cause = impact.at, f" ({words.label(impact.text)})" if impact.text else ""
+        start, cause = impact.at, f" ({words.label(impact.text, longest=300)})" if impact.text else ""
         said = f"For {words.lasting(end - start)}{cause}, answers were slow or went wrong"
     sentences = [f"{said}: {words.period(start, end, zone=where, date=True)}."]
     if (slow := _worst(during, "p95_wait_ms")) is not None:
@@ -202,27 +214,23 @@ def lapses(phases: Sequence[Phase]) -> list[Lapse]:
     """Return the time to detect, to mitigate and to recover, each with its two instants."""
     first = {phase.kind: phase.at for phase in reversed(phases)}
     start = first.get("impact")
-    names = {"detected": "Noticed after", "mitigated": "Eased after", "recovered": "Over after"}
-    return [Lapse(name, start, first.get(kind)) for kind, name in names.items()]
+    names = {"felt": "First complaint", "detected": "Noticed", "mitigated": "Eased", "recovered": "Over"}
+    kinds = [kind for kind in names if kind != "felt" or kind in first]
+    return [Lapse(names[kind], start, first.get(kind)) for kind in kinds]
 
 
 def caveats(answers: Mapping[str, Any]) -> list[str]:
     """Return what the log cannot tell, or only in part, in plain sentences."""
-    said = {kind: [_topic(name) for name, a in answers.items() if a.answer == kind] for kind in ("no", "lower bound")}
+    said = {
+        kind: [QUESTIONS.get(name, words.label(name)) for name, a in answers.items() if a.answer == kind]
+        for kind in ("no", "lower bound")
+    }
     sentences = []
     if said["lower bound"]:
-        sentences.append(f"The true numbers may be higher for {_listed(said['lower bound'])}.")
+        sentences.append(f"The true numbers may be higher for {listed(said['lower bound'])}.")
     if said["no"]:
-        sentences.append(f"These logs cannot tell {_listed(said['no'])}.")
+        sentences.append(f"These logs cannot tell {listed(said['no'])}.")
     return sentences
-
-
-def _topic(question: str) -> str:
-    return QUESTIONS.get(question, words.label(question))
-
-
-def _listed(items: Sequence[str]) -> str:
-    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
 def _pictures(
@@ -257,12 +265,6 @@ def _said(policy: Any) -> str:
 
 def _has_routes(policy: Any) -> bool:
     return bool(getattr(policy, "routes", ()))
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("incident-kit", "duckdb", "polars", "altair", "vl-convert-python")}
 
 
 def _coarse(states: pl.DataFrame) -> pl.DataFrame:

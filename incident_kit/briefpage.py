@@ -16,27 +16,91 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from incident_kit import brieftable, words
-from incident_kit.briefcontent import QUESTIONS, BriefContent, Count, Lapse, Picture, gather
+from incident_kit.asked import Decision, Owner
+from incident_kit.briefcontent import BriefContent, Lapse, Picture, gather
+from incident_kit.brieffront import QUESTIONS, Count
 from incident_kit.charts import offline, theme
+from incident_kit.errors import UnwritableFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-__all__ = ["BriefContent", "Count", "Lapse", "Picture", "brief", "page", "write"]
+__all__ = ["BriefContent", "Count", "Decision", "Lapse", "Owner", "Picture", "brief", "page", "save_pictures", "write"]
 
 _ANSWERS = {"yes": "yes", "lower bound": "in part", "no": "no"}
 
 
-def brief(incident: Any, board: Any, path: str | Path, *, title: str | None = None) -> Path:
-    """Write an incident's brief and return its path; see ``briefcontent.gather`` for what it reads."""
-    return write(gather(incident, board, title=title), path)
+def brief(
+    incident: Any,
+    board: Any,
+    path: str | Path,
+    *,
+    title: str | None = None,
+    decision: Decision | str | None = None,
+    owners: Sequence[Owner | str] = (),
+    pictures: str | Path | None = None,
+) -> Path:
+    """Write an incident's brief and return its path; its name says which form: ``.html``, ``.md`` or ``.eml``.
+
+    Parameters
+    ----------
+    incident, board
+        See :func:`incident_kit.briefcontent.gather`.
+    decision, owners
+        What is asked (:class:`incident_kit.asked.Decision`, or its text) and who owns what comes of it; else what the incident
+        says. Where nobody says, the page says which decision the numbers suggest, or that they suggest none.
+    pictures
+        A folder, made where it is not there, for every chart as SVG and PNG.
+
+    Raises
+    ------
+    UnwritableFile
+        The name ends in something else, or the file cannot be written.
+    """
+    refuse_other_names(Path(path))
+    content = gather(incident, board, title=title, decision=decision, owners=owners)
+    if pictures is not None:
+        save_pictures(content, pictures)
+    return write(content, path)
+
+
+FORMS = (".html", ".md", ".eml")
+
+
+def refuse_other_names(file: Path) -> None:
+    """Refuse a file whose name says none of the forms of a brief."""
+    if file.suffix.lower() not in FORMS:
+        raise UnwritableFile(f"{file.name!r} cannot be written: a brief's name ends in {', '.join(FORMS)}")
 
 
 def write(content: BriefContent, path: str | Path) -> Path:
-    """Write the page and return its path."""
+    """Write the brief in the form that the file's name says, and return its path."""
     file = Path(path)
-    file.write_text(page(content), encoding="utf-8")
+    refuse_other_names(file)
+    if file.suffix.lower() == ".html":
+        file.write_text(page(content), encoding="utf-8")
+        return file
+    from incident_kit import briefmail
+
+    if file.suffix.lower() == ".md":
+        file.write_text(briefmail.markdown(content), encoding="utf-8")
+    else:
+        file.write_bytes(briefmail.mail(content))
     return file
+
+
+def save_pictures(content: BriefContent, folder: str | Path) -> list[Path]:
+    """Write every chart of a brief as SVG and PNG in the width of a desk, and return the files."""
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    files = []
+    for picture in content.pictures:
+        drawing = picture.draw(width=theme.WIDTH)
+        for suffix, drawn in ((".svg", offline.svg(drawing).encode()), (".png", offline.png(drawing))):
+            file = place / f"{picture.id}{suffix}"
+            file.write_bytes(drawn)
+            files.append(file)
+    return files
 
 
 def page(content: BriefContent) -> str:
@@ -65,6 +129,7 @@ def page(content: BriefContent) -> str:
             style=Markup(_text("brief.css")),  # noqa: S704 - the kit's own file
             light=_variables(dark=False),
             dark=_variables(dark=True),
+            record=_json(content.record),
             specs=_json(_pooled(figures)),
             script=Markup(script),  # noqa: S704 - the kit's own file
             bundle=Markup(code),  # noqa: S704 - Vega's own code, with every end of a script in it escaped
@@ -73,9 +138,14 @@ def page(content: BriefContent) -> str:
     )
 
 
+def rendered(template: str, **values: Any) -> str:
+    """Return a template of the kit with values in it, every text of them escaped."""
+    return _environment().get_template(template).render(**values)
+
+
 @dataclass(frozen=True)
 class _Figure:
-    """A picture as the page needs it: four drawings, its alternative text, and its specification for two widths."""
+    """A picture as the page needs it: a drawing for each width and theme, its alternative text, its specifications."""
 
     picture: Picture
     alt: str
@@ -89,7 +159,9 @@ class _Figure:
         drawings: dict[str, str] = {}
         for size, spec in specs.items():
             drawing = offline.svg(spec)
-            drawings |= {f"{size}-light": _data_uri(drawing), f"{size}-dark": _data_uri(offline.darkened(drawing))}
+            drawings[f"{size}-light"] = _data_uri(drawing)
+            if not picture.for_engineers:  # in theirs, scripts draw the dark ones: room for what is read first
+                drawings[f"{size}-dark"] = _data_uri(offline.darkened(drawing))
         return cls(picture, specs["wide"].get("description", picture.heading), drawings, specs)
 
 

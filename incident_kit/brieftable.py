@@ -14,10 +14,19 @@ SAW, WORKED_OUT, CANNOT_TELL = "we saw this", "worked out from similar requests"
 # flags that the table says by other words: an unknown as these logs cannot tell, a bound before the number
 _NO, _BOUND, _PARTLY = "not in this log", "lower bound", "these logs cannot tell"
 AS_LOGGED = frozenset({"as logged", "as_logged"})
+BASELINES = frozenset({"always_primary", "always_fallback"})  # the ends of the scale, not proposals
 _PEOPLE = {
     "always_primary": "Never switch",
     "always_fallback": "Always the backup",
     "blind": "Switch everything at once",
+}
+_NOTED = {  # flags of the scorecard, in words
+    "tools differ": "some answered without look-ups, judged by other answers",
+    "last call only": "cost of the last try only",
+    "extrapolated": "beyond what was seen of a slow model",
+    "beyond observed load": "more traffic than the backup ever had",
+    "selection": "the requests compared are not alike",
+    "carried over": "taken over as logged",
 }
 WHAT_HAPPENED = "What happened"
 _DASH = "–"  # noqa: RUF001 - where a number would be
@@ -123,6 +132,14 @@ def _cell(known: words.Metric, row: dict[str, Any] | None, *, observed: bool) ->
         if ends[0] != ends[1]:
             limits = f"{'probably' if of_draws else 'at the extremes'} {' to '.join(ends)}"
     noted = (
-        () if observed else tuple(flag.split(":")[0] for flag in flags if not flag.startswith((_NO, _BOUND, _PARTLY)))
+        ()
+        if observed
+        else tuple(
+            dict.fromkeys(
+                _NOTED.get(head := flag.split(":")[0], head)
+                for flag in flags
+                if not flag.startswith((_NO, _BOUND, _PARTLY))
+            )
+        )
     )
     return Cell(known.shown(value, plain=True), (SAW,) if observed else evidence(row), bound, noted, limits)

@@ -8,7 +8,7 @@ import importlib.resources
 import json
 import shutil
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from incident_kit.asked import Decision, Owner
 from incident_kit.errors import InvalidCase, InvalidClock, did_you_mean
 from incident_kit.incident import SLOW_MS, Incident
 from incident_kit.phases import Phase
@@ -84,6 +85,22 @@ class Price(_Strict):
     output: float = Field(ge=0)
 
 
+class Asked(_Strict):
+    """The decision that the brief asks for: its text, of whom, by when (a date, or words)."""
+
+    text: str = Field(min_length=1)
+    of: str = ""
+    by: date | str = ""
+
+
+class Owned(_Strict):
+    """One entry of ``owners``: who does what, by when (a date, or words)."""
+
+    name: str = Field(min_length=1)
+    task: str = ""
+    by: date | str = ""
+
+
 class Case(_Strict):
     """What ``incident.yaml`` says; paths are relative to its folder."""
 
@@ -99,6 +116,8 @@ class Case(_Strict):
     prices: dict[str, Price] = {}
     sla: SlaEntry = SlaEntry()
     ticket_link: str = ""
+    decision: Asked | None = None
+    owners: tuple[Owned, ...] = ()
 
     @field_validator("ticket_link")
     @classmethod
@@ -147,7 +166,9 @@ def _file(folder: str | Path) -> Path:
 def _fault(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"]) or "the file"
     if error["type"] == "extra_forbidden":
-        parts: dict[str, type[BaseModel]] = {"sla": SlaEntry, "sources": Source, "phases": Annotation, "prices": Price}
+        parts: dict[str, type[BaseModel]] = {
+            "sla": SlaEntry, "sources": Source, "phases": Annotation, "prices": Price, "decision": Asked, "owners": Owned,
+        }  # fmt: skip
         known = list(parts.get(str(error["loc"][0]), Case).model_fields)
         key = str(error["loc"][-1])
         return f"{where}: there is no key {key!r}{did_you_mean(key, known)}; there are {', '.join(known)}"
@@ -184,6 +205,8 @@ def open_case(
     incident.title, incident.zone = case.title, str(ZoneInfo(case.zone))
     incident.slow_ms, incident.is_simulated = case.slow_ms, case.simulated
     incident.ticket_link = case.ticket_link
+    incident.decision = Decision(case.decision.text, case.decision.of, case.decision.by) if case.decision else None
+    incident.owners = tuple(Owner(one.name, one.task, one.by) for one in case.owners)
     incident.store.run("delete from annotations")
     for one in case.phases:
         incident.annotate(one.kind, one.at, one.until, text=one.text, link=one.link)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from incident_kit import cli_desk, cli_evidence, cli_findings, cli_policies, cli_scenarios, cli_sources
+from incident_kit import cli_brief, cli_desk, cli_evidence, cli_policies, cli_scenarios, cli_sources
 from incident_kit.errors import IncidentKitError, InvalidCase
 from incident_kit.verbs import CASE, DURING, POLICIES, chosen, compared, err, opened, out, working, writable
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 DRAWS_OF_BREACHES = 10  # each is replayed once more, for a count of a few
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 cli_policies.add_to(app)
+cli_brief.add_to(app)
 cli_evidence.add_to(app)
 cli_desk.add_to(app)
-cli_findings.add_to(app)
 cli_scenarios.add_to(app)
 cli_sources.add_to(app)
 
@@ -186,26 +186,6 @@ def explain(
 
 def _number(switch: str) -> int | str:
     return int(switch) if switch.isdigit() else switch
-
-
-@app.command()
-def brief(
-    case: CASE = Path(),
-    policy: POLICIES = None,
-    during: DURING = None,
-    page: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("brief.html"),
-) -> None:
-    """Write the page for leadership: one HTML file that opens anywhere and asks nobody for anything."""
-    from incident_kit import terminal
-    from incident_kit.briefpage import brief as write_brief
-
-    writable(page)
-    with working() as step:
-        incident = opened(case, step)
-        board = compared(incident, chosen(incident, policy), during, step)
-        step("drawing the brief")
-        written = write_brief(incident, board, page)
-    terminal.said(out, f"wrote {written.resolve()} ({written.stat().st_size / 1e6:.1f} MB)")
 
 
 @app.command()

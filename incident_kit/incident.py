@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from incident_kit import sources
+from incident_kit.asked import Decision, Owner
 from incident_kit.errors import InvalidStore, NoSuchItem, did_you_mean
 from incident_kit.log import Log, read
-from incident_kit.milestones import Times, times
 from incident_kit.phases import Phase, detect
 from incident_kit.slaclock import SlaClock, clocked, keep
 from incident_kit.slasettings import SlaSettings
@@ -35,7 +35,8 @@ class Incident:
     ``zone`` is the reader's (an IANA name); ``slow_ms`` is the wait that counts as slow in sentences; ``in_force`` is the
     policy that made the log, where it is known, ``policies`` are what to compare it with, and ``prices`` US dollars for a
     million tokens in and out, by target; ``gateway`` the gateway's own configuration that was in force, and its version;
-    ``ticket_link`` where a ticket opens, with ``{ticket_id}`` in it: what a case's ``incident.yaml`` says.
+    ``ticket_link`` where a ticket opens, with ``{ticket_id}`` in it; ``decision`` and ``owners`` what a brief asks, and of
+    whom: what a case's ``incident.yaml`` says.
     """
 
     def __init__(self, store: Store) -> None:
@@ -50,6 +51,8 @@ class Incident:
         self.prices: Mapping[str, tuple[float, float]] = {}
         self.sla_settings = SlaSettings()
         self.ticket_link = ""
+        self.decision: Decision | None = None
+        self.owners: tuple[Owner, ...] = ()
         self.reports: tuple[LoadReport, ...] = ()
 
     @classmethod
@@ -169,11 +172,6 @@ class Incident:
         if any(phase.kind == "impact" for phase in declared):
             return declared
         return tuple(sorted((*declared, *detect(self.series())), key=lambda phase: phase.at))
-
-    @property
-    def times(self) -> Times:
-        """The time to detect, to mitigate and to recover from each impact, each with its two instants."""
-        return times(self.phases, zone=self.zone)
 
     def span(self, kind: str) -> tuple[datetime, datetime]:
         """Return the span of a phase: to its end, or to the recovery, or to the log's end.

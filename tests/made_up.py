@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import polars as pl
 
 from incident_kit import charts
-from incident_kit.briefcontent import BriefContent, Count, Picture, caveats, lapses, lede
+from incident_kit.asked import Owner
+from incident_kit.briefcontent import BriefContent, Picture, caveats, lapses, lede
+from incident_kit.brieffront import Count
 from incident_kit.likenesswords import Measure, Pair
 from incident_kit.phases import Phase
+from incident_kit.proposal import Change, Gain, Proposal
 from incident_kit.words import label
 
 START = datetime(2026, 10, 5, 13, 0, tzinfo=UTC)
@@ -172,6 +175,21 @@ LOADS = pl.DataFrame(
 )
 
 
+def proposal(name: str = "refund-policy") -> Proposal:
+    gains = (
+        Gain("waits over 3.5 s", -70.0, -41.0, 1409, "better"),
+        Gain("requests without an answer", -3.0, 12.0, 1409, "cannot tell"),
+        Gain("failed look-ups", 0.0, 0.0, 400, "same"),
+        Gain("rewritten drafts", None, None, None, "cannot tell"),
+    )
+    changes = (
+        Change("order-status", "keeps answering", "keeps answering", "same"),
+        Change(name, "mostly backup model", "backup model, without tools", "better", ("waits over 3.5 s",)),
+        Change("chat", "backup model", "goes to a person", "cannot tell"),
+    )
+    return Proposal(name, gains, changes, (12.2, 13.9), 0.88, 1409, f"only what suffers moves: {name}")
+
+
 def content(*, name: str = "refund-policy", bins: int = 60, zone: str = "UTC", **changes: Any) -> BriefContent:
     """Return a whole brief; ``name`` stands wherever a log could have put a text of its own."""
     phases = (Phase("impact", at(20), at(40), name), *PHASES[1:])
@@ -183,6 +201,9 @@ def content(*, name: str = "refund-policy", bins: int = 60, zone: str = "UTC", *
         "end": at(bins),
         "zone": zone,
         "is_simulated": True,
+        "owners": [Owner(name, f"reads {name}", date(2026, 10, 14))],
+        "phases": phases,
+        "proposal": proposal(name),
         "lede": lede(series(bins), phases, zone=zone),
         "impact": [Count("slow answers (over 3.5 s)", 96, 1409, 11.2), Count(name, 9, 1409)],
         "lapses": lapses(phases),
@@ -203,6 +224,7 @@ def content(*, name: str = "refund-policy", bins: int = 60, zone: str = "UTC", *
         "answers": ANSWERS,
         "loads": LOADS,
         "versions": {"incident-kit": "0.1.0"},
+        "record": {"kind": "incident-kit brief", "policies": {name: {"text": name}}},
         "policy_texts": {name: f"routes:\n- intent: {name!r}\n"},
         "backups": [
             Pair(

@@ -104,7 +104,7 @@ def test_every_picture_is_there_without_scripts_in_two_widths_and_two_themes() -
     images = [attrs for tag, attrs in page().tags if tag == "img"]
     sources = [attrs for tag, attrs in page().tags if tag == "source"]
     assert len(images) == 4
-    assert len(sources) == 3 * 4
+    assert len(sources) == 3 + 3, "the dark ones of what is read first; the others scripts draw"
     for image in images:
         assert len(image["alt"] or "") > 40
         picture = base64.b64decode((image["src"] or "").split(",")[1]).decode()
@@ -131,22 +131,37 @@ def test_plain_words_stand_first() -> None:
     assert JARGON.search(" ".join(jargon.rest)), "the test can fail"
     for words in (
         "Simulated data: nobody was affected.",
-        "For 20 min (refund-policy), answers were slow or went wrong: 5 October 2026, 15:20 to 15:40 ",
-        "(13:20 to 13:40 UTC)",
-        "one person in twenty waited over 2.2 s; usually that is 0.6 s.",
-        "the backup model gave 64 % of the answers",
-        "usually about 11",
-        "no normal period to compare with",
-        "These logs cannot tell which drafts agents rewrote.",
-        "The true numbers may be higher for how long people waited.",
+        "Adopt the rules “refund-policy” for refund policy and chat questions?",
+        "For 20 min, answers were slow or went wrong: 15:20 to 15:40 (13:20 to 13:40 UTC).",
+        "The team noticed after 4 min; the first complaint came after 2 min.",
+        "on a normal day about 11",
+        "no normal day to compare with",
+        "Between 41 and 70 fewer waits over 3.5 s",
+        "Between 12 and 14 USD more to pay",
+        "We cannot tell if there would be more or fewer requests without an answer or rewritten drafts.",
+        "Backup model, without tools, better: refund policy",
+        "Goes to a person, we cannot tell if better: chat",
+        "We saw this : what people felt; the truth may be worse for how long people waited.",
+        "Worked out from similar requests : what would change, for about one in ten of the answers.",
+        "These logs cannot tell : which drafts agents rewrote.",
+        "refund-policy: reads refund-policy, by 14 October 2026",
     ):
         assert words in first, words
     assert re.search(r"96\s+of 1,409", first)
-    assert re.search(r"Noticed after\s+4 min\s+15:20 to 15:24 \(13:20 to 13:24 UTC\)", first)
+    assert len(first.split()) < 350
+    order = [
+        first.index(head)
+        for head in ("What is asked", "What people felt", "What would", "How sure", "Who owns", "How it")
+    ]
+    assert order == sorted(order)
+    rest = " ".join(page().rest)
+    assert re.search(r"Noticed\s+after 4 min\s+15:20 to 15:24 \(13:20 to 13:24 UTC\)", rest)
+    assert "one person in twenty waited over 2.2 s; usually that is 0.6 s." in rest
+    assert "the backup model gave 64 % of the answers" in rest
 
 
 def test_the_table_says_how_sure_each_number_is() -> None:
-    first = " ".join(page().first)
+    first = " ".join(page().rest)
     assert "Slow answers (over 3.5 s)" in first
     assert "What happened" in first
     assert "Switch everything at once" in first
@@ -199,8 +214,9 @@ def test_a_hostile_name_changes_no_tag(name: str) -> None:
     assert "</script><img" not in nasty
     assert "\u202e" not in nasty
     assert "{{ 7*7 }}" in " ".join(reader.first) or "7*7" not in name
-    (data,) = [text for attrs, text in reader.scripts if attrs.get("type") == "application/json"]
-    assert not set("<>&") & set(data)
+    record, data = [text for attrs, text in reader.scripts if attrs.get("type") == "application/json"]
+    assert not set("<>&") & set(data + record)
+    assert json.loads(record)["policies"] == {name: {"text": name}}
     assert json.loads(data)["specs"].keys() == {"over-time", "models", "signals", "states"}
 
 
@@ -209,16 +225,18 @@ def test_a_brief_of_nothing_still_opens() -> None:
     reader = Reader(brief.page(content))
     assert "Nothing" in reader.first
     assert not [tag for tag, _ in reader.tags if tag in {"table", "figure"}]
+    assert "No decision: no other rules were compared." in reader.first
 
 
 def test_what_nobody_noted_is_unknown() -> None:
     assert lapses(made_up.PHASES[:1]) == [
-        Lapse("Noticed after", made_up.at(20), None),
-        Lapse("Eased after", made_up.at(20), None),
-        Lapse("Over after", made_up.at(20), None),
+        Lapse("Noticed", made_up.at(20), None),
+        Lapse("Eased", made_up.at(20), None),
+        Lapse("Over", made_up.at(20), None),
     ]
-    shown = " ".join(Reader(brief.page(made_up.content(lapses=lapses(made_up.PHASES[:1]), pictures=()))).first)
-    assert "unknown nobody noted when" in shown
+    assert lapses(made_up.PHASES[:2])[0] == Lapse("First complaint", made_up.at(20), made_up.at(22))
+    shown = " ".join(Reader(brief.page(made_up.content(lapses=lapses(made_up.PHASES[:1]), pictures=()))).rest)
+    assert "Noticed nobody noted when" in shown
 
 
 def test_the_lede_without_an_impact_says_how_much_there_was() -> None:
@@ -233,8 +251,7 @@ def test_caveats_come_from_what_the_logs_can_answer() -> None:
     answers = {name: made_up.Answer(name, "no", "") for name in ("errors", "tools", "overrides")}
     (said,) = caveats(answers)
     assert said == (
-        "These logs cannot tell which requests got no answer, whether look-ups and actions worked and "
-        "which drafts agents rewrote."
+        "These logs cannot tell which requests got no answer, whether look-ups worked and which drafts agents rewrote."
     )
     assert caveats({"errors": made_up.Answer("errors", "yes", "")}) == []
 
