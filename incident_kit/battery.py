@@ -19,13 +19,14 @@ from incident_kit.checks import CHECKS, Looked, Material
 from incident_kit.errors import NoSuchItem, did_you_mean
 from incident_kit.facets import Facets, Spans, against, instant
 from incident_kit.shares import holm
-from incident_kit.trials import Trial, apart, named
+from incident_kit.trials import Trial, apart, named, together
 from incident_kit.words import number, period, sentence
 
 if TYPE_CHECKING:
     from incident_kit.incident import Incident
 
 CHANCE = 0.05  # that an incident that is none shows any finding
+FINER = 0.8  # of the calls of a coarser level, at most, before a finer one is named instead
 APART = 3.0  # standard errors that one group stands out from the rest by
 _ROWS: dict[str, Any] = {
     "check": pl.String, "interesting": pl.Boolean, "group": pl.String, "count": pl.Int64, "of": pl.Int64, "share": pl.Float64,
@@ -171,7 +172,8 @@ def _finding(check: str, seen: Looked, chances: list[float]) -> Finding:
         facts = f"these logs cannot tell {'; '.join(seen.facts)}."
         said, interesting = f"{facts} {sentence(said)}" if risen else facts, True
     ids = seen.ids.gather(main.rows).rename("request_id") if main else pl.Series("request_id", [], dtype=pl.String)
-    return Finding(check, title, interesting, said, main, chance_of.get(id(main), 1.0), ids)
+    chance = chance_of.get(id(main), min((chance_of[id(one)] for one in risen), default=1.0))
+    return Finding(check, title, interesting, said, main, chance, ids)
 
 
 def _most(seen: Looked, risen: list[Trial]) -> tuple[Trial | None, str]:
@@ -194,7 +196,7 @@ def _most(seen: Looked, risen: list[Trial]) -> tuple[Trial | None, str]:
 
 def _told(seen: Looked, main: Trial) -> str:
     share = main.share
-    where = f" of {named([main.group])}" if main.group and not seen.by_part else ""
+    where = f" of {named([main.group])}" if main.group and not seen.by_part and not seen.one_of else ""
     did = f"{seen.did} {main.group}".strip() if seen.by_part else seen.did
     text = f"{number(share.count)} of {number(share.of)} {seen.noun}{where} {did}"
     if share.usual is None:
@@ -217,34 +219,39 @@ def _points(main: Trial) -> str:
 
 
 def _one(seen: Looked, risen: list[Trial]) -> tuple[Trial | None, str, bool]:
-    """Return the trial to speak of, its sentence, and whether it is some groups rather than all of them."""
+    """Return the trial to speak of, its sentence, and whether it is some groups rather than all of them.
+
+    Groups have levels (a call has a provider, a target and a deployment): the coarsest that tells some from others, or a
+    finer one that blames clearly fewer.
+    """
     if not risen:
         main = max(seen.trials, key=lambda one: one.strength, default=None)
         return main, f"none stands out of {len(seen.trials)} looked at.", False
-    best: tuple[float, list[Trial], list[Trial]] | None = None
-    for level in dict.fromkeys(one.group.split(" ", 1)[0] for one in seen.trials):
-        every = [one for one in seen.trials if one.group.split(" ", 1)[0] == level]
+    blamed: tuple[list[Trial], list[Trial]] | None = None
+    for level in dict.fromkeys(_level(one) for one in seen.trials):
+        every = [one for one in seen.trials if _level(one) == level]
         up = sorted((one for one in every if any(one is other for other in risen)), key=lambda one: -one.strength)
         calm = [one for one in every if not any(one is other for other in risen)]
-        if up and calm:
-            gap = min(apart(up[0], other) for other in calm)
-            if best is None or gap > best[0]:
-                best = gap, up, calm
-    strongest = max(risen, key=lambda one: one.strength)
-    if best is None or best[0] < APART or len(best[1]) > len(best[2]):
-        # groups of one level: the same calls have a provider, a target and a deployment
-        level = strongest.group.split(" ", 1)[0]
-        groups = sorted((one for one in risen if one.group.startswith(level)), key=lambda one: -one.strength)
+        stands_out = up and len(up) <= len(calm) and min(apart(up[0], other) for other in calm) >= APART
+        if stands_out and (blamed is None or _size(up) < FINER * _size(blamed[0])):
+            blamed = up, calm
+    if blamed is None:
+        strongest = max(risen, key=lambda one: one.strength)
+        groups = sorted((one for one in risen if _level(one) == _level(strongest)), key=lambda one: -one.strength)
         told = f"{named([one.group for one in groups])} {'has' if len(groups) == 1 else 'have'} more than usual"
         return strongest, f"not one {seen.one_of} alone: {told}.", False
-    _, up, calm = best
-    main = up[0]
-    only = f"only {named([one.group for one in up])}"
-    as_usual = f"; {named([one.group for one in calm])} {'is' if len(calm) == 1 else 'are'} as usual"
-    first = f" of {named([main.group])}" if len(up) > 1 else ""
-    told = f"{number(main.share.count)} of {number(main.share.of)} {seen.noun}{first} {seen.did}"
-    usual = _about((main.share.usual or 0) * main.share.of)
-    return main, f"{only}: {told}, usually {usual} of as many{as_usual}.", True
+    up, calm = blamed
+    main = together(up)
+    as_usual = f"{named([one.group for one in calm])} {'is' if len(calm) == 1 else 'are'} as usual"
+    return main, f"only {named([one.group for one in up])}: {_told(seen, main)}; {as_usual}.", True
+
+
+def _level(one: Trial) -> str:
+    return one.group.split(" ", 1)[0]
+
+
+def _size(trials: list[Trial]) -> int:
+    return sum(one.share.of for one in trials)
 
 
 def _row(one: Finding) -> dict[str, Any]:

@@ -156,6 +156,19 @@ def apart(one: Trial, rest: Trial) -> float:
     return float(((one.share.difference or 0.0) - (rest.share.difference or 0.0)) / error**0.5)
 
 
+def together(trials: Sequence[Trial]) -> Trial:
+    """Return groups that share no row as one; it varies as the one of them that varies most."""
+    if len(trials) == 1:
+        return trials[0]
+    shares = [one.share for one in trials]
+    share = Share(
+        sum(one.count for one in shares), sum(one.of for one in shares), sum(one.usual_count for one in shares),
+        sum(one.usual_of for one in shares), max(one.spread for one in shares), max(one.usual_spread for one in shares),
+    )  # fmt: skip
+    group = named([one.group for one in trials], most=len(trials))
+    return Trial(group, share, trials[0].side, np.sort(np.concatenate([one.rows for one in trials])))
+
+
 def named(groups: Sequence[Any], *, most: int = 3) -> str:
     """Return names in a list, cut after a few."""
     shown = [label(str(one)) for one in groups[:most]]

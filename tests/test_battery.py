@@ -15,7 +15,7 @@ from incident_kit.checks import CHECKS
 from incident_kit.errors import NoSuchItem
 from incident_kit.incident import Incident
 from incident_kit.shares import Share
-from incident_kit.trials import Trial, apart, named
+from incident_kit.trials import Trial, apart, named, together
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +33,10 @@ def test_every_check_says_something_and_the_interesting_ones_come_first(capture:
 
 
 def test_a_capture_with_one_brown_out(capture: Findings) -> None:
-    """Both deployments of the primary cool down; the results of tools and the backups are fine; nobody logs overrides."""
+    """The primary is slow, and its deployments cool down; tools and backups are fine; nobody logs overrides."""
     found = {one.check for one in capture.interesting}
     assert {"refusals", "slow answers", "one place", "retry storm", "missing signals"} <= found
-    assert "deployment alpha-east" in capture["one place"].sentence
+    assert capture["one place"].sentence.startswith("only target primary_chat_model: ")
     assert "cannot tell overrides" in capture["missing signals"].sentence
     assert "silent tools" not in found
     assert "cannot be looked at" in capture["override spike"].sentence
@@ -149,6 +149,33 @@ def test_how_far_a_group_stands_out_from_another() -> None:
     assert apart(up, calm) > 5
     assert apart(up, up) == 0
     assert apart(up, Trial("c", Share(0, 0, 1, 2))) == 0
+
+
+def test_groups_together_add_up() -> None:
+    one = Trial("a", Share(3, 10, 1, 100, 1.0, 2.0), "more", np.array([4, 9]))
+    both = together([one, Trial("b", Share(5, 20, 2, 50, 4.0, 1.0), "more", np.array([1]))])
+    assert both.share == Share(8, 30, 3, 150, 4.0, 2.0)
+    assert list(both.rows) == [1, 4, 9]
+    assert both.group == "a and b"
+    assert together([one]) is one
+
+
+def test_one_deployment_is_named_rather_than_its_whole_provider() -> None:
+    """Half of a provider's calls fail, all of them on one of its two deployments; another provider is as usual."""
+    rng = np.random.default_rng(2)
+    n = 12_000
+    at_us = np.sort(rng.integers(0, 360 * 60_000_000, n))
+    names = pl.Series("deployment", rng.choice(["a-1", "a-2", "b-1"], n))
+    bad = (at_us >= 120 * 60_000_000) & (at_us < 180 * 60_000_000) & (names == "a-1").to_numpy()
+    ids = pl.Series([f"r{i}" for i in range(n)])
+    provider = pl.Series("provider", [name[0] for name in names])
+    calls = pl.DataFrame({"request_id": ids, "at_us": at_us, "target": provider, "deployment": names, "provider": provider,
+                          "latency_ms": rng.integers(100, 2000, n), "failed": bad & (rng.random(n) < 0.9)})  # fmt: skip
+    healthy_day = day(rng, rate=12)
+    found = Day(healthy_day.facets, calls, healthy_day.clocks).look(120, 180)["one place"]
+    assert found.interesting
+    assert found.sentence.startswith("only deployment a-1: ")
+    assert set(found.request_ids) <= set(ids.filter(names == "a-1"))
 
 
 def test_names_in_a_list() -> None:
