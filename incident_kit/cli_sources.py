@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -98,7 +99,7 @@ def _print(one: Preview) -> None:
     said(verbs.out, f"{one.rows:,} rows for the table {one.table}")
     table = Table("column", "from", "in the first rows", box=None, pad_edge=False)
     for column in one.columns:
-        values = " | ".join("-" if value is None else str(value)[:SHOWN] for value in column.values)
+        values = " | ".join(_value(value) for value in column.values)
         table.add_row(column.column, _text(column.path or "(worked out)"), _text(values))
     if one.columns:
         verbs.out.print(table)
@@ -106,6 +107,14 @@ def _print(one: Preview) -> None:
         said(verbs.out, f"{rows:,} rejected: {reason} (first in line {line:,})")
     if len(one.rejects) > REASONS:
         said(verbs.out, f"and {len(one.rejects) - REASONS} other reasons")
+
+
+def _value(value: object) -> str:
+    """Return a value in a few characters; an instant whole, in UTC."""
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.astimezone(UTC).isoformat(sep=" ").replace("+00:00", "Z")
+    text = str(value)
+    return "-" if value is None else text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
 def write_format(

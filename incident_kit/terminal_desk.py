@@ -66,15 +66,18 @@ def _breaches(frame: pl.DataFrame, *, zone: ZoneInfo, most: int) -> Iterable[Ren
     late = frame.filter(pl.col("verdict") == "breached").sort("breached_at", "ticket_id", "metric", nulls_last=True)
     if not late.height:
         return [Text("No clock is breached.")]
+    if not most:
+        return [Text(f"{number(late.height)} breaches; none is listed.")]
     some = f": the first {most} of {number(late.height)}" if late.height > most else ""
     columns = ["due (UTC)", "local", "ticket", "metric", "policy", "over by"]
     table = Table(title=f"Breaches, where they fall due{some}", title_justify="left", box=None)
+    shown = list(late.head(most).iter_rows(named=True))
+    overs = [_over(row["margin_s"], row["target_s"]) for row in shown]
+    # ids, names of policies and words give way first, and not wholly; figures are never cut
+    least = {"policy": 6, "ticket": 6, "over by": max(len(over.removesuffix(" target")) for over in overs)}
     for column in columns:
-        # ids and names of policies give way first, and not wholly
-        wraps = column in {"policy", "ticket"}
-        table.add_column(column, no_wrap=not wraps, min_width=8 if wraps else None)
-    for row in late.head(most).iter_rows(named=True):
-        over = _lasting(-row["margin_s"]) if row["margin_s"] < 0 else "an earlier target"
+        table.add_column(column, no_wrap=column not in least, min_width=least.get(column))
+    for row, over in zip(shown, overs, strict=True):
         at = row["breached_at"]
         due = (f"{at:%Y-%m-%d %H:%M:%S}", f"{at.astimezone(zone):%a %H:%M}")
         table.add_row(*due, label(row["ticket_id"]), label(row["metric"]), label(row["policy"]), over)
@@ -96,10 +99,19 @@ def _at(at: datetime, zone: ZoneInfo) -> str:
 
 
 def _asof(at: datetime, zone: ZoneInfo) -> str:
-    return f"as of {_at(at, zone)}" if at > EARLIEST else "exported nobody says when"
+    return f"as of {_at(at, zone)}" if at > EARLIEST else "with no export time known"
+
+
+def _over(margin_s: float, target_s: float | None) -> str:
+    """Return by how much a target was missed; the last target says nothing of one that it replaced."""
+    if margin_s > (target_s or 0) / 1000:
+        return "replaced target"
+    return _lasting(max(-margin_s, 0))
 
 
 def _lasting(seconds: float) -> str:
     minutes, left = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
+    if hours >= 100:
+        return f"{hours // 24} d {hours % 24} h"  # nobody asks for its minutes, and there is no room for them
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {left} s" if minutes else f"{left} s"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -54,6 +55,17 @@ def test_verdicts_differences_and_breaches_where_they_fall_due(case: Path, tmp_p
         ["2026-02-24", "15:00:00", "Tue", "10:00", "13"],
     ]
     assert pl.read_csv(tmp_path / "clocks.csv").height == 72
+
+
+def test_what_a_breach_is_over_by_is_never_cut(case: Path) -> None:
+    done = CliRunner().invoke(app, ["sla", str(case)], env={"COLUMNS": "80"})
+    said = [line.strip() for line in done.output.splitlines() if line.strip().startswith("2026-")]
+    assert len(said) == 15
+    assert all(
+        re.search(r"  (\d+ d \d+ h|\d+ h \d+ min|\d+ min \d+ s|\d+ s|replaced( target)?)$", line) for line in said
+    ), said
+    assert sum("replaced" in line for line in said) == 1, "ticket 12"
+    assert "breaches; none is listed" in run("sla", case, "--most", "0")[1]
 
 
 def test_a_table_of_another_kind_is_refused_before_any_work(case: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -84,6 +85,8 @@ def test_a_dry_run_says_where_each_column_comes_from_and_keeps_nothing(run: Run,
     assert "call-1 | call-2 | call-3" in said["request_id"]
     assert "$.startTime" in said["sent_at"]
     assert "(worked out)" in said["kind"]
+    assert "2026-" in said["sent_at"]
+    assert re.search(r"\d\d:\d\d:\d\d\.\d{6}Z", out), "a time is shown whole"
     assert "8 rows read, 8 loaded" in out
     assert "what this log can answer" in out
     assert list(tmp_path.iterdir()) == []
@@ -118,6 +121,11 @@ def test_what_a_dry_run_shows_of_hostile_text_does_nothing_to_a_terminal(run: Ru
     assert "\x1b[2J" not in out
     assert "\x07" not in out
     assert "[red]a[/red]" in out
+
+
+def test_a_file_that_feeds_two_tables_is_one_file(run: Run) -> None:
+    code, out, _ = run("load", "--dry-run", DATA / "formats" / "cloudflare.ndjson")
+    assert (code, "1 file, 11 rows: 10 loaded" in out, "2 files" in out) == (0, True, False)
 
 
 def test_a_preview_of_each_format_that_reads_a_file() -> None:

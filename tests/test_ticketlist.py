@@ -20,6 +20,8 @@ from incident_kit.samples import OUTAGE
 from incident_kit.samples import sample as bundled
 from incident_kit.ticketlist import COLUMNS, save_tickets, ticket_list
 
+DATA = Path(__file__).parent / "data" / "formats"
+
 
 def desk() -> Incident:
     """T1 missed its target by 20 s after two requests, one of them redone; T2 kept it; T3 has no request."""
@@ -57,6 +59,20 @@ def test_one_row_a_ticket() -> None:
     assert (found["T2"]["breach"], found["T2"]["why"], found["T2"]["targets_missed"]) == ("no", "", 0)
     assert found["T3"]["why"] == "First reply 1 min 40 s late. No request of a model is known to be this ticket's"
     assert (found["T4"]["breach"], found["T4"]["targets"]) == (None, 0), "the help desk does not know it"
+
+
+def test_a_target_that_was_missed_and_then_replaced_by_a_longer_one() -> None:
+    incident = Incident.create()
+    names = ("field_history", "ticket", "comment", "user", "schedule", "ticket_schedule")
+    incident.load([DATA / f"zendesk_{name}.csv" for name in names])
+    found = rows(incident)
+    one = found["12"]
+    assert (one["breach"], one["sla"]) == ("yes", "first reply")
+    assert (one["late_min"], one["target_min"]) == (None, None), "the target of a day came after the miss of an hour"
+    assert one["why"].startswith("First reply missed a target that was replaced later. ")
+    late = [row["late_min"] for row in found.values() if row["late_min"] is not None]
+    assert late
+    assert min(late) >= 0
 
 
 def test_who_answered_and_who_did_not() -> None:

@@ -76,7 +76,9 @@ class LoadReport:
         if len(self.loads) > 1:
             total = f"{self.rows_read:,} rows: {self.rows_loaded:,} loaded"
             total += f", {self.rows_duplicate:,} duplicate, {self.rows_rejected:,} rejected"
-            lines.append(f"{len(self.loads)} files, {total}")
+            # a file that feeds several tables is one file
+            files = len({item.path for item in self.loads})
+            lines.append(f"{files} file{'s' if files > 1 else ''}, {total}")
         shares = {
             name: "none" if share == 1 else f"{1 - share:.1%}" for name, share in self.unlabelled.items() if share > 0
         }
