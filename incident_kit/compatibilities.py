@@ -230,7 +230,7 @@ def _verdict(judged: Mapping[str, str], n: tuple[int, int], margins: Margins) ->
         which = _listed(tools | rest, WORSE)
         return (
             NOT_ENOUGH,
-            f"with tools it is worse ({which}); whether disabled tools would mend that these logs do not settle",
+            f"with tools it is worse ({which}); these logs do not settle whether disabled tools would mend that",
         )
     return NOT_ENOUGH, f"not settled by these logs: {_listed(tools | rest, OPEN)}"
 
