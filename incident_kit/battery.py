@@ -116,8 +116,12 @@ class Findings:
             "  nothing out of the usual."
         ]
         rest = [one for one in self.ranked if not one.interesting]
-        if rest:
-            lines += ["Not interesting:", *(f"  {one}" for one in rest)]
+        parts = {
+            "Nothing unusual, or too little to tell:": [one for one in rest if one.trial is not None],
+            "These logs cannot tell:": [one for one in rest if one.trial is None],  # which is no healthy sign
+        }
+        for head, found in parts.items():
+            lines += [head, *(f"  {one}" for one in found)] if found else []
         return "\n".join(lines)
 
 
@@ -130,6 +134,12 @@ def findings(incident: Incident, during: str | tuple[datetime, datetime] | None 
         There is no such phase; without any impact and with ``during=None`` there are no findings instead.
     InvalidCase
         There are no requests in that time, or outside of it and of all impacts.
+
+    Examples
+    --------
+    >>> from incident_kit.incident import Incident
+    >>> print(findings(Incident.create()))
+    No findings: there is no impact to look at. annotate('impact', at, until), or findings(incident, (at, until)).
     """
     if during is None and not any(phase.kind == "impact" for phase in incident.phases):
         return Findings(incident, (), (), ())
@@ -169,7 +179,8 @@ def _finding(check: str, seen: Looked, chances: list[float]) -> Finding:
         main, said = _most(seen, risen)
         interesting = bool(risen)
     if seen.facts:
-        facts = f"these logs cannot tell {'; '.join(seen.facts)}."
+        names = named(seen.facts, most=len(seen.facts))
+        facts = f"these logs cannot tell {names}; what the load says they answer names what to load."
         said, interesting = f"{facts} {sentence(said)}" if risen else facts, True
     ids = seen.ids.gather(main.rows).rename("request_id") if main else pl.Series("request_id", [], dtype=pl.String)
     chance = chance_of.get(id(main), min((chance_of[id(one)] for one in risen), default=1.0))

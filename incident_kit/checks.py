@@ -202,7 +202,7 @@ def missing(of: Material) -> Looked:
         ).to_series(),
     }
     trials = [of.requests.trial(hit, group=name) for name, hit in absent.items() if not hit.drop_nulls().all()]
-    facts = tuple(f"{name} ({one.why})" for name, one in of.incident.answers.items() if one.answer == "no")
+    facts = tuple(name for name, one in of.incident.answers.items() if one.answer == "no")
     return Looked("requests", "lack", tuple(trials), rows["request_id"], facts=facts, by_part=True)
 
 

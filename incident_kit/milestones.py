@@ -95,6 +95,13 @@ def times(phases: Sequence[Phase], *, zone: str = "UTC") -> Times:
 
     A milestone is of the impact that was last begun when it came, or, between impacts, of the one before; before the first
     impact it is the first's. Without an annotated recovery the impact's own end stands for it.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> start = datetime(2026, 10, 5, 13, 20, tzinfo=UTC)
+    >>> print(times([Phase("impact", start), Phase("detected", start + timedelta(minutes=12))]).milestones[0].said())
+    Time to detect: 12 min, from 13:20 UTC to 13:32 UTC.
     """
     ordered = sorted(phases, key=lambda phase: phase.at)
     impacts = [phase for phase in ordered if phase.kind == "impact"]

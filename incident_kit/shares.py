@@ -30,6 +30,12 @@ class Share:
     """A count of a whole beside the usual count of the usual whole.
 
     ``spread`` and ``usual_spread`` are how many times more than by chance the two counts vary.
+
+    Examples
+    --------
+    >>> one = Share(30, 100, 50, 1000)
+    >>> one.difference, [round(end, 3) for end in one.interval()], one.by_chance() < 1e-9
+    (0.25, [0.18, 0.33], True)
     """
 
     count: int

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -16,6 +18,8 @@ from incident_kit.errors import NoSuchItem
 from incident_kit.incident import Incident
 from incident_kit.shares import Share
 from incident_kit.trials import Trial, apart, named, together
+
+START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +41,7 @@ def test_a_capture_with_one_brown_out(capture: Findings) -> None:
     found = {one.check for one in capture.interesting}
     assert {"refusals", "slow answers", "one place", "retry storm", "missing signals"} <= found
     assert capture["one place"].sentence.startswith("only target primary_chat_model: ")
-    assert "cannot tell overrides" in capture["missing signals"].sentence
+    assert "cannot tell overrides and sla" in capture["missing signals"].sentence
     assert "silent tools" not in found
     assert "cannot be looked at" in capture["override spike"].sentence
     assert capture["override spike"].trial is None
@@ -81,6 +85,41 @@ def test_a_span_of_ones_own(sample: Incident) -> None:
     assert found.look[0][1] - found.look[0][0] == (end - begin) / timedelta(microseconds=2)
     with pytest.raises(NoSuchItem, match="did you mean 'impact'"):
         ik.findings(sample, "imapct")
+
+
+def impact_of(rows: list[dict[str, object]], folder: Path) -> Incident:
+    """Return an incident of these requests, one a second, with an impact from the 400th to the 700th."""
+    full = [
+        {"request_id": f"r{i}", "arrived_at": (START + timedelta(seconds=i)).isoformat()} | row for i, row in enumerate(rows)
+    ]  # fmt: skip
+    file = folder / "requests.ndjson"
+    file.write_text("\n".join(map(json.dumps, full)), encoding="utf-8")
+    incident = Incident.create()
+    incident.load(file, source="canonical")
+    incident.annotate("impact", START + timedelta(seconds=400), START + timedelta(seconds=700))
+    return incident
+
+
+def test_a_log_that_holds_nothing_is_not_called_healthy(tmp_path: Path) -> None:
+    found = findings(impact_of([{} for _ in range(1200)], tmp_path))
+    assert [one.check for one in found.interesting] == ["missing signals"]
+    assert "cannot tell waits, errors" in found["missing signals"].sentence
+    rest = str(found).split("These logs cannot tell:")[1]
+    assert {one.title for one in found if not one.interesting} <= {
+        line.strip().split(":")[0] for line in rest.splitlines()
+    }
+
+
+def test_hostile_names_stay_text(tmp_path: Path) -> None:
+    nasty = "</script>\u202e\x1b[2J"
+    rows = [
+        {"wait_ms": 5000 if 400 <= i < 700 else 100, "status": "ok", "intent": nasty if i % 2 else "b"}
+        for i in range(1200)
+    ]
+    text = str(findings(impact_of(rows, tmp_path)))
+    assert "300 of 300 requests took over 3.5 s, usually none of as many" in text
+    assert "\x1b" not in text
+    assert "\u202e" not in text
 
 
 TROUBLES = {

@@ -23,7 +23,8 @@ def test_it_says_what_stands_out_and_writes_it(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "Time to recover:" in done.output
     assert "1. " in done.output
-    assert "Not interesting:" in done.output
+    assert "Nothing unusual, or too little to tell:" in done.output
+    assert "These logs cannot tell:" in done.output
     assert "requests beside" in done.output
     assert " more" in done.output
     rows = pl.read_csv(table)
