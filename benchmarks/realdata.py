@@ -98,7 +98,7 @@ def main(*, incidents: int = 30) -> int:
             rows += [{"incident": i, **case} for case in cases(made, outcomes=(outcome,))]
         told = table(pl.DataFrame(rows, infer_schema_length=None).filter(label="all"))
         print(f"{name}, {incidents} incidents")
-        with pl.Config(tbl_rows=20, float_precision=3, tbl_width_chars=140, tbl_hide_dataframe_shape=True):
+        with pl.Config(tbl_rows=20, tbl_cols=12, float_precision=3, tbl_width_chars=140, tbl_hide_dataframe_shape=True):
             print(told.drop("label"))
         of = {row["estimator"]: row for row in told.iter_rows(named=True)}
         for other, most in OTHERS.items():
