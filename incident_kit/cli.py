@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from incident_kit import cli_brief, cli_desk, cli_evidence, cli_policies, cli_scenarios, cli_sources
+from incident_kit import cli_brief, cli_desk, cli_evidence, cli_findings, cli_policies, cli_scenarios, cli_sources
 from incident_kit.errors import IncidentKitError, InvalidCase
 from incident_kit.verbs import CASE, DURING, POLICIES, chosen, compared, err, opened, out, working, writable
 
@@ -23,6 +23,7 @@ cli_policies.add_to(app)
 cli_brief.add_to(app)
 cli_evidence.add_to(app)
 cli_desk.add_to(app)
+cli_findings.add_to(app)
 cli_scenarios.add_to(app)
 cli_sources.add_to(app)
 

@@ -14,6 +14,7 @@ from incident_kit import sources
 from incident_kit.asked import Decision, Owner
 from incident_kit.errors import InvalidStore, NoSuchItem, did_you_mean
 from incident_kit.log import Log, read
+from incident_kit.milestones import Times, times
 from incident_kit.phases import Phase, detect
 from incident_kit.slaclock import SlaClock, clocked, keep
 from incident_kit.slasettings import SlaSettings
@@ -172,6 +173,11 @@ class Incident:
         if any(phase.kind == "impact" for phase in declared):
             return declared
         return tuple(sorted((*declared, *detect(self.series())), key=lambda phase: phase.at))
+
+    @property
+    def times(self) -> Times:
+        """The time to detect, to mitigate and to recover from each impact, each with its two instants."""
+        return times(self.phases, zone=self.zone)
 
     def span(self, kind: str) -> tuple[datetime, datetime]:
         """Return the span of a phase: to its end, or to the recovery, or to the log's end.
