@@ -52,7 +52,9 @@ class Owner:
 
 def decision_of(given: Decision | str | None) -> Decision | None:
     """Return a decision from a decision or from its text; None from nothing."""
-    return Decision(given) if isinstance(given, str) and given.strip() else given or None  # type: ignore[return-value]
+    if isinstance(given, str):
+        return Decision(given) if given.strip() else None
+    return given
 
 
 def owners_of(given: Sequence[Owner | str]) -> tuple[Owner, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,9 +14,11 @@ from incident_kit.brieftable import CANNOT_TELL, SAW, WORKED_OUT
 from incident_kit.phases import Phase
 from incident_kit.proposal import Change, Gain, Proposal, listed, said
 
+WORDS = 280  # of the front itself; headings, title and span are fewer than seventy
 NUMBERS = 7  # up front, of counts and gains together
-KINDS, FATES = 4, 4  # kinds of question named for a fate, and fates
-REASON = 130  # characters of what rules are for
+KINDS, FATES = 3, 3  # kinds of question named for a fate, and fates
+CAUSE, REASON = 160, 120  # characters of what the team noted, and of what rules are for
+TOPICS = 2  # of what the logs cannot tell; all of them stand under "For engineers"
 BACKUP = "Answers from the backup model"
 NAMES = 24  # characters of a policy's or an intent's name up front
 QUESTIONS = {
@@ -65,6 +67,14 @@ class Front:
     sure: tuple[tuple[str, str], ...]
     owners: tuple[str, ...]
 
+    @property
+    def size(self) -> int:
+        """How many words it has."""
+        lines = [self.decision, self.whom, self.rules, *self.felt, *self.gains, *self.owners]
+        lines += [f"{one} {other}" for one, other in (*self.changes, *self.sure)]
+        lines += [f"{one.value} of {one.out_of} {one.label}, {one.usual}" for one in self.counts]
+        return len(" ".join(lines).split())
+
 
 def front(
     *,
@@ -81,7 +91,7 @@ def front(
     asked, whom = _asked(decision, proposal)
     gains = () if proposal is None else _gains(proposal)
     numbers = sum(any(letter.isdigit() for letter in line) for line in gains)
-    return Front(
+    made = Front(
         asked,
         whom,
         felt(phases, end=end, zone=zone),
@@ -92,6 +102,13 @@ def front(
         tuple(_sure(proposal, answers)),
         tuple(owner.said for owner in owners) or ("Nobody is named yet.",),
     )
+    # the least needed first: what the rules are for, then the smallest kinds of question
+    shorter = (
+        made if proposal is None or made.size <= WORDS else replace(made, rules=_rules(replace(proposal, reason="")))
+    )
+    while shorter.size > WORDS and shorter.changes:
+        shorter = replace(shorter, changes=shorter.changes[:-1])
+    return shorter
 
 
 def _rules(proposal: Proposal) -> str:
@@ -105,7 +122,7 @@ def _asked(decision: Decision | None, proposal: Proposal | None) -> tuple[str, s
     if proposal is None:
         return "No decision: no other rules were compared.", ""
     if proposal.question:
-        return proposal.question, "The numbers suggest this; nobody is named to decide yet, and no day is set."
+        return proposal.question, "The numbers suggest this; nobody is named to decide, no day is set."
     name = f"“{words.label(proposal.policy, longest=NAMES)}”"
     why = {
         "mixed": f"{name} would make some things better and others worse",
@@ -129,7 +146,7 @@ def felt(phases: Sequence[Phase], *, end: datetime, zone: str = "UTC") -> tuple[
     if impact.detected:
         lines.append("Nobody declared these times: the logs show them.")
     elif impact.text:
-        lines.append(f"{words.sentence(words.label(impact.text, longest=160)).rstrip('.')}.")
+        lines.append(f"{words.sentence(words.label(impact.text, longest=CAUSE)).rstrip('.')}.")
     known = [_after(first.get(kind), impact.at, what) for kind, what in _NOTICED]
     told = "; ".join(line for line in known if line)
     if told:
@@ -187,8 +204,8 @@ def _gains(proposal: Proposal) -> tuple[str, ...]:
     lines.append(_cost(proposal.cost))
     untold = [gain.measure for gain in proposal.gains if gain.verdict == "cannot tell"]
     if untold:
-        unsure = " or ".join([", ".join(untold[:-1]), untold[-1]] if len(untold) > 1 else untold)
-        lines.append(f"We cannot tell if there would be more or fewer {unsure}.")
+        unsure = listed(untold)
+        lines.append(f"We cannot tell about {unsure}.")
     return tuple(lines)
 
 
@@ -215,12 +232,12 @@ def _sure(proposal: Proposal | None, answers: Mapping[str, Any]) -> list[tuple[s
     """Return each of the fixed phrases with what it holds of."""
     bounds = [QUESTIONS.get(name, words.label(name)) for name, one in answers.items() if one.answer == "lower bound"]
     untold = [QUESTIONS.get(name, words.label(name)) for name, one in answers.items() if one.answer == "no"]
-    least = f"; the truth may be worse for {listed(bounds[:2])}" if bounds else ""
+    least = f"; it may be worse for {listed(bounds[:TOPICS])}" if bounds else ""
     lines = [(SAW, f"what people felt{least}.")]
     if proposal is not None:
         lines.append((WORKED_OUT, f"what would change, for {_about(1 - proposal.seen)} of the answers."))
     if untold:
-        lines.append((CANNOT_TELL, f"{listed(untold)}."))
+        lines.append((CANNOT_TELL, f"{listed(untold[:TOPICS])}."))
     return lines
 
 

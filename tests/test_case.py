@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 from written import START, TINY, Call, Request, write
 
+from incident_kit.asked import Decision, Owner
 from incident_kit.case import FILE, HOW_TO_GET_THE_DATA, STORE, new_case, open_case, read_case
 from incident_kit.errors import IncidentKitError, InvalidCase, UnreadableFile
 from incident_kit.incident import Incident
@@ -194,3 +195,18 @@ def test_a_new_case_never_overwrites(tmp_path: Path) -> None:
 
 def test_instants_of_the_tiny_case(tiny_case: Path) -> None:
     assert open_case(tiny_case, in_memory=True).about()["first"] == START
+
+
+def test_a_decision_and_owners_are_read_for_the_brief(tiny_case: Path) -> None:
+    text = (tiny_case / FILE).read_text()
+    asked = "decision: {text: 'Adopt, now?', of: head of support, by: 2026-10-12}\nowners: [{name: Ana, task: merges}]"
+    case_of(tiny_case, f"{text}\n{asked}")
+    incident = open_case(tiny_case, in_memory=True)
+    assert incident.decision == Decision("Adopt, now?", "head of support", date(2026, 10, 12))
+    assert incident.owners == (Owner("Ana", "merges"),)
+    case_of(tiny_case, f"{text}\ndecision: {{text: a, whom: b}}")
+    with pytest.raises(InvalidCase, match=r"there is no key 'whom'.*there are text, of, by"):
+        open_case(tiny_case, in_memory=True)
+    case_of(tiny_case, f"{text}\ndecision: {{text: ''}}")
+    with pytest.raises(InvalidCase, match=r"decision\.text"):
+        open_case(tiny_case, in_memory=True)

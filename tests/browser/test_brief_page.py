@@ -162,3 +162,25 @@ def test_the_keyboard_opens_the_part_for_engineers(visit: Callable[..., Any], br
                 break
         seen.page.keyboard.press("Enter")
         assert seen.page.locator("details[open]").count() == 1
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1000, "light"), (1000, "dark")])
+def test_axe_finds_no_serious_violation(visit: Callable[..., Any], brief: str, width: int, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    with visit(
+        brief, width=width, color_scheme=scheme, bypass_csp=True
+    ) as seen:  # the page allows its own scripts only
+        opened(seen.page)
+        found = axe.Axe().run(seen.page).response
+        assert found["passes"], "it looked"
+        serious = [one for one in found["violations"] if one["impact"] in {"serious", "critical"}]
+        assert [(one["id"], one["nodes"][0]["html"][:200]) for one in serious] == []
+
+
+def test_two_phone_screens_say_what_when_how_many_what_is_asked_and_how_sure(
+    visit: Callable[..., Any], brief: str
+) -> None:
+    with visit(brief, width=390, height=844, java_script_enabled=False) as seen:
+        for heading in ("What is asked", "What people felt", "What would change", "How sure this is"):
+            place = seen.page.get_by_role("heading", name=heading).bounding_box()
+            assert place["y"] + place["height"] < 2 * 844, heading

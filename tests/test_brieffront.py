@@ -1,0 +1,153 @@
+"""The front of a brief: the order, at most seven numbers, under 350 words, no jargon, and what is not known is said."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import made_up
+import pytest
+from test_brief import Reader
+
+from incident_kit import briefpage
+from incident_kit.asked import Decision, Owner, decision_of, owners_of
+from incident_kit.brieffront import Count, counts, felt, front
+from incident_kit.phases import Phase
+from incident_kit.proposal import Change, Gain, Proposal
+
+
+def made(**changes: Any) -> Any:
+    given: dict[str, Any] = {
+        "decision": None, "owners": (), "phases": made_up.PHASES, "impact": (), "proposal": made_up.proposal(),
+        "answers": made_up.ANSWERS, "end": made_up.at(60),
+    }  # fmt: skip
+    return front(**(given | changes))
+
+
+def test_a_decision_that_somebody_wrote_is_asked_of_whom_and_by_when() -> None:
+    found = made(decision=Decision("Adopt per-intent?", "the head of support", date(2026, 10, 12)))
+    assert (found.decision, found.whom) == ("Adopt per-intent?", "Asked of the head of support, by 12 October 2026.")
+    assert made(decision=Decision("Adopt?")).whom == "Asked of nobody named yet, no date set."
+
+
+def test_without_one_the_numbers_suggest_one_or_none() -> None:
+    assert made().decision == "Adopt the rules “refund-policy” for refund policy and chat questions?"
+    assert "nobody is named to decide" in made().whom
+    worse = replace(made_up.proposal(), gains=(Gain("rewritten drafts", 40.0, 70.0, 100, "worse"),))
+    assert made(proposal=worse).decision == "No decision: “refund-policy” would have made things worse."
+    unknown = replace(worse, gains=(Gain("rewritten drafts", -4.0, 7.0, 100, "cannot tell"),))
+    assert made(proposal=unknown).decision.startswith("No decision: we cannot tell whether “refund-policy”")
+    assert made(proposal=None).decision == "No decision: no other rules were compared."
+    assert made(proposal=None).rules == ""
+
+
+def test_a_kind_that_is_harmed_is_to_be_looked_at_again() -> None:
+    changes = (
+        Change("chat", "backup model", "keeps answering", "better", ("failed look-ups",)),
+        Change("refund", "backup model", "backup model", "mixed", ("failed look-ups",), ("rewritten drafts",)),
+        Change("order", "keeps answering", "keeps answering", "same"),
+    )
+    found = made(proposal=replace(made_up.proposal("p"), changes=changes))
+    assert found.decision == "Adopt the rules “p” for chat and refund questions, and look again at refund questions?"
+    assert ("Backup model, with fewer failed look-ups but more rewritten drafts", "refund") in found.changes
+
+
+def test_the_first_complaint_is_told_where_nobody_noticed() -> None:
+    lines = felt(made_up.PHASES[:2], end=made_up.at(60))
+    assert lines[-1] == "The first complaint came after 2 min."
+    assert "unknown" not in " ".join(lines)
+    long = "all chats in German and French were very slow, refunds more than the others, until the provider rolled back"
+    (_, text) = felt([Phase("impact", made_up.at(20), made_up.at(40), long)], end=made_up.at(60))
+    assert long[1:] in text, "nothing is cut off"
+    detected = felt([Phase("impact", made_up.at(20), made_up.at(40), "jargon", detected=True)], end=made_up.at(60))
+    assert "jargon" not in " ".join(detected)
+    early = felt([Phase("impact", made_up.at(20)), Phase("detected", made_up.at(18))], end=made_up.at(60))
+    assert early[0].startswith("For 40 min,")
+    assert early[-1] == "The team noticed 2 min before."
+
+
+def test_counts_are_those_worse_than_on_a_normal_day() -> None:
+    usual, worse, backup = (
+        Count("a", 3, 10, 5.0),
+        Count("b", 9, 10, 1.0),
+        Count("Answers from the backup model", 9, 9, 0.0),
+    )
+    unknown = Count("c", None)
+    assert counts([usual, backup, worse, unknown], most=4) == (worse, backup)
+    assert counts([usual, unknown], most=4) == (usual,)
+    assert counts([backup, worse], most=1) == (worse,)
+    assert (usual.usual, backup.usual, unknown.usual) == (
+        "on a normal day about 5", "on a normal day none", "these logs cannot tell",
+    )  # fmt: skip
+
+
+def test_at_most_seven_numbers_stand_up_front() -> None:
+    impact = [Count(f"thing {name}", 50 + i, 100, 1.0) for i, name in enumerate("abcdefgh")]
+    gains = tuple(Gain(f"things {name}", -70.0, -40.0, 100, "better") for name in "abcde")
+    found = made(impact=impact, proposal=replace(made_up.proposal(), gains=gains))
+    told = [line for line in found.gains if re.search(r"\d", line)]
+    assert len(told) + len(found.counts) == 7
+    assert told[0] == "Between 40 and 70 fewer things a"
+
+
+@pytest.mark.parametrize(
+    ("cost", "said"),
+    [
+        (None, "These logs cannot tell the cost."),
+        ((0.0, 0.0), "No extra cost."),
+        ((-1.0, 2.0), "We cannot tell if it costs more."),
+        ((-31.0, -22.4), "Between 22 and 31 USD less to pay"),
+        ((0.25, 0.5), "Between 0.25 and 0.5 USD more to pay"),
+    ],
+)
+def test_the_cost_is_between_or_cannot_be_told(cost: tuple[float, float] | None, said: str) -> None:
+    assert said in made(proposal=replace(made_up.proposal(), cost=cost)).gains
+
+
+def test_the_longest_front_stays_under_350_words() -> None:
+    """Every text as long as it may be, every list full, every sentence there."""
+    word = "slowly answered question"
+    changes = tuple(
+        Change(f"{word} {i}", "backup model", fate, "mixed", ("waits over 3.5 s",), ("rewritten drafts",))
+        for i, fate in enumerate(["keeps answering", "backup model", "goes to a person", "waits in a queue"] * 5)
+    )
+    gains = (
+        Gain("waits over 3.5 s", -70.0, -41.0, 1409, "better"),
+        Gain("requests without an answer", -12.0, 9.0, 1409, "cannot tell"),
+        Gain("failed look-ups", -90.0, -40.0, 1409, "better"),
+        Gain("rewritten drafts", 3.0, 9.0, 1409, "worse"),
+    )
+    proposal = Proposal(word * 3, gains, changes, (1.0, 2.0), 0.5, 1409, "why these rules " * 30)
+    answers = {name: made_up.Answer(name, kind, "") for name, kind in (
+        ("waits", "lower bound"), ("errors", "lower bound"), ("tools", "no"), ("overrides", "no"), ("tickets", "no"),
+    )}  # fmt: skip
+    phases = [replace(made_up.PHASES[0], text="answers were slow for most " * 9), *made_up.PHASES[1:]]
+    front_of = made(
+        phases=phases, proposal=proposal, answers=answers, impact=[Count("Look-ups and actions that went wrong", 9, 99, 1.0)] * 9,
+        owners=[Owner("the gateway team", "merges the rules", "Friday")] * 2,
+    )  # fmt: skip
+    assert front_of.changes
+    assert front_of.size + 70 <= 350, (
+        "title, span, headings, banner and the sentence under the chart have fewer than seventy"
+    )
+    content = made_up.content(name="refund-policy", title="A title of nine words, none of them short, here")
+    held = Reader(briefpage.page(content)).first
+    assert len(" ".join(held).split()) - content.front.size < 70
+
+
+def test_what_is_said_by_hand_becomes_a_decision_and_owners() -> None:
+    assert decision_of("Adopt?") == Decision("Adopt?")
+    assert decision_of("  ") is None
+    assert decision_of(None) is None
+    assert owners_of(["Ana", Owner("Bo", "tests it")]) == (Owner("Ana"), Owner("Bo", "tests it"))
+    assert Owner("Bo", "tests it", "next week").said == "Bo: tests it, by next week"
+
+
+def test_hostile_words_stay_words_in_every_form() -> None:
+    name = " ".join(made_up.NASTY)
+    content = made_up.content(name=name, pictures=(), decision=Decision(name, name, name), owners=[Owner(name, name)])
+    page = briefpage.page(content)
+    assert "<img src=x" not in page
+    assert "\u202e" not in page

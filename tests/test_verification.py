@@ -1,0 +1,131 @@
+"""A brief can be made again from its case, and what differs is said."""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import made_up
+import pytest
+
+from incident_kit import cli, cli_brief
+from incident_kit.baselines import always_fallback
+from incident_kit.briefcontent import BriefContent
+from incident_kit.briefpage import write
+from incident_kit.briefrecord import record
+from incident_kit.errors import UnreadableFile
+from incident_kit.incident import Incident
+from incident_kit.proposal import proposals
+from incident_kit.scorecard import Board, compare
+from incident_kit.verification import read_record, verify
+
+
+@pytest.fixture(scope="module")
+def board(sample: Incident) -> Board:
+    first = sample.policies[0]
+    return compare(
+        sample, [first, always_fallback(first)], during="impact", draws=2, metrics=["p95_ms", "fallback_rate"]
+    )
+
+
+@pytest.fixture(scope="module")
+def said(sample: Incident, board: Board) -> dict[str, Any]:
+    return record(sample, board)
+
+
+def page(folder: Path, said: dict[str, Any]) -> Path:
+    content = BriefContent(title="t", start=made_up.START, end=made_up.at(1), record=said)
+    return write(content, folder / "brief.html")
+
+
+def test_the_same_case_makes_the_same_brief(tmp_path: Path, sample: Incident, said: dict[str, Any]) -> None:
+    found = verify(page(tmp_path, said), sample)
+    assert found.differences == ()
+    assert (found.is_same, found.exit_code, found.notes) == (True, 0, ())
+    assert found.switches > 0
+    assert "can be made again" in str(found)
+
+
+def test_the_record_holds_what_it_takes(said: dict[str, Any], sample: Incident) -> None:
+    assert set(said["policies"]) == {sample.policies[0].name, "always_fallback"}
+    assert said["policies"][sample.policies[0].name]["implied"]
+    assert {len(one["sha256"]) for one in said["loads"]} == {64}
+    assert not [one for one in said["loads"] if "/" in one["file"]]
+    assert (said["draws"], said["seed"]) == (2, 0)
+    assert json.loads(json.dumps(said)) == said
+
+
+def test_what_differs_is_said(tmp_path: Path, sample: Incident, said: dict[str, Any]) -> None:
+    other = copy.deepcopy(said)
+    other["loads"][0]["sha256"] = "0" * 64
+    other["settings"]["slow_ms"] = 1
+    other["versions"]["duckdb"] = "0.1"
+    row = next(row for row in other["scorecard"]["rows"] if row[5] is not None)
+    row[5] *= 1.001
+    other["transitions"]["rows"].pop()
+    found = verify(page(tmp_path, other), sample)
+    shown = str(found)
+    for part in (
+        "(000000000000) is not among what the case loads now",
+        "settings: slow_ms was 1, is",
+        f"score {row[0]}, {row[1]}, {row[2]}: estimate was",
+        "is new",
+        "(not as it was: duckdb was 0.1, is",
+    ):
+        assert part in shown, part
+    assert found.exit_code == 1
+
+
+def test_a_page_that_carries_no_record_or_a_damaged_one(tmp_path: Path, sample: Incident, said: dict[str, Any]) -> None:
+    (tmp_path / "a.html").write_text("<p>nothing</p>", encoding="utf-8")
+    with pytest.raises(UnreadableFile, match=r"a\.html carries no record"):
+        read_record(tmp_path / "a.html")
+    with pytest.raises(UnreadableFile, match=r"cannot be read"):
+        read_record(tmp_path / "missing.html")
+    with pytest.raises(UnreadableFile, match=r"damaged: draws missing"):
+        read_record(page(tmp_path, said | {"draws": "many"}))
+    for damage in ({"during": [["x", 1]]}, {"policies": {"p": 1}}, {"scorecard": {"rows": 1}}):
+        with pytest.raises(UnreadableFile, match="the record is damaged"):
+            verify(page(tmp_path, said | damage), sample)
+
+
+def test_a_record_of_hostile_text_comes_back_as_it_was(tmp_path: Path, said: dict[str, Any]) -> None:
+    nasty = said | {"settings": {"title": made_up.HOSTILE + "&\u202e'\""}}
+    assert read_record(page(tmp_path, nasty))["settings"] == nasty["settings"]
+
+
+def test_the_verb_says_it_by_exit_code(
+    tmp_path: Path,
+    sample: Incident,
+    said: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(cli_brief.verbs, "opened", lambda _case, _step: sample)
+
+    def code(file: Path) -> object:
+        monkeypatch.setattr(sys, "argv", ["incident-kit", "verify", str(file), "--case", str(tmp_path)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return ended.value.code
+
+    assert code(page(tmp_path, said)) == 0
+    assert "can be made again" in capsys.readouterr().out
+    assert code(page(tmp_path, said | {"loads": []})) == 1
+    (tmp_path / "other.html").write_text("no brief", encoding="utf-8")
+    assert code(tmp_path / "other.html") == 2
+    assert "carries no record" in capsys.readouterr().err
+
+
+def test_a_proposal_counts_against_what_was_logged(sample: Incident, board: Board) -> None:
+    (found,) = proposals(sample, board)
+    assert found.policy == sample.policies[0].name
+    assert [gain.measure for gain in found.gains] == [
+        f"waits over {sample.slow_ms / 1000:g} s", "requests without an answer", "failed look-ups", "rewritten drafts",
+    ]  # fmt: skip
+    assert found.gains[3].verdict == "cannot tell", "the capture holds no reviews"
+    assert found.requests == board.table()["n"].max()
+    assert {one.intent for one in found.changes} == set(board.table(by="intent")["intent"])
