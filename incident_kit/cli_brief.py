@@ -28,8 +28,8 @@ def brief(
     from incident_kit.briefpage import brief as write_brief
     from incident_kit.briefpage import refuse_other_names
 
-    refuse_other_names(page)
     verbs.writable(page)
+    refuse_other_names(page)
     with verbs.working() as step:
         incident = verbs.opened(case, step)
         board = verbs.compared(incident, verbs.chosen(incident, policy), during, step)

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from written import START, TINY, write
 
-from incident_kit import briefpage, cli
+from incident_kit import briefpage, cli, verbs
 from incident_kit.case import FILE, STORE
 from incident_kit.incident import Incident
 from incident_kit.samples import sample as bundled
@@ -34,6 +34,8 @@ routes:
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run the command line in this process, as `incident-kit` would: exit code, output, errors."""
     monkeypatch.setenv("COLUMNS", "200")
+    for console in (verbs.out, verbs.err):  # one made under COLUMNS=80, as pytest-xdist sets it, keeps to that
+        monkeypatch.setattr(console, "_width", 200)
 
     def run(*words: str | Path) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["incident-kit", *map(str, words)])
@@ -170,7 +172,8 @@ def test_brief(run: Run, case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     """The page itself is test_brief.py's, and the demo's."""
     drawn = {}
 
-    def draw(incident: Incident, board: Board, page: Path) -> Path:
+    def draw(incident: Incident, board: Board, page: Path, *, pictures: Path | None) -> Path:
+        assert pictures is None
         drawn.update(title=incident.title, policies=list(board.replays), during=board.during)
         page.write_text("page")
         return page

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from incident_kit import cli
+from incident_kit import cli, verbs
 from incident_kit.errors import IncidentKitError, UnknownFormat, UnreadableFile
 from incident_kit.sources import formats, load
 from incident_kit.sources.guesses import NAMES, guesses
@@ -38,6 +38,8 @@ CALLS: list[dict[str, Any]] = [
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
     monkeypatch.setenv("COLUMNS", "200")
+    for console in (verbs.out, verbs.err):  # one made under COLUMNS=80, as pytest-xdist sets it, keeps to that
+        monkeypatch.setattr(console, "_width", 200)
     monkeypatch.chdir(tmp_path)
 
     def run(*words: str | Path) -> tuple[int, str, str]:

@@ -215,7 +215,7 @@ def test_a_load_report_shows_what_was_wrong_as_text(tmp_path: Path) -> None:
     )
     report = Incident.create().load(file)
     assert (report.rows_loaded, report.rows_rejected) == (1, 1)
-    console = Console(width=80)
+    console = Console(width=300)
     with console.capture() as said:
         console.print(terminal.load_report(report))
         terminal.said(console, str(report.rejects.to_dicts()))

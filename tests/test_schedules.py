@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from incident_kit.errors import InvalidClock
@@ -180,6 +180,7 @@ def test_reached_is_the_first_instant_with_so_much_elapsed(
     spans = Schedule.of(name, windows).openings(FROM, FROM + timedelta(days=3000))
     start = np.array([(FROM - EPOCH) // timedelta(microseconds=1) + start_s * 1_000_000])
     wanted = spans.elapsed(start) + more_s * 1_000_000
+    assume(wanted[0] <= spans.elapsed(np.array([spans.ends[-1]]))[0])  # of a minute a week even years may not hold it
     reached = spans.reached(wanted)
     assert (spans.elapsed(reached) == wanted).all()
     assert (spans.elapsed(reached - 1) < wanted).all()
