@@ -138,3 +138,18 @@ create or replace temp macro freshdesk_status(word) as case
   when lower(word) like 'waiting on%' or lower(word) like 'awaiting%' then 'pending'
   when word is not null then 'unknown'
 end;
+
+-- start, stop and breach of a cycle of Jira Service Management
+create or replace temp macro jsm_times(cycle) as list_transform(
+  ['startTime', 'stopTime', 'breachTime'],
+  lambda name: coalesce(
+    instant(json_extract_string(cycle, '$.' || name || '.epochMillis'), 'UTC'),
+    instant(json_extract_string(cycle, '$.' || name || '.iso8601'), null)
+  )
+);
+
+-- goal and elapsed milliseconds of such a cycle
+create or replace temp macro jsm_lengths(cycle) as list_transform(
+  ['goalDuration', 'elapsedTime'],
+  lambda name: try_cast(json_extract_string(cycle, '$.' || name || '.millis') as bigint)
+);

@@ -32,17 +32,8 @@ named as (
 timed as materialized (
   select
     *,
-    list_transform(
-      ['startTime', 'stopTime', 'breachTime'],
-      lambda name: coalesce(
-        instant(json_extract_string(c.cycle, '$.' || name || '.epochMillis'), 'UTC'),
-        instant(json_extract_string(c.cycle, '$.' || name || '.iso8601'), null)
-      )
-    ) as t,
-    list_transform(
-      ['goalDuration', 'elapsedTime'],
-      lambda name: try_cast(json_extract_string(c.cycle, '$.' || name || '.millis') as bigint)
-    ) as d,
+    jsm_times(c.cycle) as t,
+    jsm_lengths(c.cycle) as d,
     case json_extract_string(c.cycle, '$.breached') when 'true' then true when 'false' then false end as flag,
     json_extract_string(c.cycle, '$.withinCalendarHours') as within
   from named
