@@ -153,3 +153,15 @@ create or replace temp macro jsm_lengths(cycle) as list_transform(
   ['goalDuration', 'elapsedTime'],
   lambda name: try_cast(json_extract_string(cycle, '$.' || name || '.millis') as bigint)
 );
+
+-- the decision that a number says, where it says of a suggestion that it was accepted, edited, rejected or overridden
+create or replace temp macro judged(says, value) as case
+  when says = 'edit share' and value = 0 then 'accepted'
+  when says = 'edit share' and value > 0 then 'edited'
+  when says = 'overridden' and value = 1 then 'rejected'
+  when says = 'overridden' and value in (0, -1) then 'accepted'
+  when says = 'accepted' and value in (0, -1) then 'rejected'
+  when says in ('accepted', 'edited', 'rejected') and value = 1 then says
+  -- not rejected may be edited, and not edited may be rejected
+  when says in ('edited', 'rejected') and value in (0, -1) then 'unknown'
+end;

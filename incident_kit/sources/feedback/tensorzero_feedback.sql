@@ -50,16 +50,7 @@ worded as (
 decided as (
   select
     *,
-    case
-      when says = 'edit share' and value = 0 then 'accepted'
-      when says = 'edit share' and value > 0 then 'edited'
-      when says = 'overridden' and value = 1 then 'rejected'
-      when says = 'overridden' and value in (0, -1) then 'accepted'
-      when says = 'accepted' and value in (0, -1) then 'rejected'
-      when says in ('accepted', 'edited', 'rejected') and value = 1 then says
-      -- not rejected may be edited, and not edited may be rejected
-      when says in ('edited', 'rejected') and value in (0, -1) then 'unknown'
-    end as decision
+    judged(says, value) as decision
   from worded
 )
 select
