@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from incident_kit import verbs
+from incident_kit import cli_notebooks, verbs
 from incident_kit.errors import InvalidConfiguration
 
 POLICY = Annotated[Path, typer.Argument(help="A policy file.", show_default=False)]
@@ -129,13 +129,27 @@ def convert(
 
 
 def export(
-    what: Annotated[str, typer.Argument(help="A policy file; or tickets, and a case after it.", show_default=False)],
-    case: verbs.CASE = Path(),
+    what: Annotated[
+        str,
+        typer.Argument(help="A policy file; or tickets, or notebook, and what to write after it.", show_default=False),
+    ],
+    case: Annotated[
+        Path, typer.Argument(help="Of tickets: a case. Of notebook: a notebook.", show_default=False)
+    ] = Path(),
+    *,
     to: Annotated[str | None, typer.Option(help="Of a policy: litellm or prometheus.")] = None,
     path: OUT = None,
     during: Annotated[str | None, typer.Option(help="Of tickets: those of a phase only, such as impact.")] = None,
+    run: Annotated[bool, typer.Option("--run", help="Of notebook: run a copy of it first.")] = False,
+    values: Annotated[
+        list[str] | None, typer.Option("--set", help="Of notebook, run: NAME=VALUE for a parameter.")
+    ] = None,
+    with_ids: Annotated[bool, typer.Option("--with-ids", help="Of notebook: keep ids.")] = False,
 ) -> None:
-    """Write a policy as LiteLLM's config.yaml or its alerts as Prometheus rules; or the tickets of a case as CSV or XLSX."""
+    """Write a policy for LiteLLM or Prometheus; or a case's tickets as CSV or XLSX; or a notebook as one offline HTML page."""
+    if what == "notebook" and not Path(what).is_file():
+        cli_notebooks.export_notebook(case, path, run=run, values=values or [], with_ids=with_ids)
+        return
     if what == "tickets" and not Path(what).is_file():
         _export_tickets(case, path or Path("tickets.csv"), during)
         return

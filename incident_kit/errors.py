@@ -66,6 +66,10 @@ class UnwritableFile(IncidentKitError):
     """A file that was asked for cannot be written."""
 
 
+class UnfitNotebook(IncidentKitError):
+    """A notebook is none, did not run to its end, or shows what must not leave the machine."""
+
+
 class UndrawnChart(IncidentKitError):
     """A chart could not be turned into a picture."""
 
