@@ -43,6 +43,7 @@ from pydantic import (
     model_validator,
 )
 
+from incident_kit.asked import Decision, Owner
 from incident_kit.draws import sigma_of
 from incident_kit.durations import parse_duration
 from incident_kit.errors import IncidentKitError, InvalidPolicy, InvalidScenario, did_you_mean
@@ -263,6 +264,8 @@ class Scenario(_Part):
     agents: Agents = Agents()
     desk: Desk = Desk()
     phases: tuple[PhaseAt, ...] = ()
+    decision: Decision | None = None  # what the brief asks, and of whom
+    owners: tuple[Owner, ...] = ()
     file: Path | None = Field(default=None, exclude=True)
 
     @field_validator("start", mode="before")

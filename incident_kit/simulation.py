@@ -8,13 +8,15 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from dataclasses import asdict
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from incident_kit.asked import Decision, Owner
 from incident_kit.case import FILE, read_case
 from incident_kit.desk import Desk
 from incident_kit.errors import IncidentKitError, InvalidScenario, UnwritableFile, did_you_mean
@@ -238,6 +240,9 @@ def _case_text(script: Scenario, sources: Iterable[Mapping[str, str]], policies:
         end = f", until: {_instant(until)}" if until else ""
         said = f", text: {_text(text)}" if text else ""
         lines.append(f"- {{kind: {kind}, at: {_instant(at)}{end}{said}}}")
+    lines += [""] if script.decision or script.owners else []
+    lines += [f"decision: {_entry(script.decision)}"] if script.decision else []
+    lines += ["owners:", *(f"- {_entry(one)}" for one in script.owners)] if script.owners else []
     in_force, others = policies
     lines += ["", f"in_force: {_text(in_force)}"]
     if others:
@@ -259,6 +264,16 @@ def _phases(script: Scenario) -> list[tuple[str, datetime, datetime | None, str]
     ends = [at(one.until) + timedelta(milliseconds=one.recovery) for one in script.degradations]
     text = "; ".join(one.text for one in script.degradations if one.text)
     return [("impact", min(at(one.start) for one in script.degradations), max(ends), text)]
+
+
+def _entry(of: Decision | Owner) -> str:
+    """Return a decision or an owner as YAML; days stay days."""
+    return f"{{{', '.join(f'{key}: {_day(value)}' for key, value in asdict(of).items() if value)}}}"
+
+
+def _day(value: date | str) -> str:
+    day = value.isoformat() if isinstance(value, date) else value
+    return day if re.fullmatch(r"\d{4}-\d\d-\d\d", day) else _text(day)
 
 
 def _text(value: str) -> str:

@@ -74,6 +74,12 @@ def test_it_is_a_case_by_itself() -> None:
     assert beside == {file.name: file.read_bytes() for file in POLICIES.iterdir()}
     script = Scenario.load(HERE / "scenario.yaml")
     assert (script.in_force, script.policies) == (case.in_force, case.policies)
+    assert case.decision is not None
+    assert case.owners
+    of_script = [one and vars(one) for one in (script.decision, *script.owners)]
+    assert of_script == [one.model_dump() for one in (case.decision, *case.owners)], (
+        "the brief says what the script says"
+    )
 
 
 def test_it_is_small_and_says_that_it_is_simulated() -> None:
