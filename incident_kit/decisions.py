@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from incident_kit import machine
 from incident_kit.evidence import LABELS, NONE, OBSERVED
 from incident_kit.kernel import BY_CONDITION, BY_COOLDOWN, CLOSED, OPEN
+from incident_kit.routing import in_force_us
 from incident_kit.runs import IN_QUEUE
 
 if TYPE_CHECKING:
@@ -326,10 +327,10 @@ def states(replay: Replay) -> pl.DataFrame:
     """Return one row a span in which a breaker kept its state, from the log's first to its last arrival."""
     if not len(replay.log):
         return pl.DataFrame(schema=_STATES)
-    begin, finish = replay.log.arrived_us[0], replay.log.arrived_us[-1]
     changed = replay.transitions
     spans = []
     for r, route in enumerate(replay.policy.routes):
+        begin, finish = in_force_us(route, replay.log)
         for e, entry in enumerate(route.chain):
             if entry.breaker is None:
                 continue

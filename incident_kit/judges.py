@@ -80,6 +80,7 @@ JUDGE = np.dtype(
         ("max_wait_us", "i8"),
         ("max_duration_us", "i8"),
         ("uses", "i8"),  # bits: the kinds of its leaves
+        ("since", "i8"),  # of a rule that came into force later: when
         # from here on, what changes while the machine runs
         ("state", "i8"),
         ("epoch", "i8"),  # the number of the event that brought this state
@@ -93,6 +94,7 @@ JUDGE = np.dtype(
         ("seen", "i8"),  # rows entered since the last change
         ("fresh", "i8"),  # 1: rows were entered in this event
         ("exact", "i8"),
+        ("unborn", "i8"),  # 1: not in force yet: nothing is entered, nothing swept
     ],
     align=True,
 )  # fmt: skip
@@ -104,6 +106,8 @@ _jit = nb.njit(cache=True, nogil=True)
 def enter(w: Any, leaf: int, at: int, k: int, n: int, key: int, value: int) -> None:
     """Put a row into every window of a leaf."""
     judge = w.judges[w.judge_of_leaf[leaf]]
+    if judge.unborn == 1:
+        return
     judge.seen += 1
     if judge.fresh == 0 and judge.is_alert == 0 and judge.state == CLOSED and judge.every_us == 0:
         judge.fresh = 1

@@ -62,7 +62,7 @@ from incident_kit.sightings import (
     observe,
     observe_everywhere,
 )  # fmt: skip
-from incident_kit.sweeps import next_sweep, sweep
+from incident_kit.sweeps import bear, next_sweep, sweep
 from incident_kit.ways import choose, entry_at, place_of, take
 
 __all__ = [
@@ -282,6 +282,7 @@ def run(world: Any) -> bool:
     tick = np.int64(1)
     row, fact, arrival = 0, w.routed, 0
     due = next_sweep(w, w.span[0])
+    birth = bear(w, w.span[0], tick)
     here = np.empty(1, EVENT)
     while True:
         drop_stale(w)
@@ -297,6 +298,8 @@ def run(world: Any) -> bool:
         ):
             return False
         tick += 1
+        if birth <= min(at, due):
+            birth = bear(w, min(at, due), tick)
         if due < at or (due == at and what > SWEEP):
             sweep(w, due, tick)
             due = next_sweep(w, due + 1)

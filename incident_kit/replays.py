@@ -18,12 +18,12 @@ from incident_kit.errors import UnansweredQuestion
 from incident_kit.evidence import Estimator, nearest
 from incident_kit.log import UNKNOWN, Log
 from incident_kit.policy import Policy
+from incident_kit.routing import microseconds, routes_of
 from incident_kit.signals import refuse_unloaded, signal_names
 
 if TYPE_CHECKING:
     from incident_kit.incident import Incident
 
-UNROUTED = -1
 _KEPT = ("k", "n", "first", "entry", "attempts", "state", "exact", "probe", "estimated")
 QUESTION_OF = {
     **dict.fromkeys(("latency", "mean", "ttft"), "waits"),
@@ -279,7 +279,7 @@ def replay_log(
 
     targets = tuple(dict.fromkeys((*log.targets, *runs.labels(policy))))
     code = {target: position for position, target in enumerate(targets)}
-    route, sizes = _routes_of(policy, log)
+    route, sizes = routes_of(policy, log)
     records = {name: np.zeros(len(log), kernel.DECISION[name]) for name in _KEPT}
     records["exact"][:] = 1
     first_target = log.first_target.copy()
@@ -323,7 +323,10 @@ def replay_log(
         result.changed[run.requests] = run.changed
         if run.reason is not None:
             reason[run.requests] = run.reason
-        changes.append(np.column_stack([np.full(len(run.changes), run.route), run.changes]))
+        changed = run.changes
+        if chosen.until is not None:  # what is under way ends by the version that it came under; it moves nobody else
+            changed = changed[changed[:, 1] < microseconds(chosen.until)]
+        changes.append(np.column_stack([np.full(len(changed), run.route), changed]))
     merged = np.concatenate(changes)
     merged = merged[np.lexsort((merged[:, 1], merged[:, 0], merged[:, 2]))]
     return Replay(
@@ -342,27 +345,6 @@ def replay_log(
         estimator=estimator,
         potential=potential,
     )
-
-
-def _routes_of(policy: Policy, log: Log) -> tuple[NDArray[np.int8], NDArray[Any]]:
-    """Return the route of each request, and how many requests each route has."""
-    if any(route.match for route in policy.routes):
-        from incident_kit.details import passes
-
-        found = np.full(len(log), UNROUTED, np.int8)
-        for i, route in reversed(list(enumerate(policy.routes))):  # the first match has the last word
-            takes = np.array([route.matches(intent) for intent in (*log.intents, None)])
-            found[takes[log.intent] & passes(log.details, dict(route.match))] = i
-        return found, np.bincount(found[found >= 0], minlength=len(policy.routes))
-    position = {id(route): i for i, route in enumerate(policy.routes)}
-    table = np.full(len(log.intents) + 1, UNROUTED, np.int8)
-    for code, intent in enumerate((*log.intents, None)):
-        route_of = policy.route_of(intent)
-        if route_of is not None:
-            table[code] = position[id(route_of)]
-    _, runs = log.by_intent
-    sizes = np.bincount(np.roll(table, 1) + 1, np.diff(runs), minlength=len(policy.routes) + 1)
-    return table[log.intent], sizes[1:]  # -1, an unlabelled request, takes the last of the table
 
 
 def _asked(policy: Policy) -> Iterator[tuple[str, Condition]]:

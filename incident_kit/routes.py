@@ -140,7 +140,11 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """What calls people: a condition over the requests of some intents (S19)."""
+    """What calls people: a condition over the requests of some intents (S19).
+
+    `since` and `until` are of an alert that was in force for a time only; a file cannot say them
+    (:mod:`incident_kit.policyversions`).
+    """
 
     name: str
     when: Rule
@@ -153,6 +157,8 @@ class Alert:
     errors: tuple[str, ...] = ("5xx", "429", "timeout")
     no_data: Literal["hold", "ok", "breach"] = "hold"
     severity: str = "page"
+    since: datetime | None = None
+    until: datetime | None = None
 
     def matches(self, intent: str | None) -> bool:
         """Return whether a request of this intent counts; an unlabelled one only for ``"*"``."""
@@ -179,7 +185,8 @@ class Route(Notes):
     else must be true at arrival, each key with the values it may have.
 
     `degraded_start` marks the baseline in which the sole entry is the backup: it is served as a fallback,
-    `on_fallback` included (a file says the same with ``switch``).
+    `on_fallback` included (a file says the same with ``switch``). `since` and `until` are of a route that was in force for
+    a time only, [since, until): it takes what arrives then. A file cannot say them (:mod:`incident_kit.policyversions`).
     """
 
     name: str
@@ -196,6 +203,8 @@ class Route(Notes):
     on_fallback: OnFallback = OnFallback()
     breaker: Breaker | None = None
     degraded_start: bool = False
+    since: datetime | None = None
+    until: datetime | None = None
 
     def matches(self, intent: str | None) -> bool:
         """Return whether a request of this intent may take this route (`fits` asks the rest).

@@ -20,6 +20,7 @@ from incident_kit.evidence import SAME_INTENT, Estimator, Outcomes
 from incident_kit.log import UNKNOWN, Log
 from incident_kit.policy import Policy
 from incident_kit.routes import Breaker, Route
+from incident_kit.routing import microseconds
 
 if TYPE_CHECKING:
     from incident_kit.details import Details
@@ -151,7 +152,23 @@ def by_machine(
         reason = np.where(mine["held"] & 2, IN_QUEUE, mine["reason"]).astype(np.int8)
         label = weakest(mine, _labels(outcomes[position], policy.routes[position]))
         runs.append(Run(position, requests, mine, call, flags, label, table, no_model, reason))
-    return runs, world.alert_changes[: world.size[2]]
+    return runs, _ended(world.alert_changes[: world.size[2]], policy)
+
+
+def _ended(changes: NDArray[Any], policy: Policy) -> NDArray[Any]:
+    """Return the changes of alerts, each alert gone where it is in force no longer: what fires then ceases to."""
+    for position, alert in enumerate(policy.alerts):
+        if alert.until is None:
+            continue
+        until = microseconds(alert.until)
+        mine = changes["alert"] == position
+        changes = changes[~mine | (changes["at"] < until)]
+        last = changes[changes["alert"] == position][-1:]
+        if last["firing"].any():
+            last = last.copy()
+            last["at"], last["firing"], last["value"], last["n"] = until, 0, np.nan, 0
+            changes = np.concatenate([changes, last])
+    return changes[np.argsort(changes["at"], kind="stable")]
 
 
 def _ran(

@@ -19,7 +19,7 @@ def sweep(w: Any, at: int, tick: int) -> None:
     """Evaluate what is due at ``at``: alerts, and the breakers that ask them; then breakers that look now and then (S13, S19)."""
     for j in range(w.breakers, len(w.judges)):
         a = w.judges[j]
-        if at % a.every_us == 0 and _alert_changes(w, j, at):
+        if a.unborn == 0 and at % a.every_us == 0 and _alert_changes(w, j, at):
             for other in range(w.breakers):
                 if w.judges[other].every_us == 0 and w.judges[other].uses & (1 << ALERT):
                     for leaf in range(w.judges[other].trip, w.judges[other].trip + w.judges[other].trips):
@@ -27,7 +27,7 @@ def sweep(w: Any, at: int, tick: int) -> None:
                             evaluate(w, other, at, tick)
                             break
     for j in range(w.breakers):
-        if w.judges[j].every_us > 0 and at % w.judges[j].every_us == 0:
+        if w.judges[j].unborn == 0 and w.judges[j].every_us > 0 and at % w.judges[j].every_us == 0:
             evaluate(w, j, at, tick)
 
 
@@ -53,6 +53,19 @@ def _alert_changes(w: Any, j: int, at: int) -> bool:
     row.at, row.alert, row.firing, row.leaf, row.exact = at, j - w.breakers, a.state == OPEN, leaf - a.trip, a.exact
     row.value, row.n = value(w, leaf)
     return True
+
+
+@_jit
+def bear(w: Any, at: int, tick: int) -> int:
+    """Let the rules begin that are in force from ``at`` on, in an epoch of their own (S14); return when the next one will."""
+    then = NEVER
+    for j in range(len(w.judges)):
+        b = w.judges[j]
+        if b.unborn == 1 and b.since <= at:
+            b.unborn, b.epoch = 0, tick
+        elif b.unborn == 1:
+            then = min(then, b.since)
+    return then
 
 
 @_jit

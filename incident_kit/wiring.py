@@ -55,7 +55,7 @@ def build(
     breakers = _breakers(policy, log, route)
     laid.alerts = {alert.name: len(breakers) + i for i, alert in enumerate(policy.alerts)}
     for r, e, intent in breakers:
-        laid.breaker(_breaker(chains[r][e].breaker), r, e, intent)
+        laid.breaker(_breaker(chains[r][e].breaker), r, e, intent, since=policy.routes[r].since)
     for alert in policy.alerts:
         laid.alert(alert)
     failing = [*(chains[r][e].breaker for r, e, _ in breakers), *policy.alerts]
@@ -83,7 +83,8 @@ def build(
     rows, arriving = exogenous(log, details, list(_watched(log, policy, route, laid, breakers)), route)
     leaves = _array(judges.LEAF, laid.leaves)
     all_judges = _array(judges.JUDGE, laid.judges)
-    all_judges["exact"] = all_judges["epoch"] = 1
+    all_judges["exact"] = 1
+    all_judges["epoch"] = np.maximum(all_judges["epoch"], 1)
     all_judges["true_since"] = UNKNOWN
     all_judges["open_until"] = all_judges["half_until"] = LONGEST
     nodes, events = 4096 * room, 4096 * room
