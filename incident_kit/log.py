@@ -18,6 +18,7 @@ from incident_kit.store import Store
 if TYPE_CHECKING:
     from incident_kit.details import Details
     from incident_kit.fates import Fates
+    from incident_kit.lots import Lots
 
 UNKNOWN = -1  # NULL in a coded or counted array; also "no outcome"
 
@@ -130,6 +131,13 @@ class Log:
         from incident_kit.fates import Fates
 
         return Fates.of(self)
+
+    @cached_property
+    def lots(self) -> Lots:
+        """What hashes of the requests' ids decide."""
+        from incident_kit.lots import Lots
+
+        return Lots.of(self)
 
     @cached_property
     def first_token_ms(self) -> pl.Series:

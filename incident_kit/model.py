@@ -127,9 +127,7 @@ class Model:
     @cached_property
     def request_keys(self) -> NDArray[np.uint64]:
         """A hash of each request's id."""
-        from incident_kit import borrowing
-
-        return borrowing.keys(self.log.request_id)
+        return self.log.lots.borrow
 
     @cached_property
     def labels(self) -> NDArray[np.int8]:

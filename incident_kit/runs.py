@@ -112,9 +112,7 @@ def _run_kernel(
     done_us, done_request = kernel.ends(arrived, outcomes.records[0, 0], int(p.retry["timeout_ms"][0]))
     draws = np.empty(0)
     if (p.breakers["share"][p.breakers["guarded"] == 1] < 1).any():
-        from incident_kit.wiring import draw
-
-        draws = np.fromiter((draw(one) for one in log.request_id.gather(requests)), np.float64, len(requests))
+        draws = log.lots.probe[requests]
     own, table = kernel.run(
         arrived, draws, done_us, done_request, outcomes.records, p.breakers, p.rules, p.trip, p.recover, p.retry, p.failures,
         p.flags,

@@ -258,4 +258,7 @@ create table if not exists signals (
   request_id varchar, ticket_id varchar, intent varchar, target varchar, load_id bigint
 );
 
+-- of a pack, whose ids are not the log's own: what their hashes decided (borrow | probe | target:NAME)
+create table if not exists lots (request_id varchar not null, what varchar not null, word ubigint not null);
+
 create table if not exists annotations ("at" timestamptz not null, until timestamptz, kind varchar not null, text varchar, link varchar);

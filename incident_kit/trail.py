@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 
 from incident_kit.errors import InvalidScenario
+from incident_kit.lots import order
 from incident_kit.plan import is_in
 from incident_kit.runs import IN_QUEUE
-from incident_kit.wiring import order
 
 if TYPE_CHECKING:
     from incident_kit.replays import Replay

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -197,7 +195,7 @@ def _requests(
     pairs = mine["route"].astype(np.int64) << 32 | details.conversation[routed].clip(0)
     mine["conversation"] = np.where(details.conversation[routed] < 0, UNKNOWN, np.unique(pairs, return_inverse=True)[1])
     if any(entry.breaker and entry.breaker.half_open.share < 1 for one in policy.routes for entry in one.chain):
-        mine["draw"] = [draw(one) for one in log.request_id.gather(routed)]
+        mine["draw"] = log.lots.probe[routed]
     theirs = records[len(routed) :]
     theirs["arrived"], theirs["route"] = calls.sent_us[free], len(policy.routes)
     theirs["intent"], theirs["entry"] = log.intent[calls.request[free]], calls.target[free]
@@ -213,27 +211,6 @@ def _is_end(target: str) -> bool:
     return target in {"human", "reject"} or target.startswith("template:")
 
 
-def draw(request_id: str) -> float:
-    """Return a number in [0, 1) for a request, a hash of its id: the same in any order, on any machine."""
-    return int.from_bytes(blake2b(request_id.encode(), digest_size=8).digest(), "big") / 2**64
-
-
-def order(request_id: str, weights: Sequence[tuple[str, float]]) -> list[int]:
-    """Return the positions of weighted targets in the order in which a request tries them (S22).
-
-    Examples
-    --------
-    >>> order("req-2", [("big", 90), ("small", 10)])
-    [0, 1]
-    """
-    keys = []
-    for target, weight in weights:
-        word = blake2b(f"{request_id}\0{target}".encode(), digest_size=8).digest()
-        u = (int.from_bytes(word, "big") + 0.5) / 2**64
-        keys.append(-weight / math.log(u) if u < 1 else math.inf)
-    return sorted(range(len(keys)), key=lambda i: -keys[i])
-
-
 def _orders(log: Log, policy: Policy, route: NDArray[Any]) -> NDArray[np.int8]:
     most = max((len(one.weights) for one in policy.routes), default=0)
     routed = np.flatnonzero(route >= 0)
@@ -241,9 +218,7 @@ def _orders(log: Log, policy: Policy, route: NDArray[Any]) -> NDArray[np.int8]:
     for r, one in enumerate(policy.routes):
         if one.weights:
             where = np.flatnonzero(route[routed] == r)
-            ids = log.request_id.gather(routed[where])
-            found = np.array([order(each, one.weights) for each in ids], np.int8)
-            orders[where, : len(one.weights)] = found.reshape(-1, len(one.weights))
+            orders[where, : len(one.weights)] = log.lots.order(one.weights)[routed[where]]
         elif most:
             orders[route[routed] == r] = np.arange(most)
     return orders

@@ -11,7 +11,7 @@ import polars as pl
 from truths import without_alerts
 from worlds import Arrival, Attempt, Logged, World
 
-from incident_kit import details, kernel, machine, machinery, wiring
+from incident_kit import details, kernel, lots, machine, machinery, wiring
 from incident_kit.details import Details
 from incident_kit.evidence import Outcomes
 from incident_kit.log import Calls, Log
@@ -146,6 +146,7 @@ def _log(policy: Policy, world: World, ends: Sequence[Logged]) -> tuple[Log, Any
         errors=errors,
         store=None,  # type: ignore[arg-type] - nothing is read from it
     )
+    log.__dict__["lots"] = lots.Lots(log, {})
     facts = np.concatenate(
         [np.zeros(0, machinery.FACT), *(_fact(one.attempt._replace(sent_us=one.sent_us)) for *_, one in calls)]
     )
@@ -275,7 +276,7 @@ def _ended(policy: Policy, log: Log, position: int, d: Any) -> Ended:
     has_outcome = d["wait_us"] >= 0
     error = log.errors[d["error"]] if has_outcome else "unknown"
     route = policy.routes[d["route"]]
-    primary = int(wiring.order(log.request_id[position], route.weights)[0]) if route.weights else 0
+    primary = int(lots.order(log.request_id[position], route.weights)[0]) if route.weights else 0
     unit = _unit(route.chain[primary].breaker, testing=d["state"] == 2)
     return Ended(
         int(d["route"]),
