@@ -98,7 +98,7 @@ def sweep(
             metrics=metrics or DEFAULT_METRICS,
             during=during,
             by=by,
-            most=most,
+            random=most,
             draws=draws,
             progress=lambda done, of: step(f"replayed {done} of {of} settings"),
         )

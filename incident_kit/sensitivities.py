@@ -14,7 +14,8 @@ from incident_kit.errors import IncidentKitError, InvalidPolicy
 from incident_kit.policywriter import inline
 from incident_kit.scorecard import DEFAULT_METRICS, compare
 from incident_kit.scores import AS_LOGGED
-from incident_kit.tuning import DRAWS, TOGETHER, value_at
+from incident_kit.settings import value_at
+from incident_kit.tuning import DRAWS, TOGETHER
 
 if TYPE_CHECKING:
     from incident_kit.incident import Incident

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import polars as pl
 import pytest
 from written import Call, Request, fill
 
 import incident_kit as ik
 from incident_kit import tuning
-from incident_kit.errors import InvalidPolicy, NoSuchItem
+from incident_kit.errors import InvalidPolicy, InvalidSweep, NoSuchItem
 from incident_kit.incident import Incident
 from incident_kit.store import Store
-from incident_kit.tuning import sweep, value_at
+from incident_kit.tuning import sweep
 
 POLICY = ik.Policy.parse(
     "routes: [{intent: chat, primary: big, fallback: small, max_p95_ms: 2000, "
@@ -83,17 +85,6 @@ def test_progress_stops_it(tiny: Incident) -> None:
     assert grid["setting"].to_list() == list(range(8))
 
 
-def test_some_drawn_at_random() -> None:
-    grid = {LIMIT: list(range(1000, 9000)), "chat.breaker.min_requests": list(range(1, 9))}
-    drawn = [tuning._settings(POLICY, grid, most=20, seed=seed) for seed in (1, 1, 2)]
-    values = [[one.values for one in some] for some in drawn]
-    assert len(set(values[0])) == 21
-    assert values[0] == values[1] != values[2]
-    for one in drawn[0][1:]:
-        assert value_at(one.policy, LIMIT) == one.values[0]
-        assert value_at(one.policy, "chat.breaker.min_requests") == one.values[1]
-
-
 def test_all_is_checked_before_anything_is_replayed(tiny: Incident, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "compare", None)
     with pytest.raises(InvalidPolicy):
@@ -106,12 +97,64 @@ def test_all_is_checked_before_anything_is_replayed(tiny: Incident, monkeypatch:
         sweep(tiny, POLICY, {LIMIT: range(1, 9000)})
 
 
-def test_values_as_a_file_writes_them() -> None:
-    policy = ik.Policy.parse(
-        "routes: [{intent: a, primary: big, fallback: small, breaker: {when: [p95_ms > 10, error_rate > 0.2]}}]"
-    )
-    assert value_at(policy, "a.breaker.when.error_rate") == 0.2
-    assert value_at(policy, "a.max_p95_ms") == 10
-    assert value_at(policy, "a.breaker.half_open.requests") == 5
-    assert value_at(policy, "a.breaker.when.mean_ms") is None
-    assert value_at(policy, "a.breaker.nothing.there") is None
+def many_calls(store: Store) -> Incident:
+    requests = [
+        Request(f"r{i:02}", 1000 * i, [Call("big" if i % 3 else "small", 400 + 37 * i % 500)]) for i in range(60)
+    ]
+    found = Incident(fill(store, requests))
+    found.answers = {}
+    return found
+
+
+GRID = {LIMIT: range(500, 1100, 50)}
+
+
+@pytest.mark.parametrize("by", [None, "intent"])
+def test_a_stopped_sweep_goes_on_to_the_same_table(store: Store, tmp_path: Path, by: str | None) -> None:
+    incident, options = many_calls(store), {"metrics": ["mean_ms", "error_rate"], "draws": 4, "by": by}
+    whole = sweep(incident, POLICY, GRID, **options)
+    file = tmp_path / "grid.parquet"
+    part = sweep(incident, POLICY, GRID, **options, resume=file, progress=lambda done, _: done < 8)
+    assert part["setting"].unique(maintain_order=True).to_list() == list(range(8))
+    assert pl.read_parquet(file).equals(part)
+    seen: list[int] = []
+    again = sweep(incident, POLICY, GRID, **options, resume=file, progress=lambda done, _: seen.append(done))
+    assert seen == [12, 13]
+    assert again.equals(whole)
+    assert again.schema == whole.schema
+    assert pl.read_parquet(file).equals(whole)
+    assert [one.name for one in tmp_path.iterdir()] == ["grid.parquet"]
+
+
+def test_interrupted_from_the_keyboard_what_is_done_is_kept(tiny: Incident) -> None:
+    def interrupt(done: int, _: int) -> None:
+        if done >= 8:
+            raise KeyboardInterrupt
+
+    assert set(sweep(tiny, POLICY, GRID, metrics=["p50_ms"], draws=0, progress=interrupt)["setting"]) == set(range(8))
+
+
+def test_processes_give_the_same_table(store: Store) -> None:
+    incident, options = many_calls(store), {"metrics": ["mean_ms", "error_rate"], "draws": 4}
+    assert sweep(incident, POLICY, GRID, **options, jobs=2).equals(sweep(incident, POLICY, GRID, **options))
+
+
+def test_another_sweep_does_not_go_on_in_the_file(tiny: Incident, store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "grid.parquet"
+    options = {"metrics": ["p50_ms"], "draws": 0, "resume": file}
+    sweep(tiny, POLICY, {LIMIT: [1000]}, **options)
+    other = POLICY.with_value("chat.breaker.min_requests", 2)
+    for incident, policy, grid, changed, said in [
+        (tiny, other, {LIMIT: [1000]}, {}, "its policy and grid differ|its policy differ"),
+        (tiny, POLICY, {LIMIT: [1100]}, {}, "its grid differ"),
+        (tiny, POLICY, {LIMIT: [1000]}, {"seed": 2}, "its options differ"),
+        (many_calls(store), POLICY, {LIMIT: [1000]}, {}, "its incident differ"),
+    ]:
+        with pytest.raises(InvalidSweep, match=said):
+            sweep(incident, policy, grid, **(options | changed))
+    file.write_text("a,b\n1,2\n")
+    with pytest.raises(InvalidSweep, match="cannot be gone on with"):
+        sweep(tiny, POLICY, {LIMIT: [1000]}, **options)
+    sweep(tiny, POLICY, {LIMIT: [1000]}, metrics=["p50_ms"], draws=0).write_parquet(file)
+    with pytest.raises(InvalidSweep, match="not written to be gone on with"):
+        sweep(tiny, POLICY, {LIMIT: [1000]}, **options)
