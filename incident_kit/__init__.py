@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 _WHERE = {
     "Board": "scorecard",
     "Check": "checking",
+    "Explorer": "explorer",
     "Incident": "incident",
     "IncidentKitError": "errors",
     "Phase": "phases",
@@ -61,6 +62,7 @@ _WHERE = {
 __all__ = [
     "Board",
     "Check",
+    "Explorer",
     "Incident",
     "IncidentKitError",
     "Phase",
@@ -122,6 +124,7 @@ if TYPE_CHECKING:
     from incident_kit.drafting import draft
     from incident_kit.errors import IncidentKitError
     from incident_kit.evaluations import evaluate
+    from incident_kit.explorer import Explorer
     from incident_kit.firings import alerts
     from incident_kit.frontiers import frontier
     from incident_kit.gateways.conversion import convert

@@ -68,6 +68,7 @@ class View(anywidget.AnyWidget):
         rows: Mapping[str, pl.DataFrame],
         *,
         watched: Sequence[str] = (),
+        **traits: Any,
     ) -> None:
         light = theme.spec(chart)
         self._number, self._kept = 0, dict[str, list[dict[str, Any]]]()
@@ -77,6 +78,7 @@ class View(anywidget.AnyWidget):
             dark=theme.spec(light, dark=True),
             rows={name: plain(frame) for name, frame in rows.items()},
             watched=list(watched),
+            **traits,
         )
 
     def update(self, **rows: pl.DataFrame) -> None:

@@ -34,6 +34,7 @@ function render({ model, el }) {
   let gone = false;
   let dark = isDark();
   let timer;
+  let unbrush; // where the chart has windows on it (brush.js)
 
   const one = (work) => (busy = busy.then(work, work).catch(say));
 
@@ -64,6 +65,8 @@ function render({ model, el }) {
     if (gone) return finalize();
     el.replaceChildren(place);
     drawn = { view, finalize };
+    unbrush?.();
+    unbrush = model.get("across") && brushes(model, place, dark);
     for (const name of model.get("watched")) {
       view.addSignalListener(name, (_, value) => {
         clearTimeout(timer);
@@ -118,6 +121,7 @@ function render({ model, el }) {
     theme.disconnect();
     scheme.removeEventListener("change", themed);
     model.off("change:patch", patched);
+    unbrush?.();
     drawn?.finalize();
   };
 }
