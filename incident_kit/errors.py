@@ -50,6 +50,10 @@ class InvalidSweep(IncidentKitError):
     """A file does not hold what a sweep writes."""
 
 
+class InvalidObjective(IncidentKitError):
+    """What consequences cost cannot be used."""
+
+
 class InvalidClock(IncidentKitError):
     """A schedule, zone or rule of an SLA clock cannot be used."""
 
@@ -60,6 +64,10 @@ class UnansweredQuestion(IncidentKitError):
 
 class NoSuchItem(IncidentKitError):
     """A request, route, phase, target or source that is not there."""
+
+
+class UnavailableCluster(IncidentKitError):
+    """A Spark cluster cannot be had, or cannot do what is asked of it."""
 
 
 class UnwritableFile(IncidentKitError):
