@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from incident_kit.decisions import words
+from incident_kit.policyversions import Version, Versions
+from incident_kit.routing import microseconds
 
 if TYPE_CHECKING:
     from incident_kit.replays import Replay
@@ -18,6 +21,10 @@ REASONS = (
     "an attempt whose outcome the log does not show",
     "the policy goes on where the gateway stopped, or stops where it went on",
 )
+_VERSIONS: dict[str, Any] = {
+    "version": pl.String, "since": pl.Datetime("us", "UTC"), "until": pl.Datetime("us", "UTC"), "requests": pl.Int64,
+    "answered": pl.Int64, "fidelity": pl.Float64,
+}  # fmt: skip
 REFUSED, ON_BACKUP, TESTING, UNSEEN, OTHERWISE = range(len(REASONS))
 
 
@@ -52,3 +59,26 @@ def differences(replay: Replay) -> pl.DataFrame:
     return found.with_columns(words(codes.to_numpy(), REASONS).alias("difference")).select(
         "request_id", "at", "route", "target", "served", "logged_target", "logged_served", "difference", "evidence"
     )
+
+
+def by_version(replay: Replay) -> pl.DataFrame:
+    """Return one row a version of the replayed policy, in order of time; a plain policy is one version.
+
+    Columns: version (the policy's name), since and until (NULL: open), requests (that arrived while it was in force),
+    answered (those of them whose server the log knows), fidelity (the share of these that the same target answers; NULL: none).
+    A version that explains its part of the log less well than the others was in force at other times than these.
+    """
+    policy, log = replay.policy, replay.log
+    listed = policy.versions if isinstance(policy, Versions) else (Version(policy),)
+    known, same = log.served >= 0, replay.outcome.target == log.served
+    rows = []
+    for one in listed:
+        mine = np.ones(len(log), np.bool_)
+        if one.since is not None:
+            mine &= log.arrived_us >= microseconds(one.since)
+        if one.until is not None:
+            mine &= log.arrived_us < microseconds(one.until)
+        answered = int((mine & known).sum())
+        share = float(same[mine & known].mean()) if answered else None
+        rows.append((one.policy.name, one.since, one.until, int(mine.sum()), answered, share))
+    return pl.DataFrame(rows, schema=_VERSIONS, orient="row")

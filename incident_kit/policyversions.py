@@ -108,6 +108,8 @@ def load_version(text: str | Path) -> Version:
 
 
 def _name(ordered: Sequence[Version]) -> str:
+    if len(ordered) == 1:
+        return str(ordered[0])
     names = list(dict.fromkeys(one.policy.name for one in ordered))
     return f"{names[0]} ({len(ordered)} versions)" if len(names) == 1 else ", then ".join(names)
 
@@ -124,7 +126,7 @@ def _ordered(given: Sequence[Version]) -> list[Version]:
     found: list[Version] = []
     for one in given:
         since = one.since or (found[-1].until if found else None)
-        if found and since is None:
+        if found and since is one.until is None:
             raise InvalidPolicy(
                 f"{found[-1]} and {one} do not say when one took over from the other: give `until` of the first, or `from` "
                 "of the second"
