@@ -58,6 +58,7 @@ _WHERE = {
     "sources": "",
     "sweep": "tuning",
     "ticket_list": "ticketlist",
+    "versions": "policyversions",
 }
 __all__ = [
     "Board",
@@ -109,6 +110,7 @@ __all__ = [
     "sources",
     "sweep",
     "ticket_list",
+    "versions",
 ]
 
 if TYPE_CHECKING:
@@ -135,6 +137,7 @@ if TYPE_CHECKING:
     from incident_kit.leads import lead_times
     from incident_kit.phases import Phase
     from incident_kit.policy import Policy, describe, diff
+    from incident_kit.policyversions import versions
     from incident_kit.reconciliation import reconcile
     from incident_kit.rehearsal import rehearse
     from incident_kit.replays import Replay, replay

@@ -20,6 +20,8 @@ from ruamel.yaml.error import YAMLError
 from incident_kit.asked import Decision, Owner
 from incident_kit.errors import InvalidCase, InvalidClock, did_you_mean
 from incident_kit.incident import SLOW_MS, Incident
+from incident_kit.inforce import InForce, in_force_of, read_in_force
+from incident_kit.packed import is_pack, open_pack
 from incident_kit.phases import Phase
 from incident_kit.policy import Policy
 from incident_kit.samples import notebooks
@@ -110,7 +112,7 @@ class Case(_Strict):
     slow_ms: int = Field(default=SLOW_MS, gt=0)
     sources: tuple[Source, ...] = ()
     phases: tuple[Annotation, ...] = ()
-    in_force: str | None = None
+    in_force: str | tuple[InForce, ...] | None = None
     gateway: Gateway | None = None
     policies: tuple[str, ...] = ()
     prices: dict[str, Price] = {}
@@ -125,6 +127,11 @@ class Case(_Strict):
         if link and (not link.startswith(("https://", "http://")) or "{ticket_id}" not in link):
             raise ValueError(f"{link!r} is no link; write https://desk.example/tickets/{{ticket_id}}")
         return link
+
+    @field_validator("in_force", mode="before")
+    @classmethod
+    def _are_versions(cls, said: Any) -> str | tuple[InForce, ...] | None:
+        return read_in_force(said)
 
     @field_validator("zone")
     @classmethod
@@ -193,7 +200,7 @@ def open_case(
     case = read_case(folder)
     root = _file(folder).parent
     policies = tuple(Policy.load(root / path) for path in case.policies)
-    in_force = Policy.load(root / case.in_force) if case.in_force else None
+    in_force = in_force_of(case.in_force, root, where=str(_file(folder)))
     sla = _sla(case, _file(folder))
     path = root / STORE
     incident = Incident.create() if in_memory else Incident.open(path) if path.exists() else Incident.create(path)

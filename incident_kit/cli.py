@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from incident_kit import cli_brief, cli_desk, cli_evidence, cli_findings, cli_policies, cli_scenarios, cli_sources
+from incident_kit import (
+    cli_brief,
+    cli_desk,
+    cli_evidence,
+    cli_findings,
+    cli_policies,
+    cli_scenarios,
+    cli_sources,
+    cli_versions,
+)
 from incident_kit.errors import IncidentKitError, InvalidCase
 from incident_kit.verbs import CASE, DURING, POLICIES, chosen, compared, err, opened, out, working, writable
 
@@ -26,6 +35,7 @@ cli_desk.add_to(app)
 cli_findings.add_to(app)
 cli_scenarios.add_to(app)
 cli_sources.add_to(app)
+cli_versions.add_to(app)
 
 
 @app.command()

@@ -23,7 +23,9 @@ out, err = Console(), Console(stderr=True)
 CASE = Annotated[Path, typer.Argument(help="A case: a folder with incident.yaml.", show_default=False)]
 POLICIES = Annotated[
     list[Path] | None,
-    typer.Option("--policy", "-p", help="A policy file; may be repeated. Default: those of incident.yaml."),
+    typer.Option(
+        "--policy", "-p", help="A policy file, or FILE@FROM..UNTIL; may be repeated. Default: those of incident.yaml."
+    ),
 ]
 DURING = Annotated[str | None, typer.Option(help="Score a phase only, such as impact.")]
 
@@ -52,10 +54,14 @@ def opened(case: Path, step: Any) -> Incident:
 
 
 def chosen(incident: Incident, files: list[Path] | None) -> list[Policy]:
-    """Return the policies in files, or those of the case."""
+    """Return the policies in files, or those of the case; ``FILE@FROM..UNTIL`` are versions of one policy, put first."""
     from incident_kit.policy import Policy
+    from incident_kit.policyversions import load_version, versions
+    from incident_kit.versionspans import is_version
 
-    chosen = [Policy.load(file) for file in files] if files else list(incident.policies)
+    parts = [load_version(file) for file in files or () if is_version(file)]
+    plain = [Policy.load(file) for file in files or () if not is_version(file)]
+    chosen = [*([versions(parts)] if parts else []), *plain] if files else list(incident.policies)
     if not chosen:
         raise InvalidCase(
             "no policy to replay: name one with --policy FILE, or list it under policies: in incident.yaml"

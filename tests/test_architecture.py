@@ -112,10 +112,11 @@ FLOORS = [
     ["case"],
     ["simulation"],
     ["evaluations"],
+    ["inforce", "policyhistory"],
     ["rehearsal"],
     ["terminal"],
     ["terminal_evidence", "terminal_desk", "verbs"],
-    ["cli_brief", "cli_desk", "cli_evidence", "cli_findings", "cli_notebooks", "cli_policies", "cli_scenarios", "cli_sources"],
+    ["cli_brief", "cli_desk", "cli_evidence", "cli_findings", "cli_notebooks", "cli_policies", "cli_scenarios", "cli_sources", "cli_versions"],
     ["cli"],
     ["__main__"],
 ]
