@@ -11,11 +11,13 @@ import polars as pl
 
 from incident_kit import charts, words
 from incident_kit.asked import Decision, Owner, decision_of, owners_of
-from incident_kit.brieffront import QUESTIONS, Count, Front, front
+from incident_kit.brieffront import QUESTIONS, Count, Front, Sign, front
 from incident_kit.briefrecord import record, versions
 from incident_kit.likenesswords import Pair, pairs
-from incident_kit.proposal import Proposal, listed, proposals
+from incident_kit.promises import kept, missed
+from incident_kit.proposal import Proposal, candidates, listed, proposals
 from incident_kit.scorecard import Board
+from incident_kit.signs import signs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -66,6 +68,7 @@ class BriefContent:
     decision: Decision | None = None
     owners: Sequence[Owner] = ()
     phases: Sequence[Phase] = ()
+    sign: Sign | None = None
     proposal: Proposal | None = None
     lede: Sequence[str] = ()
     impact: Sequence[Count] = ()
@@ -88,7 +91,7 @@ class BriefContent:
         """What is read first."""
         return front(
             decision=self.decision, owners=self.owners, phases=self.phases, impact=self.impact, proposal=self.proposal,
-            answers=self.answers, end=self.end, zone=self.zone,
+            answers=self.answers, end=self.end, zone=self.zone, sign=self.sign,
         )  # fmt: skip
 
 
@@ -114,7 +117,9 @@ def gather(
     decision, owners
         What is asked, and who owns what comes of it; else what the incident says.
     """
-    found = proposals(incident, board) if isinstance(board, Board) else []
+    is_real = isinstance(board, Board)
+    desk = kept(board, candidates(incident, board)) if is_real else None
+    found = proposals(incident, board, desk=desk) if is_real else []
     series, phases = incident.series(), tuple(incident.phases)
     answers = dict(incident.answers)
     zone = str(getattr(incident, "zone", None) or "UTC")
@@ -140,9 +145,10 @@ def gather(
         decision=decision_of(decision) or getattr(incident, "decision", None),
         owners=owners_of(owners) or tuple(getattr(incident, "owners", ())),
         phases=phases,
+        sign=_sign(incident),
         proposal=found[0] if found else None,
         lede=lede(series, phases, zone=zone),
-        impact=[Count(*row) for row in incident.impact()],
+        impact=[Count(*row) for row in (*incident.impact(), *_missed(incident))],
         lapses=lapses(phases),
         pictures=_pictures(incident, board, series, phases, answers),
         table=table,
@@ -157,6 +163,28 @@ def gather(
         record=record(incident, board) if isinstance(board, Board) else {},
         policy_texts={name: one.policy.expand() for name, one in board.replays.items() if _has_routes(one.policy)},
     )
+
+
+_SIGNS = {
+    "contacts": "more people wrote in",
+    "escalations": "more tickets were escalated",
+    "overrides": "agents rewrote more drafts",
+    "breaches": "more promised times were missed",
+    "first breach": "a first promised time was missed",
+}
+
+
+def _sign(incident: Any) -> Sign | None:
+    """Return what the help desk felt first; None where nothing of it stands out, and where that is the first complaint."""
+    if getattr(incident, "log", None) is None:
+        return None
+    first = signs(incident).earliest
+    return None if first is None or first["sign"] not in _SIGNS else Sign(first["at"], _SIGNS[first["sign"]])
+
+
+def _missed(incident: Any) -> list[tuple[str, int, int, float | None]]:
+    found = missed(incident) if getattr(incident, "log", None) is not None else None
+    return [found] if found else []
 
 
 def _backups(incident: Any) -> tuple[Pair, ...]:

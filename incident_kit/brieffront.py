@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from incident_kit.proposal import Change, Gain, Proposal, listed, said
 
 WORDS = 280  # of the front itself; headings, title and span are fewer than seventy
 NUMBERS = 7  # up front, of counts and gains together
+COUNTED = 4  # counts of what people felt; what is left of the numbers are gains
 KINDS, FATES = 3, 3  # kinds of question named for a fate, and fates
 CAUSE, REASON = 160, 120  # characters of what the team noted, and of what rules are for
 TOPICS = 2  # of what the logs cannot tell; all of them stand under "For engineers"
@@ -54,6 +56,14 @@ class Count:
 
 
 @dataclass(frozen=True)
+class Sign:
+    """When the help desk first felt it, and what it felt, as a clause: ``agents rewrote more drafts``."""
+
+    at: datetime
+    said: str
+
+
+@dataclass(frozen=True)
 class Front:
     """The front part as text: a list of lines a section; no line holds markup."""
 
@@ -86,16 +96,17 @@ def front(
     answers: Mapping[str, Any],
     end: datetime,
     zone: str = "UTC",
+    sign: Sign | None = None,
 ) -> Front:
     """Return the front part of a brief; what nobody said is said to be missing."""
     asked, whom = _asked(decision, proposal)
-    gains = () if proposal is None else _gains(proposal)
-    numbers = sum(any(letter.isdigit() for letter in line) for line in gains)
+    counted = counts(impact, most=COUNTED)
+    gains = () if proposal is None else _gains(proposal, most=NUMBERS - len(counted))
     made = Front(
         asked,
         whom,
-        felt(phases, end=end, zone=zone),
-        counts(impact, most=max(NUMBERS - numbers, 3)),
+        felt(phases, end=end, zone=zone, sign=sign),
+        counted,
         "" if proposal is None else _rules(proposal),
         () if proposal is None else _changes(proposal.changes),
         gains,
@@ -113,7 +124,8 @@ def front(
 
 def _rules(proposal: Proposal) -> str:
     reason = f" ({words.label(proposal.reason, longest=REASON)})" if proposal.reason else ""
-    return f"Under the rules “{words.label(proposal.policy, longest=NAMES)}”{reason}"
+    name = words.label(proposal.policy, longest=NAMES)
+    return f"Had the rules “{name}” been in force{reason}, on the same requests:"
 
 
 def _asked(decision: Decision | None, proposal: Proposal | None) -> tuple[str, str]:
@@ -132,8 +144,8 @@ def _asked(decision: Decision | None, proposal: Proposal | None) -> tuple[str, s
     return f"No decision: {why}.", ""
 
 
-def felt(phases: Sequence[Phase], *, end: datetime, zone: str = "UTC") -> tuple[str, ...]:
-    """Return when it was, what the team noted of it, and when somebody complained, in sentences."""
+def felt(phases: Sequence[Phase], *, end: datetime, zone: str = "UTC", sign: Sign | None = None) -> tuple[str, ...]:
+    """Return when it was, what the team noted of it, and who noticed when, in sentences."""
     impact = next((phase for phase in phases if phase.kind == "impact"), None)
     if impact is None:
         return ("No trouble was declared, and none stands out in the logs.",)
@@ -147,37 +159,42 @@ def felt(phases: Sequence[Phase], *, end: datetime, zone: str = "UTC") -> tuple[
         lines.append("Nobody declared these times: the logs show them.")
     elif impact.text:
         lines.append(f"{words.sentence(words.label(impact.text, longest=CAUSE)).rstrip('.')}.")
-    known = [_after(first.get(kind), impact.at, what) for kind, what in _NOTICED]
-    told = "; ".join(line for line in known if line)
+    known = {what: first[kind] for kind, what in _NOTICED.items() if kind in first}
+    if sign is not None:
+        known[f"the help desk felt it ({sign.said})"] = sign.at
+    told = "; ".join(_after(at, impact.at, what) for what, at in sorted(known.items(), key=lambda one: one[1]))
     if told:
         lines.append(f"{words.sentence(told)}.")
     return tuple(lines)
 
 
-_NOTICED = (("detected", "the team noticed"), ("felt", "the first complaint came"))
+_NOTICED = {"detected": "the team noticed", "felt": "the first complaint came"}
 
 
-def _after(at: datetime | None, start: datetime, what: str) -> str:
-    if at is None:
-        return ""
+def _after(at: datetime, start: datetime, what: str) -> str:
     if at - start < timedelta(seconds=1):
         return f"{what} at once" if at >= start else f"{what} {words.lasting(start - at)} before"
     return f"{what} after {words.lasting(at - start)}"
 
 
 def counts(impact: Sequence[Count], *, most: int) -> tuple[Count, ...]:
-    """Return the counts that were worse than on a normal day; the first ones where none was."""
+    """Return the counts that were worse than on a normal day, beyond chance; the first ones where none was."""
     known = [count for count in impact if count.value is not None]
-    worse = [count for count in known if count.value and count.value > (count.normal or 0)]
+    worse = [count for count in known if count.value and count.value > _by_chance(count.normal or 0)]
     worse.sort(key=lambda count: count.label == BACKUP)  # nobody suffers from it by itself
     return tuple((worse or known[:2])[:most])
+
+
+def _by_chance(normal: float) -> float:
+    """Return a count that a normal day seldom exceeds: two standard deviations of a Poisson count."""
+    return normal + 2 * math.sqrt(normal)
 
 
 def _changes(changes: Sequence[Change]) -> tuple[tuple[str, str], ...]:
     """Return what becomes of which kinds of question: one line a fate and a verdict, the largest kind's first."""
     found: dict[str, list[str]] = {}
     for one in changes:
-        found.setdefault(f"{words.sentence(one.would)}, {_verdict(one)}", []).append(
+        found.setdefault(f"{words.sentence(one.would)} ({_verdict(one)})", []).append(
             words.label(said(one.intent), longest=NAMES)
         )
     lines = [(fate, _some(kinds)) for fate, kinds in found.items()]
@@ -196,16 +213,23 @@ def _verdict(change: Change) -> str:
     )
 
 
-def _gains(proposal: Proposal) -> tuple[str, ...]:
-    """Return what would change for how many, surest harm and gain first, then the cost, then what cannot be told."""
+def _gains(proposal: Proposal, *, most: int) -> tuple[str, ...]:
+    """Return what would change for how many, surest harm and gain first, then the cost, then what cannot be told.
+
+    At most so many lines hold numbers; what else surely changes is said without.
+    """
     sure = [gain for gain in proposal.gains if gain.verdict in {"worse", "better"}]
     sure.sort(key=lambda gain: (gain.verdict != "worse", -abs(gain.low or 0)))
-    lines = [_gain(gain) for gain in sure[:3]]
-    lines.append(_cost(proposal.cost))
+    cost = _cost(proposal.cost)
+    room = max(most - any(letter.isdigit() for letter in cost), 0)
+    lines = [_gain(gain) for gain in sure[:room]]
+    for verdict, more in (("worse", "more"), ("better", "fewer")):
+        rest = [gain.measure for gain in sure[room:] if gain.verdict == verdict]
+        lines += [f"{'Also ' if room else ''}{more} {listed(rest)}".capitalize()] if rest else []
+    lines.append(cost)
     untold = [gain.measure for gain in proposal.gains if gain.verdict == "cannot tell"]
     if untold:
-        unsure = listed(untold)
-        lines.append(f"We cannot tell about {unsure}.")
+        lines.append(f"We cannot tell about {listed(untold)}.")
     return tuple(lines)
 
 

@@ -30,7 +30,7 @@ def markdown(content: BriefContent) -> str:
         lines += ["", "| what | count | beside |", "|---|---|---|"]
         lines += [f"| {_plain(one.label)} | {_count(one.value, one.out_of)} | {one.usual} |" for one in front.counts]
     if front.rules:
-        lines += ["", "## What would change", "", f"{_plain(front.rules)}, of as many requests:", ""]
+        lines += ["", "## What would change", "", _plain(front.rules), ""]
         lines += [f"- {_plain(line)}" for line in front.gains]
         lines += ["", "| what becomes of it | kind of question |", "|---|---|"]
         lines += [f"| {_plain(fate)} | {_plain(kinds)} |" for fate, kinds in front.changes]
@@ -82,9 +82,9 @@ def _text(content: BriefContent) -> str:
     parts = [
         head,
         ["WHAT IS ASKED", front.decision, front.whom],
-        ["WHAT PEOPLE FELT", *front.felt, *(f"- {_count(c.value, c.out_of)}: {c.label} ({c.usual})" for c in front.counts)],
+        ["WHAT PEOPLE FELT", *front.felt, *(f"- {c.label}: {_count(c.value, c.out_of)} ({c.usual})" for c in front.counts)],
         [
-            "WHAT WOULD CHANGE", f"{front.rules}, of as many requests:", *(f"- {line}" for line in front.gains),
+            "WHAT WOULD CHANGE", front.rules, *(f"- {line}" for line in front.gains),
             *(f"- {fate}: {kinds}" for fate, kinds in front.changes),
         ] if front.rules else [],
         ["HOW SURE THIS IS", *(f"- {words.sentence(phrase)}: {of}" for phrase, of in front.sure)],

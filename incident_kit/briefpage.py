@@ -145,7 +145,7 @@ def rendered(template: str, **values: Any) -> str:
 
 @dataclass(frozen=True)
 class _Figure:
-    """A picture as the page needs it: a drawing for each width and theme, its alternative text, its specifications."""
+    """A picture as the page needs it: a drawing for each width, its alternative text, its specifications."""
 
     picture: Picture
     alt: str
@@ -156,13 +156,17 @@ class _Figure:
     def of(cls, picture: Picture) -> _Figure:
         widths = {"wide": theme.WIDTH, "narrow": theme.NARROW}
         specs = {size: picture.draw(width=width).to_dict(validate=False) for size, width in widths.items()}
-        drawings: dict[str, str] = {}
-        for size, spec in specs.items():
-            drawing = offline.svg(spec)
-            drawings[f"{size}-light"] = _data_uri(drawing)
-            if not picture.for_engineers:  # in theirs, scripts draw the dark ones: room for what is read first
-                drawings[f"{size}-dark"] = _data_uri(offline.darkened(drawing))
+        drawings = {size: _data_uri(_of_either_theme(offline.svg(spec))) for size, spec in specs.items()}
         return cls(picture, specs["wide"].get("description", picture.heading), drawings, specs)
+
+
+def _of_either_theme(picture: str) -> str:
+    """Return an SVG that takes the dark colours where the page around it does, by a style of its own."""
+    used = [colour for colour in theme.DARK if f'"{colour}"' in picture]
+    rules = "".join(
+        f'[{paint}="{colour}"]{{{paint}:{theme.DARK[colour]}}}' for colour in used for paint in ("fill", "stroke")
+    )
+    return picture.replace(">", f"><style>@media screen and (prefers-color-scheme: dark){{{rules}}}</style>", 1)
 
 
 def _pooled(figures: Iterable[_Figure]) -> dict[str, Any]:

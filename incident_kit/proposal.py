@@ -10,20 +10,24 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from incident_kit.brieftable import AS_LOGGED, BASELINES
+from incident_kit.promises import moved
 from incident_kit.scorecard import Board, together
 from incident_kit.words import label, number
 
 if TYPE_CHECKING:
+    from incident_kit.consequences import Consequences
     from incident_kit.incident import Incident
     from incident_kit.policy import Policy
     from incident_kit.replays import Replay
 
 COST = "cost_per_request"
+PROMISES = "promised times missed"
 SOME, NEARLY_ALL = (
     0.05,
     0.95,
 )  # shares of a kind of question: from here on a fate is told, from here on it is the only one
-KEPT, BACKUP, BARE = "keeps answering", "backup model", "backup model, without tools"
+KEPT = "keeps answering"
+BACKUP, BARE = "answered by the backup model", "answered by the backup model without tools"
 _NO_MODEL = {"human": "goes to a person", "reject": "turned away", "queue": "waits in a queue"}
 
 
@@ -122,13 +126,21 @@ def measures(slow_ms: int) -> tuple[Measure, ...]:
     )
 
 
-def proposals(incident: Incident, board: Board) -> list[Proposal]:
-    """Return every policy of a board that one could adopt, the one that surely helps most first.
+def candidates(incident: Incident, board: Board) -> list[str]:
+    """Return the names of the policies on a board that one could adopt.
 
     Not among them: what was logged, the policy in force, and the two ends of the scale (never switch, always the backup).
     """
     check = incident.in_force.name if incident.in_force is not None else None
-    found = [name for name in board.replays if name not in AS_LOGGED | BASELINES and name != check]
+    return [name for name in board.replays if name not in AS_LOGGED | BASELINES and name != check]
+
+
+def proposals(incident: Incident, board: Board, *, desk: Consequences | None = None) -> list[Proposal]:
+    """Return every policy of a board that one could adopt, the one that surely helps most first.
+
+    ``desk`` has what they would have done to promised times, where that is known.
+    """
+    found = candidates(incident, board)
     if not found:
         return []
     scored = _scored(board, incident.slow_ms, found)
@@ -136,7 +148,7 @@ def proposals(incident: Incident, board: Board) -> list[Proposal]:
     kinds = scored.table(by="intent")
     of = {one.metric: one for one in measures(incident.slow_ms)}
     out_of = _totals(scored)
-    made = [_proposal(scored, name, whole, kinds, of, out_of) for name in found]
+    made = [_proposal(scored, name, whole, kinds, of, out_of, _promise(moved(desk, name))) for name in found]
     order = {"better": 0, "mixed": 1, "cannot tell": 2, "same": 3, "worse": 4}
     return sorted(made, key=lambda one: (order[one.verdict], -one.helped))
 
@@ -161,9 +173,10 @@ def _proposal(
     kinds: pl.DataFrame,
     of: Mapping[str, Measure],
     out_of: Mapping[str, int],
+    promise: tuple[Gain, ...],
 ) -> Proposal:
     rows = {row["metric"]: row for row in whole.filter(pl.col("policy") == name).iter_rows(named=True)}
-    gains = tuple(_gain(one, rows[key], out_of.get(key)) for key, one in of.items())
+    gains = (*(_gain(one, rows[key], out_of.get(key)) for key, one in of.items()), *promise)
     n = max((row["n"] or 0 for row in rows.values()), default=0)
     cost = rows[COST]
     ends = (cost["diff_low"], cost["diff_high"])
@@ -202,13 +215,19 @@ def _gain(of: Measure, row: Mapping[str, Any], out_of: int | None) -> Gain:
     if low is None or high is None or out_of is None:
         return Gain(of.name, None, None, out_of, "cannot tell")
     low, high = sorted((low * out_of, high * out_of))
-    if of.is_success:
-        low, high = -high, -low
+    return _judged(of.name, *((-high, -low) if of.is_success else (low, high)), out_of)
+
+
+def _promise(found: tuple[float, float, int] | None) -> tuple[Gain, ...]:
+    """Return what would change of promised times; nothing where no clock waited for a request that is scored."""
+    return () if found is None else (_judged(PROMISES, *found),)
+
+
+def _judged(measure: str, low: float, high: float, out_of: int) -> Gain:
     # less than half a person is nobody
     if max(abs(low), abs(high)) < 0.5:
-        return Gain(of.name, low, high, out_of, "same")
-    verdict = "worse" if low >= 1 else "better" if high <= -1 else "cannot tell"
-    return Gain(of.name, low, high, out_of, verdict)
+        return Gain(measure, low, high, out_of, "same")
+    return Gain(measure, low, high, out_of, "worse" if low >= 1 else "better" if high <= -1 else "cannot tell")
 
 
 def _together(verdicts: Sequence[str]) -> str:

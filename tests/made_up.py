@@ -184,8 +184,14 @@ def proposal(name: str = "refund-policy") -> Proposal:
     )
     changes = (
         Change("order-status", "keeps answering", "keeps answering", "same"),
-        Change(name, "mostly backup model", "backup model, without tools", "better", ("waits over 3.5 s",)),
-        Change("chat", "backup model", "goes to a person", "cannot tell"),
+        Change(
+            name,
+            "mostly answered by the backup model",
+            "answered by the backup model without tools",
+            "better",
+            ("waits over 3.5 s",),
+        ),
+        Change("chat", "answered by the backup model", "goes to a person", "cannot tell"),
     )
     return Proposal(name, gains, changes, (12.2, 13.9), 0.88, 1409, f"only what suffers moves: {name}")
 

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import made_up
 import polars as pl
@@ -100,19 +101,24 @@ def test_the_page_stays_under_two_megabytes_with_six_hours_in_it() -> None:
     assert long.count("interpreter") < 40, "Vega is in the page once"
 
 
+def drawing(uri: str | None) -> str:
+    """Return the SVG of a data URI."""
+    kind, _, text = (uri or "").partition(",")
+    assert kind == "data:image/svg+xml;base64"
+    return base64.b64decode(text).decode()
+
+
 def test_every_picture_is_there_without_scripts_in_two_widths_and_two_themes() -> None:
     images = [attrs for tag, attrs in page().tags if tag == "img"]
     sources = [attrs for tag, attrs in page().tags if tag == "source"]
-    assert len(images) == 4
-    assert len(sources) == 3 + 3, "the dark ones of what is read first; the others scripts draw"
+    assert len(images) == len(sources) == 4
     for image in images:
         assert len(image["alt"] or "") > 40
-        picture = base64.b64decode((image["src"] or "").split(",")[1]).decode()
-        assert picture.startswith("<svg")
-    widths = []
-    for attrs in (sources[0], images[0]):
-        encoded = (attrs.get("srcset") or attrs.get("src") or "").split(",")[1]
-        widths.append(int(re.search(r'width="(\d+)', base64.b64decode(encoded).decode())[1]))  # type: ignore[index]
+        picture = ElementTree.fromstring(drawing(image["src"]))  # noqa: S314 - our own
+        assert picture.tag == "{http://www.w3.org/2000/svg}svg"
+        assert "prefers-color-scheme: dark" in (picture[0].text or ""), "its first child is its style"
+        assert '[fill="#1b1f24"]{fill:#e9ecef}' in (picture[0].text or "")
+    widths = [int(re.search(r'width="(\d+)', drawing(uri))[1]) for uri in (sources[0]["srcset"], images[0]["src"])]  # type: ignore[index]
     assert widths[0] <= 362
     assert widths[1] >= 690
 
@@ -133,14 +139,14 @@ def test_plain_words_stand_first() -> None:
         "Simulated data: nobody was affected.",
         "Adopt the rules “refund-policy” for refund policy and chat questions?",
         "For 20 min, answers were slow or went wrong: 15:20 to 15:40 (13:20 to 13:40 UTC).",
-        "The team noticed after 4 min; the first complaint came after 2 min.",
+        "The first complaint came after 2 min; the team noticed after 4 min.",
         "on a normal day about 11",
         "no normal day to compare with",
         "Between 41 and 70 fewer waits over 3.5 s",
         "Between 12 and 14 USD more to pay",
         "We cannot tell about requests without an answer and rewritten drafts.",
-        "Backup model, without tools, better: refund policy",
-        "Goes to a person, we cannot tell if better: chat",
+        "Answered by the backup model without tools (better): refund policy",
+        "Goes to a person (we cannot tell if better): chat",
         "We saw this : what people felt; it may be worse for how long people waited.",
         "Worked out from similar requests : what would change, for about one in ten of the answers.",
         "These logs cannot tell : which drafts agents rewrote.",

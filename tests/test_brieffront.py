@@ -13,7 +13,7 @@ from test_brief import Reader
 
 from incident_kit import briefpage
 from incident_kit.asked import Decision, Owner, decision_of, owners_of
-from incident_kit.brieffront import Count, counts, felt, front
+from incident_kit.brieffront import Count, Sign, counts, felt, front
 from incident_kit.phases import Phase
 from incident_kit.proposal import Change, Gain, Proposal
 
@@ -51,7 +51,8 @@ def test_a_kind_that_is_harmed_is_to_be_looked_at_again() -> None:
     )
     found = made(proposal=replace(made_up.proposal("p"), changes=changes))
     assert found.decision == "Adopt the rules “p” for chat and refund questions, and look again at refund questions?"
-    assert ("Backup model, with fewer failed look-ups but more rewritten drafts", "refund") in found.changes
+    fate = "Backup model (with fewer failed look-ups but more rewritten drafts)"
+    assert (fate, "refund") in found.changes
 
 
 def test_the_first_complaint_is_told_where_nobody_noticed() -> None:
@@ -63,6 +64,12 @@ def test_the_first_complaint_is_told_where_nobody_noticed() -> None:
     assert long[1:] in text, "nothing is cut off"
     detected = felt([Phase("impact", made_up.at(20), made_up.at(40), "jargon", detected=True)], end=made_up.at(60))
     assert "jargon" not in " ".join(detected)
+    sign = Sign(made_up.at(21), "agents rewrote more drafts")
+    (*_, said) = felt(made_up.PHASES[:3], end=made_up.at(60), sign=sign)
+    assert said == (
+        "The help desk felt it (agents rewrote more drafts) after 1 min; the first complaint came after 2 min; "
+        "the team noticed after 4 min."
+    ), "in order of time"
     early = felt([Phase("impact", made_up.at(20)), Phase("detected", made_up.at(18))], end=made_up.at(60))
     assert early[0].startswith("For 40 min,")
     assert early[-1] == "The team noticed 2 min before."
@@ -78,6 +85,8 @@ def test_counts_are_those_worse_than_on_a_normal_day() -> None:
     assert counts([usual, backup, worse, unknown], most=4) == (worse, backup)
     assert counts([usual, unknown], most=4) == (usual,)
     assert counts([backup, worse], most=1) == (worse,)
+    chance = Count("d", 26, 3000, 20.0)
+    assert counts([chance, worse], most=4) == (worse,), "a normal day may have 26 as well as 20"
     assert (usual.usual, backup.usual, unknown.usual) == (
         "on a normal day about 5", "on a normal day none", "these logs cannot tell",
     )  # fmt: skip
@@ -90,6 +99,7 @@ def test_at_most_seven_numbers_stand_up_front() -> None:
     told = [line for line in found.gains if re.search(r"\d", line)]
     assert len(told) + len(found.counts) == 7
     assert told[0] == "Between 40 and 70 fewer things a"
+    assert "Also fewer things c, things d and things e" in found.gains, "what has no room for a number is said without"
 
 
 @pytest.mark.parametrize(
