@@ -14,6 +14,8 @@ _WHERE = {
     "Explorer": "explorer",
     "Incident": "incident",
     "IncidentKitError": "errors",
+    "Library": "library",
+    "Objective": "objective",
     "Phase": "phases",
     "Policy": "policy",
     "Replay": "replays",
@@ -46,6 +48,8 @@ _WHERE = {
     "new_case": "case",
     "open_case": "case",
     "override_rates": "suggestions",
+    "pack": "packing",
+    "recommend": "recommendations",
     "reconcile": "reconciliation",
     "rehearse": "rehearsal",
     "replay": "replays",
@@ -58,6 +62,7 @@ _WHERE = {
     "sources": "",
     "sweep": "tuning",
     "ticket_list": "ticketlist",
+    "tune": "tunings",
     "versions": "policyversions",
 }
 __all__ = [
@@ -66,6 +71,8 @@ __all__ = [
     "Explorer",
     "Incident",
     "IncidentKitError",
+    "Library",
+    "Objective",
     "Phase",
     "Policy",
     "Replay",
@@ -98,6 +105,8 @@ __all__ = [
     "new_case",
     "open_case",
     "override_rates",
+    "pack",
+    "recommend",
     "reconcile",
     "rehearse",
     "replay",
@@ -110,6 +119,7 @@ __all__ = [
     "sources",
     "sweep",
     "ticket_list",
+    "tune",
     "versions",
 ]
 
@@ -135,9 +145,13 @@ if TYPE_CHECKING:
     from incident_kit.incident import Incident
     from incident_kit.joining import join_tickets
     from incident_kit.leads import lead_times
+    from incident_kit.library import Library
+    from incident_kit.objective import Objective
+    from incident_kit.packing import pack
     from incident_kit.phases import Phase
     from incident_kit.policy import Policy, describe, diff
     from incident_kit.policyversions import versions
+    from incident_kit.recommendations import recommend
     from incident_kit.reconciliation import reconcile
     from incident_kit.rehearsal import rehearse
     from incident_kit.replays import Replay, replay
@@ -152,6 +166,7 @@ if TYPE_CHECKING:
     from incident_kit.ticketlist import save_tickets, ticket_list
     from incident_kit.tuner import Tuner
     from incident_kit.tuning import sweep
+    from incident_kit.tunings import tune
 
 
 def __getattr__(name: str) -> Any:

@@ -21,6 +21,7 @@ from incident_kit.asked import Decision, Owner
 from incident_kit.errors import InvalidCase, InvalidClock, did_you_mean
 from incident_kit.incident import SLOW_MS, Incident
 from incident_kit.inforce import InForce, in_force_of, read_in_force
+from incident_kit.notebookruns import of_a_case
 from incident_kit.packed import is_pack, open_pack
 from incident_kit.phases import Phase
 from incident_kit.policy import Policy
@@ -197,6 +198,8 @@ def open_case(
     UnreadableFile, UnknownFormat
         A source cannot be loaded; nothing of it is.
     """
+    if not _file(folder).is_file() and is_pack(folder):
+        return open_pack(folder)
     case = read_case(folder)
     root = _file(folder).parent
     policies = tuple(Policy.load(root / path) for path in case.policies)
@@ -338,16 +341,5 @@ def new_case(folder: str | Path) -> Path:
         shutil.copytree(source, path, dirs_exist_ok=True)
     (path / "logs").mkdir(exist_ok=True)
     for notebook in notebooks():
-        (path / notebook.name).write_text(_in_this_folder(notebook.read_text(encoding="utf-8")), encoding="utf-8")
+        (path / notebook.name).write_text(of_a_case(notebook.read_text(encoding="utf-8")), encoding="utf-8")
     return path
-
-
-def _in_this_folder(notebook: str) -> str:
-    """Return a notebook's text with its parameter CASE naming the folder it lies in."""
-    tree = json.loads(notebook)
-    for cell in tree["cells"]:
-        if "parameters" in cell["metadata"].get("tags", ()):
-            cell["source"] = ['CASE = "."']
-        if cell["cell_type"] == "code":
-            cell["outputs"] = []
-    return json.dumps(tree, indent=1, ensure_ascii=False) + "\n"

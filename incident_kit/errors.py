@@ -30,6 +30,10 @@ class InvalidCase(IncidentKitError):
     """``incident.yaml`` cannot be used."""
 
 
+class InvalidPack(IncidentKitError):
+    """A pack cannot be written or read: a file of it is missing, cut short or changed."""
+
+
 class InvalidScenario(IncidentKitError):
     """A scenario or rehearsal cannot be used."""
 

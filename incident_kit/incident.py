@@ -71,7 +71,11 @@ class Incident:
 
     @classmethod
     def open(cls, path: str | Path) -> Incident:
-        """Return the incident in a file that is there."""
+        """Return the incident in a file that is there, or in a pack's folder."""
+        from incident_kit.packed import is_pack, open_pack
+
+        if is_pack(path):
+            return open_pack(path)
         if not Path(path).is_file():
             raise InvalidStore(f"there is no incident file {path}; use Incident.create({str(path)!r}) for a new one")
         return cls(Store(path))

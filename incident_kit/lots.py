@@ -80,18 +80,19 @@ class Lots:
     @cached_property
     def probe(self) -> NDArray[np.float64]:
         """A number in [0, 1) a request: below a breaker's share it may probe."""
-        return np.array([one / _WHOLE for one in self._of(PROBE)])
+        return np.array([one / _WHOLE for one in self.words(PROBE)])
 
     def order(self, weights: Sequence[tuple[str, float]]) -> NDArray[np.int8]:
         """Return ``[request, rank]``: the positions of weighted targets in the order in which each request tries them."""
         said = tuple(weights)
         if said not in self._orders:
-            words = [self._of(TARGET + target, target) for target, _ in said]
+            words = [self.words(TARGET + target, target) for target, _ in said]
             ranks = [_ranked(row, [weight for _, weight in said]) for row in zip(*words, strict=True)]
             self._orders[said] = np.array(ranks, np.int8).reshape(-1, len(said))
         return self._orders[said]
 
-    def _of(self, what: str, *name: str) -> list[int]:
+    def words(self, what: str, *name: str) -> list[int]:
+        """Return the hash of each request's id, and of more, that decides something."""
         if what not in self._words:
             kept = self.kept.get(what)
             self._words[what] = [word(one, *name) for one in self.log.request_id] if kept is None else kept.tolist()
