@@ -29,12 +29,14 @@ _TAGS = [*_TEXT.split("|"), "caption", "col", "colgroup", "table", "tbody", "td"
 _ATTRIBUTES = {"*": ["style", "title", "lang", "dir"], "a": ["href"], "th": ["scope", "colspan", "rowspan"]}
 _ATTRIBUTES |= {"td": ["colspan", "rowspan"], "ol": ["start"], "details": ["open"]}
 _STYLES = ["text-align", "white-space", "font-weight", "font-style", "vertical-align"]
+_COLUMNS = re.compile(r"^\||\S {2,}\S")
+_WRAPPED = 70  # characters of a line that was perhaps wrapped
 WIDGET = "A control stood here that needs a running notebook."
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One thing that a page shows: ``prose``, ``code``, ``text``, ``html``, ``picture``, ``chart`` or ``note``.
+    """One thing that a page shows: ``prose``, ``code``, ``text``, ``columns``, ``html``, ``picture``, ``chart`` or ``note``.
 
     ``body`` is markup for prose and html, the address of a picture, else plain text; ``alt`` says in words what a picture shows.
     """
@@ -123,7 +125,7 @@ def _output(output: Any, *, clean: Callable[[str], str], left: Leavings, place: 
     if kind == "stream" and output["name"] != "stdout":
         left.note(f"cell {place}: warnings on the error stream are left out")
     elif kind == "stream":
-        yield Shown("text", _plain(clean(output["text"])))
+        yield _printed(clean(output["text"]))
     else:
         yield from _best(output["data"], clean=clean, left=left, place=place)
 
@@ -151,7 +153,7 @@ def _best(data: dict[str, Any], *, clean: Callable[[str], str], left: Leavings, 
         )
         yield Shown("note", "A result stood here that needs a script from elsewhere.")
     elif plain:
-        yield Shown("text", plain)
+        yield _printed(plain)
 
 
 def _cleaned(node: Any, clean: Callable[[str], str]) -> Any:
@@ -176,6 +178,23 @@ def _picture(data: dict[str, Any], clean: Callable[[str], str]) -> str:
 
 def _plain(text: str) -> str:
     return _ANSI.sub("", text).strip("\n")
+
+
+def _printed(text: str) -> Shown:
+    """Return what was printed: as columns where it is a table, else as sentences, their wrapped lines joined again."""
+    lines = _plain(text).split("\n")
+    if sum(bool(_COLUMNS.search(line)) for line in lines) > 1:
+        return Shown("columns", "\n".join(lines))
+    flowing: list[str] = []
+    last = ""
+    for line in lines:
+        is_more = len(last) > _WRAPPED and line.startswith("  ") and not line.lstrip().startswith("- ")
+        if is_more:
+            flowing[-1] += " " + line.strip()
+        else:
+            flowing.append(line)
+        last = line
+    return Shown("text", "\n".join(flowing))
 
 
 def _prose(source: str) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from incident_kit.incident import Incident
 
-_DRAWN = ("prose", "text", "html", "picture", "chart")
+_RESULTS = ("text", "columns", "html", "picture", "chart")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def notebook_page(
     prints = Fingerprints(folders=[source.parent], ids=None if with_ids or incident is None else _ids_of(incident))
     prints.learn(texts(tree))
     parts = shown(tree, prints=prints, left=left)
-    if not any(part.kind in _DRAWN[1:] for part in parts):
+    if not any(part.kind in _RESULTS for part in parts):
         raise UnfitNotebook(
             f"{source.name} holds no result: run all its cells and save it, or export it with run (--run)"
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import copy
+import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 MINUTES = 10  # for one cell
+_FOLDER = re.compile(r"^(CASE|OUT) = (?:\"[^\"]*\"|None)")
 TAG, INJECTED = "parameters", "injected-parameters"
 
 
@@ -30,7 +33,9 @@ def ran(notebook: Any, *, folder: Path, parameters: Mapping[str, Any]) -> Any:
 
     tree = with_parameters(notebook, parameters) if parameters else copy.deepcopy(notebook)
     tree.metadata.pop("widgets", None)
-    runner = ExecutePreprocessor(timeout=60 * MINUTES, store_widget_state=False)  # type: ignore[no-untyped-call]
+    runner = ExecutePreprocessor(
+        timeout=60 * MINUTES, store_widget_state=False, record_timing=False, extra_arguments=["--log-level=40"]
+    )  # type: ignore[no-untyped-call]
     try:
         runner.preprocess(tree, {"metadata": {"path": str(folder)}})
     except CellExecutionError as error:
@@ -86,6 +91,22 @@ def parameters_of(notebook: Any) -> Iterator[tuple[str, Any]]:
                     yield line.targets[0].id, ast.literal_eval(line.value)
                 except ValueError:
                     continue
+
+
+def of_a_case(text: str) -> str:
+    """Return a bundled notebook's text as a case folder gets it: it reads and writes its own folder, and holds no results."""
+    tree = json.loads(text)
+    tree["metadata"].pop("keep_output", None)  # a case's own results are for its owner to keep
+    for cell in tree["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        cell["outputs"], cell["execution_count"] = [], None
+        if TAG in cell["metadata"].get("tags", ()):
+            lines = "".join(cell["source"]).splitlines(keepends=True)
+            cell["source"] = [_FOLDER.sub(r'\1 = "."', line) for line in lines]
+        else:
+            cell["metadata"].pop("tags", None)
+    return json.dumps(tree, indent=1, ensure_ascii=False) + "\n"
 
 
 def _is_tagged(cell: Any) -> bool:
