@@ -17,6 +17,8 @@ SHARED = {
     "prompt_tokens": "prompt_tokens", "completion_tokens": "completion_tokens", "cost_nano": "cost_nano", "cost_usd": "cost_usd",
     "tools_offered": "tools_offered", "tool_calls": "tool_calls", "tool_errors": "tool_errors",
 }  # fmt: skip
+# an instant, and the one that it mostly follows soon
+AFTER = {"due_at": "started_at", "stopped_at": "started_at", "first_reply_at": "created_at", "solved_at": "created_at"}
 ALIKE = "as_request"  # a bit for each of them, in this order
 _FIRST = ("request", "ticket", "metric", "instance_no", "at", "seq")
 _SECOND = 1_000_000
@@ -110,20 +112,24 @@ def _smallest(column: pa.Table) -> str | None:
 
 def _counted(frame: pl.DataFrame) -> pl.DataFrame:
     """Return instants as microseconds since 1970, or as seconds where all are whole; :func:`instants` makes them again."""
-    for name, kind in frame.schema.items():
-        if isinstance(kind, pl.Datetime):
-            us = frame[name].dt.convert_time_zone("UTC").dt.epoch("us")
-            is_whole = (us % _SECOND == 0).all()
-            said = (us // _SECOND).rename(f"{name}:s") if is_whole else us.rename(f"{name}:us")
-            frame = frame.with_columns(said).drop(name)
+    counted = {name: frame[name].dt.epoch("us") for name, kind in frame.schema.items() if isinstance(kind, pl.Datetime)}
+    for name, at in counted.items():
+        us = at - counted[AFTER[name]].fill_null(0) if AFTER.get(name) in counted else at
+        is_whole = bool((us % _SECOND == 0).all())
+        said = (us // _SECOND).rename(f"{name}:s") if is_whole else us.rename(f"{name}:us")
+        frame = frame.with_columns(said).drop(name)
     return frame
 
 
 def instants(frame: pl.DataFrame) -> pl.DataFrame:
     """Return a table with its instants again."""
+    found = {}
     for name in frame.columns:
         whole, _, unit = name.rpartition(":")
-        if unit in {"s", "us"} and whole:
-            us = pl.col(name) * (_SECOND if unit == "s" else 1)
-            frame = frame.with_columns(us.cast(pl.Datetime("us", "UTC")).alias(whole)).drop(name)
-    return frame
+        if unit in {"s", "us"}:
+            found[whole] = frame[name].rename(whole) * (_SECOND if unit == "s" else 1)
+    for name, base in AFTER.items():
+        if name in found and base in found:
+            found[name] += found[base].fill_null(0)
+    at = [values.cast(pl.Datetime("us", "UTC")) for values in found.values()]
+    return frame.drop(name for name in frame.columns if name.endswith((":s", ":us"))).with_columns(at)
