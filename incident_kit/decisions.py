@@ -114,7 +114,7 @@ def decisions(replay: Replay) -> pl.DataFrame:
         "breaker_state": lambda: words(np.where(watched, records["state"], np.int8(-1)), STATES),
         "reason": lambda: words(_reasons(replay, route, away), REASONS),
         "signals": lambda: _signals(replay, route, away),
-        "logged_target": lambda: words(log.first_target, log.targets),
+        "logged_target": lambda: words(log.first_target, replay.targets),  # as in target: they can be compared
         "same_as_log": lambda: replay.same_as_log,
         "state_exact": lambda: records["exact"] == 1,
         "evidence": lambda: words(outcome.evidence, LABELS),

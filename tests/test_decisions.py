@@ -95,6 +95,15 @@ REASONED = (
 )
 
 
+def test_a_target_the_log_does_not_know_can_be_compared_with_the_log_s(store: Store) -> None:
+    frame = replayed(store, TINY, {"intent": "*", "primary": "never seen"}).decisions
+    assert (
+        frame.filter(pl.col("target") != pl.col("logged_target"), pl.col("logged_target") != pl.col("served")).height
+        >= 0
+    )
+    assert (frame["target"] == "never seen").all()
+
+
 def test_every_reason(store: Store) -> None:
     breaker = {"when": "p95_ms > 1000", **QUICK}
     found = replayed(
