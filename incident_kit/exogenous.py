@@ -55,6 +55,9 @@ def exogenous(log: Log, details: Details, watched: Sequence[Watched], route: NDA
     Rows of one event have one ``item``; with an arrival it is twice the number of routed requests before, one more where
     the request itself is routed.
     """
+    kinds = {laid["kind"] for one in watched for _, laid, _ in one.leaves}
+    if not kinds & {*_DESK, SIGNAL} and not any(one.alert for one in watched):
+        return np.zeros(0, ROW), np.zeros(0, ROW)
     free = route < 0
     sent_us = log.arrived_us.copy()
     np.maximum.at(sent_us, log.calls.request, log.calls.sent_us)
@@ -125,16 +128,19 @@ def _of_signal(details: Details, leaf: int, name: str, one: Watched) -> _Part:
     return _Part(leaf, OUTSIDE, at, zeros + _SIGNALS, position, zeros, k, n, zeros + UNKNOWN, zeros)
 
 
-def span(log: Log, details: Details, route: NDArray[Any]) -> tuple[int, int, int]:
+def span(log: Log, details: Details, route: NDArray[Any], *, sweeps: bool) -> tuple[int, int, int]:
     """Return when the first and the last event come that no policy changes, and 1 if the last is an arrival.
 
-    Sweeps begin with the first and go on while anything is still to come, whether some judge looks at it or not (S13).
+    Sweeps begin with the first and go on while anything is still to come, whether some judge looks at it or not (S13);
+    without any, nobody asks for the last.
     """
+    outside = [details.desk["at_us"].to_numpy(), details.signals["known_us"].to_numpy()]
+    first = min((int(part.min()) for part in (log.arrived_us, *outside) if len(part)), default=0)
+    if not sweeps:
+        return first, first, 0
     calls = log.calls
     free = route[calls.request] < 0
     done_us = calls.sent_us[free] + calls.latency_ms[free].astype(np.int64) * 1000
-    outside = [details.desk["at_us"].to_numpy(), details.signals["known_us"].to_numpy()]
-    first = min((int(part.min()) for part in (log.arrived_us, *outside) if len(part)), default=0)
     ended = [*outside, done_us, *_said(details, np.flatnonzero(free), done_us, log)]
     last = max((int(part.max()) for part in ended if len(part)), default=-1)
     arrived = max(int(log.arrived_us.max(initial=-1)), int(calls.sent_us[free].max(initial=-1)))

@@ -304,8 +304,9 @@ def replay_log(
     entered = (
         first_target, same, result.tools_disabled, result.call, result.target, result.wait_ms, result.error, result.evidence
     )  # fmt: skip
-    if runs.is_plain(policy):
-        found = runs.by_kernel(log, policy, route, sizes, estimator)
+    if runs.is_plain(policy) or (runs.is_apart(policy) and not potential):
+        largest_first = np.argsort(-sizes, kind="stable").tolist()
+        found = runs.apart(log, policy, route, largest_first, estimator)
     else:
         of_machine, alerted = runs.by_machine(log, policy, route, estimator, potential=potential)
         found = iter(of_machine)

@@ -80,24 +80,51 @@ def _is_plain_breaker(b: Breaker) -> bool:
     )
 
 
-def by_kernel(
-    log: Log, policy: Policy, route: NDArray[Any], sizes: NDArray[Any], estimator: Estimator
+def is_apart(policy: Policy) -> bool:
+    """Return whether no route's breakers see anything of another route, so that each can run by itself.
+
+    They do not where no breaker watches a target whoever sends to it, or an alert; one that looks now and then goes on doing
+    so while any route is under way.
+    """
+    breakers = [entry.breaker for route in policy.routes for entry in route.chain if entry.breaker]
+    return all(
+        b.scope != "target" and b.every_ms is None and all(one.kind != "alert" for one in b.conditions)
+        for b in breakers
+    )
+
+
+def apart(
+    log: Log, policy: Policy, route: NDArray[Any], positions: Sequence[int], estimator: Estimator
 ) -> Iterator[Run]:
-    """Yield every route's run; routes do not see each other, so they run side by side, the largest first."""
+    """Yield the runs of some routes of a policy whose routes do not see each other, side by side, in the order given."""
 
     def one(position: int) -> Run:
-        requests = np.flatnonzero(route == position)
-        own, table, outcomes = _run_kernel(log, policy.routes[position], requests, estimator)
-        from incident_kit.settlement import behind, weakest
+        return _by_kernel(log, policy, position, route, estimator) if plain[position] else alone(position)
 
-        changes = np.column_stack([table, np.full(len(table), ANY_INTENT)])
-        call, changed = behind(own, outcomes.donor, _changed(outcomes))
-        return Run(
-            position, requests, own, call, changed, weakest(own, _labels(outcomes, policy.routes[position])), changes
+    def alone(position: int) -> Run:
+        only = replace(policy, routes=(policy.routes[position],), alerts=())
+        (run,), _ = by_machine(
+            log, only, np.where(route == position, 0, UNKNOWN).astype(np.int8), estimator, alone=True
         )
+        return replace(run, route=position)
 
+    plain = [_is_plain(each) for each in policy.routes]
+    if len(positions) == 1:
+        yield one(positions[0])
+        return
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(one, np.argsort(-sizes, kind="stable").tolist())
+        yield from pool.map(one, positions)
+
+
+def _by_kernel(log: Log, policy: Policy, position: int, route: NDArray[Any], estimator: Estimator) -> Run:
+    from incident_kit.settlement import behind, weakest
+
+    requests = np.flatnonzero(route == position)
+    own, table, outcomes = _run_kernel(log, policy.routes[position], requests, estimator)
+    changes = np.column_stack([table, np.full(len(table), ANY_INTENT)])
+    call, changed = behind(own, outcomes.donor, _changed(outcomes))
+    label = weakest(own, _labels(outcomes, policy.routes[position]))
+    return Run(position, requests, own, call, changed, label, changes)
 
 
 def _run_kernel(
@@ -121,22 +148,32 @@ def _run_kernel(
 
 
 def by_machine(
-    log: Log, policy: Policy, route: NDArray[Any], estimator: Estimator, *, potential: bool = False
+    log: Log,
+    policy: Policy,
+    route: NDArray[Any],
+    estimator: Estimator,
+    *,
+    potential: bool = False,
+    alone: bool = False,
 ) -> tuple[list[Run], NDArray[Any]]:
-    """Return every route's run, and the changes of alerts as machine.ALERT_CHANGE records."""
+    """Return every route's run, and the changes of alerts as machine.ALERT_CHANGE records.
+
+    ``alone``: nothing in the policy looks at calls of requests that it does not route.
+    """
     from incident_kit.settlement import weakest
 
     members = [np.flatnonzero(route == position) for position in range(len(policy.routes))]
-    world, outcomes, origin = _ran(log, policy, route, members, estimator, potential=potential)
+    world, outcomes, origin = _ran(log, policy, route, members, estimator, potential=potential, alone=alone)
     later = getattr(estimator, "sent", None)
     if later is not None and (sent_us := _released_us(log, world, members)) is not None:
         # what was held is sent into another time than it came in; what that changes of later holds is let be
-        world, outcomes, origin = _ran(log, policy, route, members, later(sent_us), potential=potential)
+        world, outcomes, origin = _ran(log, policy, route, members, later(sent_us), potential=potential, alone=alone)
     own = world.requests[: world.routed]
     changed = world.changes[: world.size[1]]
     runs = []
+    of_route = own["route"].copy()  # the records are wide: each look at all of them is a walk through memory
     for position, requests in enumerate(members):
-        mine = own[own["route"] == position]
+        mine = own[of_route == position] if len(members) > 1 else own
         call, flags = np.full(len(mine), UNKNOWN, np.int32), np.zeros(len(mine), np.int8)
         fact = np.full(len(mine), UNKNOWN, np.int32)
         has_cell = mine["cell"] >= 0
@@ -177,13 +214,14 @@ def _ran(
     estimator: Estimator,
     *,
     potential: bool,
+    alone: bool,
 ) -> tuple[Any, list[Outcomes], tuple[NDArray[Any], ...]]:
     """Return the machine after its run, the outcomes that it ran on, and the calls and changes behind its facts."""
     from incident_kit import machine, wiring
 
     outcomes = [asked(estimator, log, one, requests) for one, requests in zip(policy.routes, members, strict=True)]
-    details, told, origin = _as_changed(log, outcomes)
-    room, is_done = 1, False
+    details, told, origin = _as_changed(log, outcomes, alone=alone)
+    room, is_done = max(sum(map(len, members)) // 20_000, 1), False
     while not is_done:
         world = wiring.build(log, policy, route, told, details, potential=potential, room=room)
         is_done = machine.run(world)
@@ -230,35 +268,37 @@ def _changed(outcomes: Outcomes) -> NDArray[np.int8]:
     return np.zeros((0, 0, 0), np.int8) if outcomes.changed is None else outcomes.changed
 
 
-def _as_changed(log: Log, outcomes: Sequence[Outcomes]) -> tuple[Details, list[Outcomes], tuple[NDArray[Any], ...]]:
-    """Return details with a fact of its own for each changed call, outcomes that point to them, and their (call, changes)."""
+def _as_changed(
+    log: Log, outcomes: Sequence[Outcomes], *, alone: bool
+) -> tuple[Details, list[Outcomes], tuple[NDArray[Any], ...]]:
+    """Return details with a fact of its own for each changed call, outcomes that point to them, and their (call, changes).
+
+    ``alone``: facts of no other calls are asked, so that there are none: a log has many more of them than one route.
+    """
     from incident_kit.borrowing import ACCEPTED, OVERRIDDEN, TOOLS_FAILED, TOOLS_WORKED
 
-    details, calls = log.details, len(log.calls.request)
-    origin = np.arange(calls, dtype=np.int32), np.zeros(calls, np.int8)
-    if all(one.changed is None for one in outcomes):
-        return details, list(outcomes), origin
-    pairs = [
-        np.where((one.donor >= 0), one.donor.astype(np.int64) << 8 | _changed(one), -1).reshape(-1) for one in outcomes
-    ]
-    known = np.unique(np.concatenate(pairs)) if pairs else np.zeros(0, np.int64)
-    known = known[(known >= 0) & ((known & 255) != 0)]
-    call, flags = known >> 8, known & 255
-    facts = details.facts[call].copy()
+    details, size = log.details, 0 if alone else len(log.calls.request)
+    kept = [np.arange(size, dtype=np.int32)], [np.zeros(size, np.int8)]
+    told = []
+    for one in outcomes:
+        own = one.donor >= 0
+        if not alone:
+            own &= _changed(one) != 0 if one.changed is not None else False
+        donor = one.donor.copy()
+        calls = donor[own]
+        donor[own] = size + np.arange(len(calls), dtype=np.int32)
+        size += len(calls)
+        kept[0].append(calls)
+        kept[1].append(np.zeros(len(calls), np.int8) if one.changed is None else one.changed[own])
+        told.append(replace(one, donor=donor))
+    call, flags = np.concatenate(kept[0]), np.concatenate(kept[1])
+    facts = details.facts[call]
     facts["tools_ok"] = np.where(
         flags & TOOLS_FAILED, 0, np.where(flags & TOOLS_WORKED, facts["tool_calls"], facts["tools_ok"])
     )
-    reviewed = facts["overridden"] >= 0
     said = np.where(flags & OVERRIDDEN, 1, np.where(flags & ACCEPTED, 0, facts["overridden"]))
-    facts["overridden"] = np.where(reviewed, said, facts["overridden"])
-    told = []
-    for one, pair in zip(outcomes, pairs, strict=True):
-        where = np.searchsorted(known, pair)
-        is_changed = (pair >= 0) & ((pair & 255) != 0)
-        donor = np.where(is_changed, calls + where, one.donor.reshape(-1)).astype(np.int32).reshape(one.donor.shape)
-        told.append(replace(one, donor=donor))
-    origin = np.concatenate([origin[0], call]).astype(np.int32), np.concatenate([origin[1], flags]).astype(np.int8)
-    return replace(details, facts=np.concatenate([details.facts, facts])), told, origin
+    facts["overridden"] = np.where(facts["overridden"] >= 0, said, facts["overridden"])
+    return replace(details, facts=facts), told, (call, flags)
 
 
 def alerted(replay: Replay) -> NDArray[Any]:

@@ -115,7 +115,7 @@ def build(
         facts=details.facts,
         rows=rows,
         arriving=arriving,
-        span=np.array(span(log, details, route), np.int64),
+        span=np.array(span(log, details, route, sweeps=bool(all_judges["every_us"].any())), np.int64),
         permits=np.zeros((routed if _judges_ends(laid) else 0, entries.shape[1]), np.int64),
         stuck=np.tile(np.array([UNKNOWN, 1], np.int8), (int(requests["conversation"].max(initial=-1)) + 1, 1)),
         latest=np.zeros((len(chains) + 1, len(log.intents) + 1), np.int64),

@@ -1,0 +1,64 @@
+"""Routes that do not see each other run by themselves, and come to what the machine makes of them all at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from policies import policies
+from test_properties import ALL_ERRORS, given_matrix, log_of, logs
+from written import Request
+
+from incident_kit import runs
+from incident_kit.case import open_case
+from incident_kit.log import Log
+from incident_kit.policy import Policy
+from incident_kit.replays import Replay, replay_log
+from incident_kit.samples import sample
+
+
+def at_once(log: Log, policy: Policy, **options: Any) -> Replay:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "is_plain", lambda _: False)
+        patch.setattr(runs, "is_apart", lambda _: False)
+        return replay_log(log, policy, **options)
+
+
+def assert_same(one: Replay, other: Replay) -> None:
+    for name in ("decisions", "transitions", "outcomes"):
+        both = [
+            getattr(each, name).with_columns(pl.col(pl.Enum, pl.Categorical).cast(pl.String)) for each in (one, other)
+        ]
+        assert both[0].to_dicts() == both[1].to_dicts()
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(logs(), policies(signals=("churn",)), st.integers(0, 9))
+def test_apart_is_at_once(requests: list[Request], policy: Policy, seed: int) -> None:
+    log, estimator = log_of([*ALL_ERRORS, *requests]), given_matrix(seed)
+    assert_same(replay_log(log, policy, estimator=estimator), at_once(log, policy, estimator=estimator))
+
+
+def test_random_policies_are_of_both_kinds() -> None:
+    seen = set()
+
+    @settings(max_examples=60, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(policies())
+    def collect(policy: Policy) -> None:
+        seen.add((runs.is_plain(policy), runs.is_apart(policy)))
+
+    collect()
+    assert {(False, True), (False, False)} <= seen
+
+
+@pytest.mark.parametrize("name", ["extended", "founding"])
+def test_on_the_outage_with_its_own_model(name: str) -> None:
+    incident = open_case(sample("outage"), in_memory=True)
+    policy = Policy.load(sample("outage") / "policies" / f"{name}.yaml")
+    assert runs.is_apart(policy)
+    for estimator in (incident.model, incident.model.at(0, draws=2, seed=1)):
+        both = [of(incident.log, policy, estimator=estimator, incident=incident) for of in (replay_log, at_once)]
+        assert_same(*both)
