@@ -24,7 +24,9 @@ def export_notebook(notebook: Path, path: Path | None, *, run: bool, values: Seq
         )
     target = path or notebook.with_suffix(".html")
     verbs.writable(target, ".html")
-    folder = None if with_ids else case_of(notebook)
+    parameters = dict(map(_parameter, values))
+    said = parameters.get("CASE")
+    folder = None if with_ids else case_of(notebook) if said is None else notebook.parent / str(said)
     with verbs.working() as step:
         if folder is not None:
             from incident_kit.case import open_case
@@ -34,7 +36,6 @@ def export_notebook(notebook: Path, path: Path | None, *, run: bool, values: Seq
         else:
             incident = None
         step(f"running {notebook.name}" if run or values else f"writing {target}")
-        parameters = dict(map(_parameter, values))
         page = notebook_page(notebook, target, incident=incident, with_ids=with_ids, run=run, parameters=parameters)
     terminal.said(verbs.out, f"wrote {page}")
 

@@ -104,7 +104,7 @@ def read_notebook(path: Path) -> Any:
         return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     except OSError as error:
         raise UnfitNotebook(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError, nbformat.ValidationError):
         raise UnfitNotebook(f"{path} is no notebook; a notebook's name ends in .ipynb") from None
 
 

@@ -34,7 +34,11 @@ def ran(notebook: Any, *, folder: Path, parameters: Mapping[str, Any]) -> Any:
     tree = with_parameters(notebook, parameters) if parameters else copy.deepcopy(notebook)
     tree.metadata.pop("widgets", None)
     runner = ExecutePreprocessor(
-        timeout=60 * MINUTES, store_widget_state=False, record_timing=False, extra_arguments=["--log-level=40"]
+        timeout=60 * MINUTES,
+        store_widget_state=False,
+        record_timing=False,
+        coalesce_streams=True,
+        extra_arguments=["--log-level=40"],
     )  # type: ignore[no-untyped-call]
     try:
         runner.preprocess(tree, {"metadata": {"path": str(folder)}})

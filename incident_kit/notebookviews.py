@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import escape
@@ -37,7 +38,10 @@ class Shown:
     def __repr__(self) -> str:
         if not self.rows:
             return "Nothing."
-        lines = [self.head, *(["; ".join(filter(None, cell.split("\n"))) for cell in row] for row in self.rows)]
+        lines = [
+            self.head,
+            *(line for row in self.rows for line in zip_longest(*(cell.split("\n") for cell in row), fillvalue="")),
+        ]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join(
             "  ".join(
