@@ -16,6 +16,7 @@ from incident_kit import (
     cli_policies,
     cli_scenarios,
     cli_sources,
+    cli_tuning,
     cli_versions,
 )
 from incident_kit.errors import IncidentKitError, InvalidCase
@@ -35,6 +36,7 @@ cli_desk.add_to(app)
 cli_findings.add_to(app)
 cli_scenarios.add_to(app)
 cli_sources.add_to(app)
+cli_tuning.add_to(app)
 cli_versions.add_to(app)
 
 

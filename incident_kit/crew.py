@@ -7,6 +7,7 @@ ended it, and leaves an interruption from the keyboard to the parent.
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import signal
@@ -76,6 +77,7 @@ def _begin(sources: Sequence[Source], task: Task) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _KEPT.update(sources=sources, task=task, number=None)
+    atexit.register(os._exit, 0)  # a worker has nothing to put away, and the connection it holds would complain
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -1,7 +1,8 @@
 """Objective: what a policy's consequences cost, part by part, in one money: what a sum of so different things rests on.
 
-The default weights are US dollars and no more than a beginning: an agent's minute at 0.60, which waiting takes from agents and
-customers alike, and a glance at every switch that was for nothing. Whoever tunes says their own; every recommendation prints them, and what it would be with each halved and doubled.
+The default weights are US dollars and no more than a beginning: an agent's minute at 0.60, what waiting takes from agents and
+customers alike at twice that, and a glance at every switch that was for nothing. Whoever tunes says their own; every
+recommendation prints them, and what it would be with each halved and doubled.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ WEIGHTS = {
 }  # fmt: skip
 PARTS = tuple(WEIGHTS)
 WHOLE = ("breaches", "false_trips")  # of an incident as a whole, not of an intent
-WORDS = {
+WORDS = {  # one of each, without its article
     "slow_s": "second waited beyond what counts as slow",
     "failed": "request without an answer",
     "handed_over": "request left to a person or a template",
@@ -85,7 +86,19 @@ class Objective:
 
     def __str__(self) -> str:
         """Return what each part costs, in words."""
-        return "; ".join(f"{weight:g} a {WORDS[name]}" for name, weight in self.weights.items() if weight)
+        return "; ".join(f"{one(name)} {weight:g}" for name, weight in self.weights.items() if weight)
+
+
+def one(part: str) -> str:
+    """Return one of a part in words.
+
+    Examples
+    --------
+    >>> one("breaches")
+    'an SLA target missed'
+    """
+    words = WORDS[part]
+    return f"{'an' if words.startswith(('answer', 'SLA')) else 'a'} {words}"
 
 
 def sums(slow_ms: int) -> list[pl.Expr]:

@@ -9,9 +9,9 @@ import numpy as np
 
 from incident_kit.bills import LOGGED, NOTHING
 from incident_kit.healthywindows import A_WEEK_H
-from incident_kit.objective import WORDS
+from incident_kit.objective import WORDS, one
+from incident_kit.policywriter import inline
 from incident_kit.recommendations import parts_of
-from incident_kit.settings import named
 from incident_kit.tunings import policy_name
 from incident_kit.words import label, number
 
@@ -29,7 +29,12 @@ def sentences(found: Recommendation) -> Iterator[str]:
     if found.setting.number == 0:
         yield f"Keep the policy as it stands: {found.name}. No setting is better beyond noise."
     else:
-        yield f"Recommended: {found.name} (as it stands: {named(paths, here.values)})."
+        changed = [
+            f"{path} {inline(value)} (as it stands {inline(old)})"
+            for path, value, old in zip(paths, found.setting.values, here.values, strict=True)
+            if value != old
+        ]
+        yield f"Recommended: {', '.join(changed)}; the rest as it stands."
     yield _gained(found)
     others = int(found.choice.flat.sum()) - 1
     if others:
@@ -56,13 +61,22 @@ def _gained(found: Recommendation) -> str:
     total, low, high = found.gain
     report = found.report([bill.name for bill in found.bills])
     size = f"{number(len(found.bills))} incident{'s' if len(found.bills) != 1 else ''}"
-    said = f"Over {size} it costs {number(total)} less than never switching ({number(low)} to {number(high)})"
+    said = f"Over {size} it costs {_less(total, low, high)}"
     if report["gain_share"] is None:
         return f"{said}; there, hindsight itself gains nothing."
     return (
         f"{said}: {report['gain_share']:.0%} of what hindsight would have gained; the policy as it stands "
         f"{report['as_it_stands']:.0%}, what was logged {report['as_logged']:.0%}."
     )
+
+
+def _less(gain: float | None, low: float | None, high: float | None) -> str:
+    """Return a gain in words: ``"78 less than never switching (from 20 less to 130 less)"``."""
+
+    def said(value: float) -> str:
+        return f"{abs(value):,.0f} {'less' if value >= 0 else 'more'}"
+
+    return f"{said(gain or 0)} than never switching ({said(low or 0)} to {said(high or 0)})"
 
 
 def _healthy(found: Recommendation) -> Iterator[str]:
@@ -80,16 +94,16 @@ def parts(found: Recommendation) -> Iterator[str]:
     names = [NOTHING, LOGGED, policy_name(0), policy_name(found.setting.number)]
     titles = ["never", "as logged", "as it stands", "recommended"]
     columns = [parts_of(found.bills, name) for name in names]
-    yield f"{'':<44}" + "".join(f"{title:>14}" for title in titles)
+    yield f"{'':<42}" + "".join(f"{title:>13}" for title in titles)
     for part, weight in found.tuning.objective.weights.items():
         if any(column[part] for column in columns):
-            values = "".join(f"{column[part]:>14,.1f}" for column in columns)
-            yield f"{WORDS[part]:<44.44}{values}{'' if weight else '  (not counted)'}"
+            values = "".join(f"{column[part]:>13,.1f}" for column in columns)
+            yield f"{WORDS[part]:<42.42}{values}{'' if weight else '  (not counted)'}"
     objective = found.tuning.objective
     totals = [sum(objective.weights[part] * value for part, value in column.items()) for column in columns]
-    yield f"{'cost':<44}" + "".join(f"{total:>14,.1f}" for total in totals)
+    yield f"{'cost':<42}" + "".join(f"{total:>13,.1f}" for total in totals)
     hindsight = float(np.sum([bill.oracle(objective).mean() for bill in found.bills]))
-    yield f"{'hindsight would have cost':<44}{hindsight:>14,.1f}"
+    yield f"{'hindsight would have cost':<42}{hindsight:>13,.1f}"
 
 
 def terms(found: Recommendation) -> Iterator[str]:
@@ -107,8 +121,8 @@ def terms(found: Recommendation) -> Iterator[str]:
         report = found.report()
         share = "" if report["gain_share"] is None else f", {report['gain_share']:.0%} of hindsight's gain"
         yield (
-            f"On the {number(len(found.others))} incidents it was not chosen on it costs {number(report['gain'])} less than "
-            f"never switching ({number(report['gain_low'])} to {number(report['gain_high'])}){share}."
+            f"On the {number(len(found.others))} incidents it was not chosen on it costs "
+            f"{_less(report['gain'], report['gain_low'], report['gain_high'])}{share}."
         )
     if found.left_out.height:
         got, most = (float(found.left_out[name].sum()) for name in ("gain", "gain_hindsight"))
@@ -123,7 +137,7 @@ def would_change(found: Recommendation) -> Iterator[str]:
         yield f"without {label(row['incident'])}: {row['values']}."
     weights = found.other_weights.filter(~found.other_weights["agrees"])
     for row in weights.iter_rows(named=True):
-        yield f"if one {WORDS[row['part']]} cost {_TIMES[row['factor']]} as much: {row['values']}."
+        yield f"if {one(row['part'])} cost {_TIMES[row['factor']]} as much: {row['values']}."
     if moved.is_empty() and weights.is_empty():
         yield (
             "nothing that was tried: without any one incident, or with any one part costing half or twice as much, it is still "
