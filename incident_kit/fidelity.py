@@ -37,7 +37,7 @@ def differences(replay: Replay) -> pl.DataFrame:
     log = replay.log
     columns = ("request_id", "at", "route", "target", "served", "logged_target", "breaker_state", "evidence")
     frame = replay.decisions.select(columns).with_columns(
-        words(log.served, log.targets).alias("logged_served"),
+        words(log.served, replay.targets).alias("logged_served"),
         pl.Series("unseen", replay.records["estimated"] == 1),
         pl.Series("differs", (log.served >= 0) & (replay.outcome.target != log.served)),
     )
