@@ -141,6 +141,9 @@ def check(
     for phase, window in phases.items():
         names = dict.fromkeys(bar.metric for bar in bars if bar.phase == phase)
         boards[phase] = Board(incident, replays, tuple(map(metric, names)), window, draws, seed)
+    for board in boards.values():
+        # flags change no verdict, and cost as much as a few draws
+        board.__dict__["_flagged"] = {name: [] for name in replays}
     together(list(boards.values()))
     judge = {phase: Judge(board, has_in_force=in_force is not None) for phase, board in boards.items()}
     rows = [judge[bar.phase].row(bar, intent) for bar, intents in chosen for intent in intents]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,11 @@ class Details:
     desk: pl.DataFrame
     signals: pl.DataFrame
     feedback_lag_us: int
+
+    @cached_property
+    def labels(self) -> list[Any]:
+        """What the product put on each request, as Python values; None where it put nothing."""
+        return [json.loads(labels) if labels else None for labels in self.attributes["labels"].to_list()]
 
 
 def read(log: Log) -> Details:
@@ -109,16 +115,20 @@ def passes(details: Details, match: Mapping[str, tuple[Any, ...]]) -> NDArray[np
     """Return which requests have, at arrival, one of the values that ``match`` names for each key."""
     fits = np.ones(details.attributes.height, np.bool_)
     for key, values in match.items():
-        fits &= np.array([_is_one_of(value, values) for value in _attribute(details, key)], np.bool_)
+        fits &= _fits(details, key, values)
     return fits
 
 
-def _attribute(details: Details, key: str) -> list[Any]:
-    if not key.startswith("labels."):
-        return details.attributes[key].to_list()
-    name = key.removeprefix("labels.")
-    parsed = (json.loads(labels) if labels else {} for labels in details.attributes["labels"].to_list())
-    return [labels.get(name) if isinstance(labels, dict) else None for labels in parsed]
+def _fits(details: Details, key: str, values: tuple[Any, ...]) -> NDArray[np.bool_]:
+    if key.startswith("labels."):
+        name = key.removeprefix("labels.")
+        found = (labels.get(name) if isinstance(labels, dict) else None for labels in details.labels)
+        return np.array([_is_one_of(value, values) for value in found], np.bool_)
+    column = details.attributes[key]
+    wanted = [
+        value for value in column.unique().to_list() if _is_one_of(value, values)
+    ]  # one Python value each, not one a request
+    return column.is_in(pl.Series(wanted, dtype=column.dtype).implode(), nulls_equal=True).to_numpy()
 
 
 def _is_one_of(value: Any, values: tuple[Any, ...]) -> bool:

@@ -45,10 +45,13 @@ def scores(
 def _scored(
     one: Replay, window: Window, metrics: Sequence[Metric], *, is_log: bool
 ) -> Iterator[tuple[Key, Sequence[float | None]]]:
-    frame = window.cut(one)
+    of_outcomes = [of for of in metrics if of.source == "outcomes"]
+    apart = [of for of in metrics if of.source != "outcomes"]
+    for key in window.keys:
+        yield from (((key, of.name), _apart(one, window, of, key, is_log=is_log)) for of in apart)
+    frame = window.cut(one) if of_outcomes else pl.DataFrame()
     if frame.is_empty():
         return
-    of_outcomes = [of for of in metrics if of.source == "outcomes"]
     is_open = not frame.select(IS_TOLD.all()).item()
     expressions = []
     for of in of_outcomes:
@@ -63,9 +66,6 @@ def _scored(
         for i, of in enumerate(of_outcomes):
             values = flat[width * i : width * (i + 1)]
             yield (key, of.name), (values if is_open else values * 3)
-    for of in metrics:
-        for key in rows["key"] if of.source != "outcomes" else ():
-            yield (key, of.name), _apart(one, window, of, key, is_log=is_log)
 
 
 def _apart(one: Replay, window: Window, of: Metric, key: str, *, is_log: bool) -> Sequence[float | None]:

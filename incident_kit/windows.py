@@ -54,6 +54,13 @@ class Window:
         return found
 
     @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """ALL, and the intents of its requests; nothing without requests."""
+        present = set(self.log.intent[self.rows].tolist())
+        names = (NO_INTENT if code < 0 else self.log.intents[code] for code in sorted(present))
+        return (ALL, *names) if present else ()
+
+    @cached_property
     def times(self) -> tuple[Span, ...]:
         """Its spans; of the whole log, that from the first to the last arrival."""
         if self.spans is not None:
