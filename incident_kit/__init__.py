@@ -42,6 +42,7 @@ _WHERE = {
     "export": "gateways.export",
     "findings": "battery",
     "frontier": "frontiers",
+    "gameday": "rehearsals",
     "join_suggestions": "suggestions",
     "join_tickets": "joining",
     "lead_times": "leads",
@@ -99,6 +100,7 @@ __all__ = [
     "export",
     "findings",
     "frontier",
+    "gameday",
     "join_suggestions",
     "join_tickets",
     "lead_times",
@@ -154,6 +156,7 @@ if TYPE_CHECKING:
     from incident_kit.recommendations import recommend
     from incident_kit.reconciliation import reconcile
     from incident_kit.rehearsal import rehearse
+    from incident_kit.rehearsals import gameday
     from incident_kit.replays import Replay, replay
     from incident_kit.scenario import Scenario
     from incident_kit.scorecard import Board, compare

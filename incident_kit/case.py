@@ -121,6 +121,7 @@ class Case(_Strict):
     ticket_link: str = ""
     decision: Asked | None = None
     owners: tuple[Owned, ...] = ()
+    contacts: dict[str, str] = {}
 
     @field_validator("ticket_link")
     @classmethod
@@ -217,6 +218,7 @@ def open_case(
     incident.ticket_link = case.ticket_link
     incident.decision = Decision(case.decision.text, case.decision.of, case.decision.by) if case.decision else None
     incident.owners = tuple(Owner(one.name, one.task, one.by) for one in case.owners)
+    incident.contacts = dict(case.contacts)
     incident.store.run("delete from annotations")
     for one in case.phases:
         incident.annotate(one.kind, one.at, one.until, text=one.text, link=one.link)

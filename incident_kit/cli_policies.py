@@ -44,8 +44,11 @@ def describe(policy: POLICY) -> None:
     from incident_kit.policy import Policy
     from incident_kit.policywords import describe as describe_policy
     from incident_kit.policywords import describe_table
+    from incident_kit.rehearsed import beside, last_rehearsed
 
-    one = Policy.load(policy)
+    one, folder = Policy.load(policy), beside(policy)
+    if folder is not None:
+        one = last_rehearsed(one, folder)
     terminal.said(verbs.out, describe_policy(one) + "\n")
     verbs.out.print(terminal.frame(describe_table(one)))
     for warning in one.warnings:

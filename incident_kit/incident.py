@@ -54,6 +54,7 @@ class Incident:
         self.ticket_link = ""
         self.decision: Decision | None = None
         self.owners: tuple[Owner, ...] = ()
+        self.contacts: Mapping[str, str] = {}  # whom a page reaches, by alert, owner or severity
         self.reports: tuple[LoadReport, ...] = ()
 
     @classmethod

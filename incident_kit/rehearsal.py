@@ -20,10 +20,10 @@ from pydantic import ValidationError
 
 from incident_kit.durations import parse_duration
 from incident_kit.errors import InvalidScenario, did_you_mean
+from incident_kit.excerpts import copied, tables_of
 from incident_kit.incident import Incident
 from incident_kit.potential import intensity
 from incident_kit.scenario import Degradation, faults, since, text_of, tree_of
-from incident_kit.truth import put
 
 LABEL = "Rehearsal"
 _OF_ANOTHER = ("impact", "detected", "mitigated", "recovered", "felt")  # phases of whatever the log went through itself
@@ -72,13 +72,11 @@ def rehearse(
         raise InvalidScenario(
             "nothing to rehearse: give at least one degradation, such as target, from, until and slow"
         )
-    other = Incident.create(path)
+    tables = tables_of(incident.store)
+    tables["annotations"] = tables["annotations"].filter(~pl.col("kind").is_in(_OF_ANOTHER))
+    _impose(tables, parts, start=about["first"], seed=seed, hangs_ms=parse_duration(hangs))
+    other = copied(incident, tables, path=path)
     try:
-        tables = _tables(incident)
-        _impose(tables, parts, start=about["first"], seed=seed, hangs_ms=parse_duration(hangs))
-        with other.store.transaction():
-            for name, rows in tables.items():
-                put(other.store, name, rows)
         for part in parts:
             begin = about["first"] + timedelta(microseconds=since(part.start, about["first"]))
             end = about["first"] + timedelta(microseconds=since(part.until, about["first"]), milliseconds=part.recovery)
@@ -87,9 +85,7 @@ def rehearse(
         other.store.close()
         raise
     other.title = f"{LABEL}: {incident.title or 'a degradation imposed on a healthy log'}"
-    other.zone, other.slow_ms, other.prices = incident.zone, incident.slow_ms, incident.prices
-    other.is_simulated = True
-    other.reports = incident.reports
+    other.is_simulated, other.in_force = True, None
     in_force = (incident.in_force,) if incident.in_force is not None else ()
     other.policies = (*in_force, *incident.policies)
     return other
@@ -108,10 +104,11 @@ def read_degradations(path: str | Path) -> tuple[Degradation, ...]:
     listed = tree.get("degradations")
     if not isinstance(listed, list):
         raise InvalidScenario(f"{file} lists no degradations: write `degradations:` and a list below it")
-    return tuple(_degradation(one, number, f"{file}: ") for number, one in enumerate(listed))
+    return tuple(degradation_of(one, number, f"{file}: ") for number, one in enumerate(listed))
 
 
-def _degradation(one: Degradation | Mapping[str, Any], number: int, source: str = "") -> Degradation:
+def degradation_of(one: Degradation | Mapping[str, Any], number: int, source: str = "") -> Degradation:
+    """Return a degradation from itself or from what a file says of it; ``number`` is its place in the list, for errors."""
     if isinstance(one, Degradation):
         return one
     try:
@@ -122,7 +119,7 @@ def _degradation(one: Degradation | Mapping[str, Any], number: int, source: str 
 
 
 def _checked(one: Degradation | Mapping[str, Any], number: int, incident: Incident) -> Degradation:
-    part = _degradation(one, number)
+    part = degradation_of(one, number)
     about, log = incident.about(), incident.log
     for name, known in ((part.target, log.targets), *((intent, log.intents) for intent in part.intents or ())):
         if name not in known:
@@ -146,19 +143,6 @@ def _said(part: Degradation) -> str:
     rates = {**part.errors, "429": part.rate_limit, "hangs": part.hang, "tools": part.malformed + part.failing}
     said = [f"{name} {share:.0%}" for name, share in rates.items() if share]
     return ", ".join([part.target, *([f"{part.slow:g} times as slow"] if part.slow != 1 else []), *said])
-
-
-def _tables(incident: Incident) -> dict[str, pl.DataFrame]:
-    """Return every table of an incident that has rows, without the phases of its own troubles."""
-    store = incident.store
-    names = [name for (name,) in store.rows("select table_name from duckdb_tables() where not temporary order by 1")]
-    frames = {
-        name: store.frame(f"select * from {name}")  # noqa: S608 - the kit's own tables
-        for name in names
-        if name != "meta"
-    }
-    frames["annotations"] = frames["annotations"].filter(~pl.col("kind").is_in(_OF_ANOTHER))
-    return {name: frame for name, frame in frames.items() if frame.height or name in {"attempts", "feedback"}}
 
 
 def _impose(
