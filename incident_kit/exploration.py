@@ -110,8 +110,8 @@ class Exploration:
 
     @cached_property
     def outcomes(self) -> int:
-        """How many kinds of outcomes the log knows of."""
-        return sum(self.facets.rows[name].count() > 0 for name in OUTCOMES)
+        """How many kinds of outcomes there were at all."""
+        return sum(bool(self.facets.rows[name].any()) for name in OUTCOMES)
 
     def within(self, begin: datetime, end: datetime) -> Span:
         """Return a span cut to the time axis and at least a step long.

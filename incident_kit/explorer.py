@@ -16,7 +16,7 @@ import polars as pl
 from incident_kit import listing
 from incident_kit.brush import BrushedView
 from incident_kit.charts import explorer as chart
-from incident_kit.charts.phasing import title
+from incident_kit.charts.phasing import KIND_WORDS
 from incident_kit.errors import IncidentKitError, InvalidCase
 from incident_kit.exploration import WERE, Exploration, Look, Span, panels
 from incident_kit.live import View, plain
@@ -158,13 +158,15 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
     def _named(self) -> Iterator[tuple[str, Span]]:
         """Yield the phases that a press makes the window: spans, and some time around instants."""
         incident, (begin, end) = self.exploration.incident, self.exploration.limits
-        around = 2 * self.exploration.bin
+        around, kinds = 2 * self.exploration.bin, [phase.kind for phase in incident.phases]
         for phase in incident.phases:
             if not (phase.at < end and (phase.until or phase.at) >= begin):
                 continue
             until = phase.until or (incident.span("impact")[1] if phase.kind == "impact" else None)
-            name = label(title(phase), longest=40)
-            yield (name, (phase.at, until)) if until else (f"Around {name}", (phase.at - around, phase.at + around))
+            kind = KIND_WORDS[phase.kind]
+            name = kind if until else f"Around {kind[0].lower()}{kind[1:]}"
+            name += f" {phase.at:%H:%M}" if kinds.count(phase.kind) > 1 else ""
+            yield name, (phase.at, until) if until else (phase.at - around, phase.at + around)
 
     def _at(self, selection: str | Span, baseline: str | Span) -> Look:
         span, beside = self._span(selection), baseline
@@ -260,6 +262,8 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
             self._is_setting = False
         rows = self._rows()
         self.view.update(**rows)
+        for box in (self._tickets, self._requests):
+            box.add_class("stale")
         self._say(" ".join(rows["head"].row(0)))
         self._rest()
 
@@ -305,6 +309,8 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
         when = period(*now.selection, zone=ZoneInfo(incident.zone))
         self._tickets.value = listing.tickets(now.tickets, when=when)
         self._requests.value = listing.requests(now.requests, when=when)
+        for box in (self._tickets, self._requests):
+            box.remove_class("stale")
 
     def _rest(self) -> None:
         """Have the lists follow once the hand rests; at once where there is no running loop, as in a script."""

@@ -12,7 +12,7 @@ from incident_kit.facets import OUTCOMES
 from incident_kit.spreadsheets import safe_link
 from incident_kit.words import clock, label, number
 
-MOST = 20
+MOST = 12
 Cell = Callable[[dict[str, Any]], str]
 
 
@@ -56,7 +56,7 @@ def _table(
     about = f"{caption}: {counted}" + (f" ({said})" if rows.height < total else "")
     if not total:
         return f'<p class="said">{html.escape(caption)}: none.</p>'
-    kind = {name: ' class="number"' if name in right else "" for name in columns}
+    kind = {name: ' class="number"' if name in right else ' class="long"' if name == "Why" else "" for name in columns}
     head = "".join(f'<th scope="col"{kind[name]}>{html.escape(name)}</th>' for name in columns)
     body = "".join(
         f"<tr>{''.join(f'<td{kind[name]}>{_cell(cell(row))}</td>' for name, cell in columns.items())}</tr>"

@@ -8,8 +8,6 @@ function brushes(model, place, isDark) {
   const panels = model.get("across").map((name) => place.querySelector(`.${name}_group > g > path.background`));
   const svg = place.querySelector("svg");
   const layer = part(place, "ik-brush");
-  // JupyterLab takes keys away from what has the focus, unless it is told not to
-  layer.dataset.lmSuppressShortcuts = "true";
   layer.classList.toggle("dark", isDark);
   svg.classList.add("ik-brushed");
   const bands = {};
@@ -43,7 +41,9 @@ function brushes(model, place, isDark) {
 
   function band(name) {
     const box = part(layer, `ik-band ik-${name}`);
-    const slider = (kind, label) => part(box, kind, { role: "slider", tabindex: 0, "aria-label": `${name}, ${label}` });
+    // JupyterLab takes keys away from what has the focus, unless that says not to
+    const keys = { role: "slider", tabindex: 0, "data-lm-suppress-shortcuts": "true" };
+    const slider = (kind, label) => part(box, kind, { ...keys, "aria-label": `${name}, ${label}` });
     const ends = { grip: slider("ik-grip", "all of it"), from: slider("ik-edge ik-from", "from"), until: slider("ik-edge ik-until", "until") };
     for (const [end, node] of Object.entries(ends)) {
       node.addEventListener("keydown", (event) => {
