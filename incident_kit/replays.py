@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replaced
 from datetime import datetime, timedelta
@@ -13,18 +13,19 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from incident_kit.books import Book, Outcome
 from incident_kit.conditions import Condition
 from incident_kit.errors import UnansweredQuestion
 from incident_kit.evidence import Estimator, nearest
-from incident_kit.log import UNKNOWN, Log
+from incident_kit.log import Log
 from incident_kit.policy import Policy
 from incident_kit.routing import microseconds, routes_of
 from incident_kit.signals import refuse_unloaded, signal_names
 
 if TYPE_CHECKING:
     from incident_kit.incident import Incident
+    from incident_kit.runs import Run
 
-_KEPT = ("k", "n", "first", "entry", "attempts", "state", "exact", "probe", "estimated")
 QUESTION_OF = {
     **dict.fromkeys(("latency", "mean", "ttft"), "waits"),
     **dict.fromkeys(("error", "timeout", "429", "consecutive"), "errors"),
@@ -40,26 +41,6 @@ NEEDED = {  # what the verdict has no question for: does the log hold any, and h
     "escalation": (_OF_TICKETS.format("escalation"), "escalations of tickets"),
     "reopen": (_OF_TICKETS.format("reopen"), "re-openings of tickets"),
 }
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What the policy's decisions led to, arrays ``[request]``; as logged where the request was served as logged.
-
-    ``target`` answered (or was tried last), ``call`` is the position in ``log.calls`` of the call behind the outcome,
-    ``error`` 0 is ok and -1 unknown, ``evidence`` a position in ``evidence.LABELS``, ``no_model`` the kind of an end without
-    a model (machine.TEMPLATE, HUMAN, REJECT), 0 of any other, ``changed`` what the outcome no longer has of that call (flags
-    of :mod:`incident_kit.borrowing`).
-    """
-
-    target: NDArray[np.int16]
-    wait_ms: NDArray[np.int32]
-    error: NDArray[np.int16]
-    call: NDArray[np.int32]
-    evidence: NDArray[np.int8]
-    tools_disabled: NDArray[np.bool_]
-    no_model: NDArray[np.int8]
-    changed: NDArray[np.int8]
 
 
 @dataclass(frozen=True)
@@ -274,78 +255,45 @@ def replay_log(
     ``potential``: the log holds what every target would have done to every request (a scenario's truth), so that nothing is
     estimated, also of what is sent later than it arrived.
     """
-    from incident_kit import kernel, runs
-    from incident_kit.settlement import settle
+    from incident_kit import runs
 
-    targets = tuple(dict.fromkeys((*log.targets, *runs.labels(policy))))
-    code = {target: position for position, target in enumerate(targets)}
+    targets, code = vocabulary(policy, log)
     route, sizes = routes_of(policy, log)
-    records = {name: np.zeros(len(log), kernel.DECISION[name]) for name in _KEPT}
-    records["exact"][:] = 1
-    first_target = log.first_target.copy()
-    target = np.where(log.served >= 0, log.served, log.first_target).astype(np.int16)
-    result = Outcome(
-        target=target,
-        wait_ms=log.wait_ms.copy(),
-        error=log.error.copy(),
-        call=np.full(len(log), UNKNOWN, np.int32),
-        evidence=np.zeros(len(log), np.int8),
-        tools_disabled=np.zeros(len(log), np.bool_),
-        no_model=np.zeros(len(log), np.int8),
-        changed=np.zeros(len(log), np.int8),
-    )
-    same = np.ones(len(log), np.bool_)
-    changes = [np.empty((0, 11))]
-    reason = np.zeros(len(log), np.int8)
-    alerted = None
-
-    of_tools = (log.tools_offered, log.without_tools)
-    logged = (log.first_target, log.served, log.error, *of_tools, log.is_complete, log.calls.starts)
-    entered = (
-        first_target, same, result.tools_disabled, result.call, result.target, result.wait_ms, result.error, result.evidence
-    )  # fmt: skip
+    book, alerted = Book.as_logged(log), None
     if runs.is_plain(policy) or (runs.is_apart(policy) and not potential):
         largest_first = np.argsort(-sizes, kind="stable").tolist()
         found = runs.apart(log, policy, route, largest_first, estimator)
     else:
         of_machine, alerted = runs.by_machine(log, policy, route, estimator, potential=potential)
         found = iter(of_machine)
+    changes = []
     for run in found:
-        chosen = policy.routes[run.route]
-        chain = np.array([code[entry.label] for entry in chosen.chain], np.int16)
-        without_tools = chosen.on_fallback.tools == "disabled"
-        no_model = np.zeros(len(run.requests), np.int8) if run.no_model is None else run.no_model
-        settle(
-            run.requests, run.own, run.call, run.label, no_model, chain, chosen.degraded_start, len(chosen.primaries),
-            without_tools,
-            logged, tuple(records.values()), entered,
-        )  # fmt: skip
-        result.no_model[run.requests] = no_model
-        result.changed[run.requests] = run.changed
-        if run.reason is not None:
-            reason[run.requests] = run.reason
-        changed = run.changes
-        if chosen.until is not None:  # what is under way ends by the version that it came under; it moves nobody else
-            changed = changed[changed[:, 1] < microseconds(chosen.until)]
-        changes.append(np.column_stack([np.full(len(changed), run.route), changed]))
-    merged = np.concatenate(changes)
-    merged = merged[np.lexsort((merged[:, 1], merged[:, 0], merged[:, 2]))]
-    return Replay(
-        policy,
-        log,
-        incident,
-        targets,
-        route,
-        records,
-        merged,
-        first_target,
-        result,
-        same,
-        reason=reason,
-        alerted=alerted,
-        estimator=estimator,
-        potential=potential,
-    )
+        book.enter(run, policy.routes[run.route], code)
+        changes.append(changes_of(run, policy))
+    of_book = (book.records, merged(changes), book.first_target, book.outcome, book.same_as_log, book.reason)
+    return Replay(policy, log, incident, targets, route, *of_book, alerted, estimator, potential)
+
+
+def vocabulary(policy: Policy, log: Log) -> tuple[tuple[str, ...], dict[str, int]]:
+    """Return the targets of a replay, ends without a model under their labels, and the code of each."""
+    from incident_kit import runs
+
+    targets = tuple(dict.fromkeys((*log.targets, *runs.labels(policy))))
+    return targets, {target: position for position, target in enumerate(targets)}
+
+
+def changes_of(run: Run, policy: Policy) -> NDArray[np.float64]:
+    """Return a run's changes of states as rows of a replay's."""
+    changed, until = run.changes, policy.routes[run.route].until
+    if until is not None:  # what is under way ends by the version that it came under; it moves nobody else
+        changed = changed[changed[:, 1] < microseconds(until)]
+    return np.column_stack([np.full(len(changed), run.route), changed])
+
+
+def merged(changes: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the changes of several routes as a replay has them: by time, route and entry."""
+    rows = np.concatenate([np.empty((0, 11)), *changes])
+    return rows[np.lexsort((rows[:, 1], rows[:, 0], rows[:, 2]))]
 
 
 def _asked(policy: Policy) -> Iterator[tuple[str, Condition]]:

@@ -45,7 +45,7 @@ def settle(
     logged
         first_target, served, error, tools_offered, without_tools, is_complete of the log, and the starts of its calls.
     kept
-        The fields of the records that outlive them, in the order of replays.KEPT.
+        The fields of the records that outlive them, in the order of books.KEPT.
     results
         first_target, same_as_log, tools_disabled, call, target, wait_ms, error, evidence.
     """

@@ -5,7 +5,10 @@ What a target would have done to a request does not depend on the numbers that a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from datetime import datetime
 from functools import cached_property
 from hashlib import blake2b
@@ -15,13 +18,17 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from incident_kit.books import Outcome
 from incident_kit.errors import NoSuchItem
+from incident_kit.evidence import NONE
 from incident_kit.intervals import interval
 from incident_kit.metrics import IS_TOLD, Metric, metric
+from incident_kit.outcomes import Part, outcomes_of
 from incident_kit.policy import Policy
-from incident_kit.replays import Replay, on_draw, replay, replay_log
+from incident_kit.replays import Replay, replay
 from incident_kit.scorecard import WITHHELD
 from incident_kit.scores import AS_LOGGED, LEAST, MOST, VALUE
+from incident_kit.turns import Turns
 from incident_kit.windows import window_of
 
 if TYPE_CHECKING:
@@ -117,48 +124,90 @@ class Workbench:
         self.metrics = tuple(_of_outcomes(name) for name in dict.fromkeys(metrics))
         self.window = window_of(incident, during)
         self.estimator = Remembered(incident.model if estimator is None else estimator)
+        self._rows = None if self.window.spans is None else np.flatnonzero(self.window.rows)
+        self._turns, self._drawn = Turns(incident, self.estimator), list[Turns]()
         # it also says what these logs cannot answer
         self.as_loaded: Replay = replay(incident, loaded, estimator=self.estimator)
+        self._turns.turn(loaded)  # so that the first turn of a hand is as quick as any
         self.as_logged: Replay = replay(incident, Policy(name=AS_LOGGED, routes=()))
         self.observed = self.values(self.as_logged)[VALUE]
 
     def replay(self, policy: Policy) -> Replay:
-        """Return a setting of the policy, replayed on the most likely outcomes."""
-        return replay_log(self.incident.log, policy, estimator=self.estimator, incident=self.incident)
+        """Return a setting of the policy, replayed on the most likely outcomes: its own parts that changed, anew."""
+        return self._turns.replay(policy)
 
     def values(self, one: Replay) -> NDArray[np.float64]:
         """Return every metric of a replay over what is scored ``[(value, least, most), metric]``."""
-        frame = self.window.cut(one)
-        ends = [
+        found: NDArray[np.float64] = self._measured(self._part(one), 1)[0]
+        return found
+
+    def told_share(self, one: Replay) -> float:
+        """Return the share of what is scored that the logs can tell of."""
+        rows = one.outcome.evidence if self._rows is None else one.outcome.evidence[self._rows]
+        return float((rows != NONE).mean()) if len(rows) else 0.0
+
+    def named(self, values: NDArray[np.float64]) -> dict[str, float | None]:
+        """Return one row of `values` by metric; None where there is no number."""
+        return {of.name: _number(value) for of, value in zip(self.metrics, values.tolist(), strict=True)}
+
+    def is_drawn(self, central: Replay) -> bool:
+        """Return whether there is anything to draw: whether the setting used what is not in the log."""
+        return not central.is_certain and hasattr(self.estimator, "at")
+
+    def drawn(self, central: Replay, *, first: int = 0, until: int | None = None) -> list[NDArray[np.float64]]:
+        """Return the metrics on each draw of the outcomes, or on some of them; one where nothing was estimated.
+
+        A draw that has been asked before runs only what the setting changes in it, on all cores.
+        """
+        if not self.is_drawn(central):
+            return [self.values(central)]
+        while len(self._drawn) < self.draws:
+            at = self.estimator.at(len(self._drawn), draws=self.draws, seed=self.seed)
+            self._drawn.append(Turns(self.incident, at, rows=self._rows))
+        several = self._drawn[first : self.draws if until is None else until]
+        if all(one.is_warm for one in several):
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                list(pool.map(lambda one: one.turn(central.policy), several))
+        else:  # what a draw borrows from is worked out once for all its routes: one draw after the other
+            for one in several:
+                one.turn(central.policy)
+        return list(self._measured(Turns.stacked(several, central), len(several)))
+
+    def _part(self, one: Replay) -> Part:
+        whole = Part.whole(one)
+        if self._rows is None:
+            return whole
+        outcome = {each.name: getattr(one.outcome, each.name)[self._rows] for each in fields(Outcome)}
+        same, attempts = one.same_as_log[self._rows], one.records["attempts"][self._rows]
+        return Part(one, self._rows, one.route[self._rows], Outcome(**outcome), same, attempts)
+
+    def _measured(self, part: Part, draws: int) -> NDArray[np.float64]:
+        """Return ``[draw, (value, least, most), metric]`` of requests that are there once a draw."""
+        frame = outcomes_of(part)
+        size, count = len(self.metrics), frame.height // draws
+        sides = [
             (of.value if end is None or of.is_decided else end).cast(pl.Float64).alias(f"{side}/{of.name}")
             for side in ("value", "least", "most")
             for of in self.metrics
             for end in (getattr(of, side),)
         ]
         is_open = not frame.select(IS_TOLD.all()).item()
-        size = len(self.metrics)
-        row: NDArray[np.float64] = np.array(frame.select(ends if is_open else ends[:size]).row(0), np.float64)
-        shaped: NDArray[np.float64] = row.reshape(3, size) if is_open else np.tile(row, (3, 1))
-        return shaped
-
-    def named(self, values: NDArray[np.float64]) -> dict[str, float | None]:
-        """Return one row of `values` by metric; None where there is no number."""
-        return {of.name: _number(value) for of, value in zip(self.metrics, values.tolist(), strict=True)}
-
-    def drawn(self, central: Replay) -> Iterator[NDArray[np.float64]]:
-        """Yield the metrics on each draw of the outcomes; one where nothing was estimated."""
-        if central.is_certain or not hasattr(self.estimator, "at"):
-            yield self.values(central)
-            return
-        for draw in range(self.draws):
-            yield self.values(on_draw(central, draw, draws=self.draws, seed=self.seed))
+        numbered = frame.with_columns(pl.Series("draw", np.repeat(np.arange(draws), count)))
+        told = IS_TOLD.all().alias("told")
+        rows = numbered.group_by("draw", maintain_order=True).agg(told, *(sides if is_open else sides[:size]))
+        flat = rows.drop("draw", "told").fill_null(np.nan).to_numpy().astype(np.float64)
+        shaped = flat.reshape(draws, -1, size)
+        if not is_open:
+            return np.repeat(shaped, 3, axis=1)
+        # where nothing is open, the three are one number, to the last bit
+        return np.where(rows["told"].to_numpy()[:, None, None], shaped[:, :1], shaped)
 
     def scored(self, central: Replay, drawn: Sequence[NDArray[np.float64]] = ()) -> pl.DataFrame:
         """Return one row a metric: observed, estimate, low, high, and what that means beside what was logged.
 
         Without draws, low and high are NULL and there is no verdict yet: a number alone settles nothing.
         """
-        told = float(self.window.cut(central)["evidence"].ne("none").mean() or 0) >= 1 - WITHHELD  # type: ignore[arg-type]
+        told = self.told_share(central) >= 1 - WITHHELD
         here = self.values(central)[VALUE] if not drawn else None
         rows = []
         for i, of in enumerate(self.metrics):
