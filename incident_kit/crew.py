@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 from incident_kit.errors import IncidentKitError
@@ -34,6 +35,9 @@ class Source(Protocol):
 
 
 Task = Callable[["Incident", Any], Any]
+Sharer = Callable[[Sequence[Source], Iterable[Work], Task], Generator[tuple[Work, Any]]]
+# who has the work done instead of processes
+ELSEWHERE: ContextVar[Sharer | None] = ContextVar("elsewhere", default=None)
 
 
 def shared_out(
@@ -41,7 +45,8 @@ def shared_out(
 ) -> Generator[tuple[Work, Any]]:
     """Yield each work with what ``task(incident, work)`` returns for it, as soon as it is done.
 
-    With one job all is done here, in order. With more, ``task`` must be a function of a module.
+    With one job all is done here, in order. With more, ``task`` must be a function of a module, and who does the work may be
+    somebody else: see :mod:`incident_kit.fleet`.
 
     Raises
     ------
@@ -54,6 +59,10 @@ def shared_out(
             if number not in kept:
                 kept = {number: sources[number].incident()}
             yield (number, work), task(kept[number], work)
+        return
+    other = ELSEWHERE.get()
+    if other is not None:
+        yield from other(sources, works, task)
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(tuple(sources), task))

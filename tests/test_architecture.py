@@ -98,7 +98,7 @@ FLOORS = [
     ["packlayout", "pseudonyms"],
     ["packed"],
     ["incidents", "packing"],
-    ["settings", "handover", "crew", "ledger", "objective"],
+    ["settings", "handover", "crew", "fleet", "ledger", "objective"],
     ["joining"],
     ["suggestions"],
     ["healthy", "healthywindows", "groups", "likeness", "tuning", "frontiers"],
