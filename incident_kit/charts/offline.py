@@ -58,12 +58,18 @@ def darkened(picture: str) -> str:
 
 
 def _still(node: Any) -> Any:
-    """Return a specification without its tooltips and without the layers that only answer a pointer."""
+    """Return a specification without its tooltips, without what only answers a pointer, and with its controls at rest."""
     if isinstance(node, list):
         return [_still(item) for item in node if not (isinstance(item, dict) and "opacity" in item.get("encoding", {}))]
     if isinstance(node, dict):
-        pointed = {"tooltip", "params"}
-        return {key: value if key == "datasets" else _still(value) for key, value in node.items() if key not in pointed}
+        kept = {key: value if key == "datasets" else _still(value) for key, value in node.items() if key != "tooltip"}
+        if isinstance(node.get("params"), list):
+            kept["params"] = [
+                {name: value for name, value in one.items() if name != "bind"}
+                for one in node["params"]
+                if "select" not in one
+            ]
+        return kept
     return node
 
 

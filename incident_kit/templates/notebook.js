@@ -22,9 +22,12 @@
     }
   };
   const seen = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) if (isIntersecting && !drawn.has(target)) draw(target);
+    for (const { target, isIntersecting } of entries) {
+      const place = target.querySelector(".live");
+      if (isIntersecting && !drawn.has(place)) draw(place);
+    }
   }, { rootMargin: "800px" });
-  for (const place of document.querySelectorAll("div.live[data-chart]")) seen.observe(place);
+  for (const figure of document.querySelectorAll("figure.chart")) seen.observe(figure); // what is not shown yet is never seen
   night.addEventListener("change", async () => {
     for (const place of [...drawn.keys()]) await draw(place);
   });
