@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from incident_kit import charts, words
+from incident_kit import words
 from incident_kit.asked import Decision, Owner, decision_of, owners_of
 from incident_kit.brieffront import QUESTIONS, Count, Front, Sign, front
+from incident_kit.briefpictures import Picture, of_limit, of_policies, pictures
 from incident_kit.briefrecord import record, versions
 from incident_kit.likenesswords import Pair, pairs
 from incident_kit.promises import kept, missed
 from incident_kit.proposal import Proposal, candidates, listed, proposals
 from incident_kit.scorecard import Board
 from incident_kit.signs import signs
+from incident_kit.whatif import WhatIf, swept, whatif
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from incident_kit.incident import Incident
     from incident_kit.phases import Phase
 
 
@@ -36,17 +39,6 @@ class Lapse:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A chart of the page; ``draw(width=...)`` returns it in the width of a desk or of a phone."""
-
-    id: str
-    heading: str
-    sentence: str
-    draw: Callable[..., Any]
-    for_engineers: bool = False
-
-
-@dataclass(frozen=True)
 class BriefContent:
     """Everything a brief says; ``incident_kit.briefpage.page`` turns it into one page.
 
@@ -56,8 +48,9 @@ class BriefContent:
     ``scope`` says which requests the table counts.
 
     ``decision`` is what is asked of whom, by when; where it is None, the ``proposal`` says what the numbers suggest.
-    ``lede``, ``caveats``, ``notes`` and ``backups`` (beside their primaries, on like traffic) are for engineers. ``record`` is
-    what a machine needs to make the brief again.
+    ``lede``, ``caveats``, ``notes``, ``backups`` (beside their primaries, on like traffic), ``limit`` (one limit at several
+    settings) and ``tickets`` (by their ids, only where somebody asked for these) are for engineers. ``record`` is what a
+    machine needs to make the brief again.
     """
 
     title: str
@@ -84,7 +77,16 @@ class BriefContent:
     versions: Mapping[str, str] = field(default_factory=dict)
     policy_texts: Mapping[str, str] = field(default_factory=dict)
     backups: Sequence[Pair] = ()
+    limit: WhatIf | None = None
+    tickets: pl.DataFrame | None = None
     record: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def when(self) -> str:
+        """The span of the logs, in the reader's zone with UTC in brackets."""
+        zone = ZoneInfo(self.zone)
+        where = "" if zone.key == "UTC" else f", {zone.key} time"
+        return f"{words.period(self.start, self.end, zone=zone, date=True)}{where}"
 
     @cached_property
     def front(self) -> Front:
@@ -95,6 +97,10 @@ class BriefContent:
         )  # fmt: skip
 
 
+Sweep = pl.DataFrame | dict[str, "Iterable[Any]"] | Literal["likely"] | None
+TICKETS = 50  # listed, those that suffered most
+
+
 def gather(
     incident: Any,
     board: Any,
@@ -102,6 +108,8 @@ def gather(
     title: str | None = None,
     decision: Decision | str | None = None,
     owners: Sequence[Owner | str] = (),
+    sweep: Sweep = None,
+    with_ids: bool = False,
 ) -> BriefContent:
     """Return the content of an incident's brief.
 
@@ -116,12 +124,22 @@ def gather(
         optionally ``caveats``. Only of a real :class:`~incident_kit.scorecard.Board` is there a proposal and a record.
     decision, owners
         What is asked, and who owns what comes of it; else what the incident says.
+    sweep
+        One limit at several settings: what :func:`incident_kit.sweep` gave, or a mapping of a path to its values, or
+        ``"likely"``: the limit on waits that matters most in the proposed rules.
+    with_ids
+        Whether to list tickets by their ids.
     """
     is_real = isinstance(board, Board)
-    desk = kept(board, candidates(incident, board)) if is_real else None
-    found = proposals(incident, board, desk=desk) if is_real else []
     series, phases = incident.series(), tuple(incident.phases)
     answers = dict(incident.answers)
+    names = candidates(incident, board) if is_real else []
+    desk = kept(board, names) if is_real else None
+    found = proposals(incident, board, desk=desk) if is_real else []
+    limit = _limit(incident, board, found[0].policy if found else None, sweep) if is_real else None
+    drawn = pictures(incident, board, series, phases=phases, answers=answers)
+    if is_real:
+        drawn += [*([of_limit(limit)] if limit else []), *of_policies(board, names, desk)]
     zone = str(getattr(incident, "zone", None) or "UTC")
     check = getattr(getattr(incident, "in_force", None), "name", None)
     shown = {name: replay for name, replay in board.replays.items() if name != check}
@@ -150,7 +168,7 @@ def gather(
         lede=lede(series, phases, zone=zone),
         impact=[Count(*row) for row in (*incident.impact(), *_missed(incident))],
         lapses=lapses(phases),
-        pictures=_pictures(incident, board, series, phases, answers),
+        pictures=drawn,
         table=table,
         scope=_scope(board, table),
         policies=[(name, _said(replay.policy)) for name, replay in shown.items()],
@@ -160,9 +178,29 @@ def gather(
         loads=incident.loads(),
         versions=versions(),
         backups=_backups(incident),
-        record=record(incident, board) if isinstance(board, Board) else {},
+        limit=limit,
+        tickets=_tickets(incident, board) if is_real and with_ids else None,
+        record=record(incident, board, sweep=limit.record if limit else None) if is_real else {},
         policy_texts={name: one.policy.expand() for name, one in board.replays.items() if _has_routes(one.policy)},
     )
+
+
+def _limit(incident: Any, board: Board, policy: str | None, sweep: Sweep) -> WhatIf | None:
+    if isinstance(sweep, pl.DataFrame):
+        return whatif(sweep)
+    if sweep is None or policy is None:
+        return None
+    return swept(incident, board, policy, None if sweep == "likely" else sweep)
+
+
+def _tickets(incident: Incident, board: Board) -> pl.DataFrame:
+    """Return the tickets of the time that is scored that missed a target or had a draft rewritten, the worst first."""
+    from incident_kit.ticketlist import ticket_list
+
+    listed = ticket_list(incident, during=board.during)
+    worst = listed.filter((pl.col("targets_missed") > 0) | (pl.col("overridden") > 0) | (pl.col("unanswered") > 0))
+    order = ["targets_missed", "overridden", "longest_wait_s", "ticket_id"]
+    return worst.sort(order, descending=[True, True, True, False], nulls_last=True).head(TICKETS)
 
 
 _SIGNS = {
@@ -261,27 +299,6 @@ def caveats(answers: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
-def _pictures(
-    incident: Any, board: Any, series: pl.DataFrame, phases: Sequence[Phase], answers: Mapping[str, Any]
-) -> list[Picture]:
-    spans = [replay.states() for replay in board.replays.values()]
-    states = _coarse(pl.concat(spans, how="diagonal_relaxed")) if spans else pl.DataFrame()
-    over_time = partial(charts.timeline, series, phases=phases, answers=answers)
-    compared = partial(charts.quality, incident.quality())
-    return [
-        Picture("over-time", "How it went", "The shaded part is the incident.", partial(over_time, plain=True)),
-        Picture("models", "The backup beside the first choice", "", partial(compared, plain=True), for_engineers=True),
-        Picture("signals", "The signals, in their own units", "", over_time, for_engineers=True),
-        Picture(
-            "states",
-            "Where each rule would have sent the requests",
-            "A thick bar: the backup model answered. Tests too short to be seen are left out.",
-            partial(charts.states, states, phases=phases),
-            for_engineers=True,
-        ),
-    ]
-
-
 def _said(policy: Any) -> str:
     """Return what a policy does, in words."""
     if not _has_routes(policy):
@@ -293,23 +310,3 @@ def _said(policy: Any) -> str:
 
 def _has_routes(policy: Any) -> bool:
     return bool(getattr(policy, "routes", ()))
-
-
-def _coarse(states: pl.DataFrame) -> pl.DataFrame:
-    """Return the spans without tests of the primary too short to be seen that led back to the backup: one span on it instead.
-
-    A page for leadership has room for hundreds of bars, not for thousands that are a fraction of a pixel wide.
-    """
-    if states.is_empty():
-        return states
-    unseen = (states["end"].max() - states["start"].min()) / 500  # type: ignore[operator]
-    kept: list[dict[str, Any]] = []
-    for row in states.iter_rows(named=True):
-        same = [one for one in kept[-2:] if all(one[key] == row[key] for key in ("policy", "route", "target"))]
-        is_test = [one["state"] for one in (*same, row)] == ["on backup", "testing primary", "on backup"]
-        if is_test and same[1]["end"] - same[1]["start"] < unseen:
-            kept.pop()
-            kept[-1] |= {"end": row["end"]}
-        else:
-            kept.append(row)
-    return pl.DataFrame(kept, schema=states.schema)

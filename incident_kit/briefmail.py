@@ -6,10 +6,10 @@ import hashlib
 import re
 from email.message import EmailMessage
 from email.policy import SMTP
-from zoneinfo import ZoneInfo
 
 from incident_kit import briefpage, words
 from incident_kit.briefcontent import BriefContent
+from incident_kit.brieftable import TICKET_COLUMNS, TICKETS, ticket_rows
 from incident_kit.charts import offline, theme
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|&~$])")
@@ -20,7 +20,7 @@ LONGEST_SUBJECT = 120
 def markdown(content: BriefContent) -> str:
     """Return the front of a brief as Markdown; text of a log is escaped, and a chart is told in words."""
     front = content.front
-    lines = [f"# {_plain(content.title)}", "", _plain(_when(content))]
+    lines = [f"# {_plain(content.title)}", "", _plain(content.when)]
     if content.is_simulated:
         lines += ["", "**Simulated data: nobody was affected.**"]
     lines += ["", "## What is asked", "", f"**{_plain(front.decision)}**"]
@@ -41,6 +41,9 @@ def markdown(content: BriefContent) -> str:
         if not picture.for_engineers:
             said = picture.draw(width=theme.WIDTH).to_dict(validate=False).get("description", "")
             lines += ["", f"## {_plain(picture.heading)}", "", _plain(str(said))]
+    if content.tickets is not None:
+        lines += ["", f"## {TICKETS}", "", f"| {' | '.join(TICKET_COLUMNS)} |", "|---" * len(TICKET_COLUMNS) + "|"]
+        lines += [f"| {' | '.join(map(_plain, row))} |" for row in ticket_rows(content.tickets)]
     return "\n".join(lines) + "\n"
 
 
@@ -61,7 +64,13 @@ def mail(content: BriefContent) -> bytes:
         for key, one in pictures.items()
     ]
     html = briefpage.rendered(
-        "brief_mail.html.j2", content=content, front=content.front, when=_when(content), pictures=shown, words=words
+        "brief_mail.html.j2",
+        content=content,
+        front=content.front,
+        when=content.when,
+        pictures=shown,
+        words=words,
+        tickets=None if content.tickets is None else (TICKETS, TICKET_COLUMNS, ticket_rows(content.tickets)),
     )
     message.add_alternative(html, subtype="html")
     body = message.get_payload()[-1]  # type: ignore[index]
@@ -78,7 +87,7 @@ def mail(content: BriefContent) -> bytes:
 def _text(content: BriefContent) -> str:
     """Return the front as plain text."""
     front = content.front
-    head = [content.title, _when(content)] + (["Simulated data: nobody was affected."] if content.is_simulated else [])
+    head = [content.title, content.when] + (["Simulated data: nobody was affected."] if content.is_simulated else [])
     parts = [
         head,
         ["WHAT IS ASKED", front.decision, front.whom],
@@ -89,15 +98,10 @@ def _text(content: BriefContent) -> str:
         ] if front.rules else [],
         ["HOW SURE THIS IS", *(f"- {words.sentence(phrase)}: {of}" for phrase, of in front.sure)],
         ["WHO OWNS WHAT", *(f"- {owner}" for owner in front.owners)],
+        [TICKETS.upper(), *("; ".join(row) for row in ticket_rows(content.tickets))] if content.tickets is not None else [],
     ]  # fmt: skip
     clean = [[words.label(line, longest=400) for line in part if line] for part in parts]
     return "\n\n".join("\n".join(part) for part in clean if part) + "\n"
-
-
-def _when(content: BriefContent) -> str:
-    zone = ZoneInfo(content.zone)
-    where = "" if zone.key == "UTC" else f", {zone.key} time"
-    return f"{words.period(content.start, content.end, zone=zone, date=True)}{where}"
 
 
 def _count(value: int | None, out_of: int | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import gzip
 import hashlib
 import importlib.resources
 import json
@@ -17,8 +18,9 @@ from markupsafe import Markup
 
 from incident_kit import brieftable, words
 from incident_kit.asked import Decision, Owner
-from incident_kit.briefcontent import BriefContent, Lapse, Picture, gather
+from incident_kit.briefcontent import BriefContent, Lapse, Sweep, gather
 from incident_kit.brieffront import QUESTIONS, Count
+from incident_kit.briefpictures import WHATIF, Picture
 from incident_kit.charts import offline, theme
 from incident_kit.errors import UnwritableFile
 
@@ -38,9 +40,11 @@ def brief(
     title: str | None = None,
     decision: Decision | str | None = None,
     owners: Sequence[Owner | str] = (),
+    sweep: Sweep = None,
+    with_ids: bool = False,
     pictures: str | Path | None = None,
 ) -> Path:
-    """Write an incident's brief and return its path; its name says which form: ``.html``, ``.md`` or ``.eml``.
+    """Write an incident's brief and return its path; its name says which form: ``.html``, ``.pdf``, ``.md`` or ``.eml``.
 
     Parameters
     ----------
@@ -49,6 +53,12 @@ def brief(
     decision, owners
         What is asked (:class:`incident_kit.asked.Decision`, or its text) and who owns what comes of it; else what the incident
         says. Where nobody says, the page says which decision the numbers suggest, or that they suggest none.
+    sweep
+        One limit at several settings, for a slider: what :func:`incident_kit.sweep` gave, or a mapping of a path to its
+        values (``{"refund-policy.max_p95_ms": range(1500, 6001, 500)}``), or ``"likely"``: the limit on waits that matters
+        most in the proposed rules.
+    with_ids
+        Whether to list tickets by their ids; without, a brief holds aggregates only.
     pictures
         A folder, made where it is not there, for every chart as SVG and PNG.
 
@@ -58,13 +68,13 @@ def brief(
         The name ends in something else, or the file cannot be written.
     """
     refuse_other_names(Path(path))
-    content = gather(incident, board, title=title, decision=decision, owners=owners)
+    content = gather(incident, board, title=title, decision=decision, owners=owners, sweep=sweep, with_ids=with_ids)
     if pictures is not None:
         save_pictures(content, pictures)
     return write(content, path)
 
 
-FORMS = (".html", ".md", ".eml")
+FORMS = (".html", ".pdf", ".md", ".eml")
 
 
 def refuse_other_names(file: Path) -> None:
@@ -79,6 +89,11 @@ def write(content: BriefContent, path: str | Path) -> Path:
     refuse_other_names(file)
     if file.suffix.lower() == ".html":
         file.write_text(page(content), encoding="utf-8")
+        return file
+    if file.suffix.lower() == ".pdf":
+        from incident_kit.briefpdf import pdf
+
+        file.write_bytes(pdf(content))
         return file
     from incident_kit import briefmail
 
@@ -122,6 +137,13 @@ def page(content: BriefContent) -> str:
             phrases=(brieftable.SAW, brieftable.WORKED_OUT, brieftable.CANNOT_TELL),
             column=brieftable.column,
             zone=ZoneInfo(content.zone),
+            tickets=None
+            if content.tickets is None
+            else {
+                "said": brieftable.TICKETS,
+                "columns": brieftable.TICKET_COLUMNS,
+                "rows": brieftable.ticket_rows(content.tickets),
+            },
             words=words,
             questions=QUESTIONS,
             answer_words=_ANSWERS,
@@ -130,7 +152,8 @@ def page(content: BriefContent) -> str:
             light=_variables(dark=False),
             dark=_variables(dark=True),
             record=_json(content.record),
-            specs=_json(_pooled(figures)),
+            whatif=WHATIF,
+            specs=_packed(_pooled(figures) | {"steps": _steps(content)}),
             script=Markup(script),  # noqa: S704 - the kit's own file
             bundle=Markup(code),  # noqa: S704 - Vega's own code, with every end of a script in it escaped
             hashes=" ".join(f"'sha256-{_digest(text)}'" for text in (code, script)),
@@ -182,11 +205,25 @@ def _pooled(figures: Iterable[_Figure]) -> dict[str, Any]:
     return {"datasets": pool, "specs": specs, "config": theme.config(), "dark": theme.DARK}
 
 
+def _steps(content: BriefContent) -> list[dict[str, Any]]:
+    """Return what the slider says at each of its places."""
+    steps = content.limit.steps if content.limit else ()
+    return [
+        {"at": step.value, "name": words.undirected(step.name), "said": words.undirected(step.said)} for step in steps
+    ]
+
+
 def _json(value: Any) -> Markup:
     """Return JSON that no text in it can end or leave: ``<``, ``>`` and ``&`` are escaped."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     safe = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     return Markup(safe)  # noqa: S704 - escaped in the line above
+
+
+def _packed(value: Any) -> str:
+    """Return JSON, compressed, in base64: what scripts draw is most of a page otherwise."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def _data_uri(picture: str) -> str:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from incident_kit.incident import Incident
     from incident_kit.policy import Policy
     from incident_kit.scorecard import Board
@@ -22,13 +24,14 @@ SWITCHES = ("at", "policy", "route", "breaker", "from", "to", "value", "n")
 COUNTED = ("source", "sha256", "rows_read", "rows_loaded", "rows_duplicate", "rows_rejected")
 
 
-def record(incident: Incident, board: Board) -> dict[str, Any]:
+def record(incident: Incident, board: Board, *, sweep: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the record of a brief: values that JSON can hold.
 
     Keys: kind, versions, loads (name, format, SHA-256 and counts of each file), phases, settings (slow_ms, zone, prices, the
     gateway's version), policies (name: text with every implied value written out, the implied paths, and
     the routes that a baseline starts on their backup), in_force, draws,
-    seed, during (spans that are scored), metrics, scorecard and transitions (columns, rows). Times are UTC, ISO 8601.
+    seed, during (spans that are scored), metrics, scorecard and transitions (columns, rows), sweep (the policy, grid, draws,
+    metrics and scores of one limit at several settings, where the brief has one). Times are UTC, ISO 8601.
     """
     return {
         "kind": KIND,
@@ -44,6 +47,7 @@ def record(incident: Incident, board: Board) -> dict[str, Any]:
         "metrics": [one.name for one in board.metrics],
         "scorecard": scorecard(board),
         "transitions": transitions(board),
+        "sweep": dict(sweep) if sweep else None,
     }
 
 

@@ -32,6 +32,10 @@ WHAT_HAPPENED = "What happened"
 _DASH = "–"  # noqa: RUF001 - where a number would be
 
 
+TICKETS = "Tickets that missed a target, got no answer or had a draft rewritten, the worst first"
+TICKET_COLUMNS = ("Ticket", "About", "Targets missed", "Drafts rewritten", "Longest wait", "By the backup")
+
+
 @dataclass(frozen=True)
 class Cell:
     """One number of the table, the words for how sure it is, what was noticed, and how far the truth may lie away."""
@@ -118,10 +122,19 @@ def _bare(cell: Cell, rests: Cell) -> Cell:
     return replace(cell, evidence=(), flags=()) if same else cell
 
 
+def _bounds(known: words.Metric, row: dict[str, Any] | None) -> str:
+    """Return between what a number lies whatever happened; nothing where that is anything at all."""
+    ends = [(row or {}).get(end) for end in ("bound_low", "bound_high")]
+    if None in ends or (known.unit == "%" and ends == [0.0, 1.0]):
+        return ""
+    low, high = (known.shown(end, plain=True) for end in ends)
+    return f"between {low} and {high} whatever happened"
+
+
 def _cell(known: words.Metric, row: dict[str, Any] | None, *, observed: bool) -> Cell:
     value = row["observed" if observed else "estimate"] if row else None
     if row is None or value is None:
-        return Cell(_DASH, (CANNOT_TELL,))
+        return Cell(_DASH, (CANNOT_TELL,), limits="" if observed else _bounds(known, row))
     flags = [words.label(flag, longest=160) for flag in row.get("flags") or ()]
     bound = "at least" if observed and any(flag.startswith(_BOUND) for flag in flags) else ""
     of_draws = row.get("low") is not None
@@ -143,3 +156,16 @@ def _cell(known: words.Metric, row: dict[str, Any] | None, *, observed: bool) ->
         )
     )
     return Cell(known.shown(value, plain=True), (SAW,) if observed else evidence(row), bound, noted, limits)
+
+
+def ticket_rows(tickets: pl.DataFrame) -> list[tuple[str, ...]]:
+    """Return tickets by their ids, as text in the order of `TICKET_COLUMNS`."""
+    return [
+        (
+            words.label(row["ticket_id"]), words.label(row["intent"]), words.number(row["targets_missed"]),
+            words.number(row["overridden"]),
+            words.number(None if row["longest_wait_s"] is None else 1000 * row["longest_wait_s"], "s"),
+            words.number(row["by_backup"]),
+        )
+        for row in tickets.iter_rows(named=True)
+    ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,14 +16,18 @@ def add_to(app: typer.Typer) -> None:
         app.command()(verb)
 
 
-def brief(
+def brief(  # noqa: PLR0917 - its options
     case: verbs.CASE = Path(),
     policy: verbs.POLICIES = None,
     during: verbs.DURING = None,
-    page: Annotated[Path, typer.Option("--out", help="The file to write: .html, .md or .eml.")] = Path("brief.html"),
+    page: Annotated[Path, typer.Option("--out", help="The file to write: .html, .pdf, .md or .eml.")] = Path(
+        "brief.html"
+    ),
     pictures: Annotated[Path | None, typer.Option("--charts", help="A folder for every chart, as SVG and PNG.")] = None,
+    sweep: Annotated[bool, typer.Option(help="Try the most important limit at several settings, for a slider.")] = True,  # noqa: FBT002
+    with_ids: Annotated[bool, typer.Option("--with-ids", help="List tickets by their ids.")] = False,  # noqa: FBT002
 ) -> None:
-    """Write the page for leadership: one HTML file that opens anywhere and asks nobody for anything; or Markdown, or a mail."""
+    """Write the page for leadership: one HTML file that opens anywhere and asks nobody for anything; or PDF, Markdown, a mail."""
     from incident_kit import terminal
     from incident_kit.briefpage import brief as write_brief
     from incident_kit.briefpage import refuse_other_names
@@ -33,8 +37,10 @@ def brief(
     with verbs.working() as step:
         incident = verbs.opened(case, step)
         board = verbs.compared(incident, verbs.chosen(incident, policy), during, step)
-        step("drawing the brief")
-        written = write_brief(incident, board, page, pictures=pictures)
+        step("working out the brief")
+        # only a page has a slider
+        tried: Literal["likely"] | None = "likely" if sweep and page.suffix.lower() == ".html" else None
+        written = write_brief(incident, board, page, pictures=pictures, sweep=tried, with_ids=with_ids)
     terminal.said(verbs.out, f"wrote {written.resolve()} ({written.stat().st_size / 1e6:.1f} MB)")
     if pictures is not None:
         terminal.said(verbs.out, f"wrote {len(list(pictures.iterdir()))} pictures to {pictures}")

@@ -148,7 +148,10 @@ def proposals(incident: Incident, board: Board, *, desk: Consequences | None = N
     kinds = scored.table(by="intent")
     of = {one.metric: one for one in measures(incident.slow_ms)}
     out_of = _totals(scored)
-    made = [_proposal(scored, name, whole, kinds, of, out_of, _promise(moved(desk, name))) for name in found]
+    made = [
+        _proposal(scored, name, whole=whole, kinds=kinds, of=of, out_of=out_of, promise=_promise(moved(desk, name)))
+        for name in found
+    ]
     order = {"better": 0, "mixed": 1, "cannot tell": 2, "same": 3, "worse": 4}
     return sorted(made, key=lambda one: (order[one.verdict], -one.helped))
 
@@ -169,6 +172,7 @@ def _scored(board: Board, slow_ms: int, found: Sequence[str]) -> Board:
 def _proposal(
     board: Board,
     name: str,
+    *,
     whole: pl.DataFrame,
     kinds: pl.DataFrame,
     of: Mapping[str, Measure],

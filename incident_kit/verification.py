@@ -15,6 +15,8 @@ from incident_kit import briefrecord
 from incident_kit.errors import UnreadableFile
 from incident_kit.policy import Policy
 from incident_kit.scorecard import Board, compare
+from incident_kit.tuning import sweep
+from incident_kit.whatif import numbers_of
 from incident_kit.words import label
 
 if TYPE_CHECKING:
@@ -72,6 +74,10 @@ def read_record(page: str | Path) -> dict[str, Any]:
         The file is missing, no brief, or a brief without a record.
     """
     path = Path(page)
+    if path.suffix.lower() in {".pdf", ".eml", ".md"}:
+        raise UnreadableFile(
+            f"{path} carries no record to verify: only the page does; incident-kit brief CASE --out brief.html"
+        )
     try:
         if path.stat().st_size > LARGEST:
             raise UnreadableFile(f"{path} is no brief: it has more than {LARGEST:,} bytes")
@@ -148,9 +154,28 @@ def verify(page: str | Path, incident: Incident, *, progress: Callable[[str], No
     differences += _rows(
         "switch", said["transitions"], switches, keys=("at", "policy", "route", "breaker", "from", "to")
     )
+    differences += _swept(said, incident, policies, board)
     return Verification(
         label(Path(page).name), tuple(differences), tuple(notes), len(scores["rows"]), len(switches["rows"])
     )
+
+
+def _swept(said: Mapping[str, Any], incident: Incident, policies: list[Policy], board: Board) -> Iterator[str]:
+    """Yield what is otherwise when the settings of the slider are replayed again."""
+    recipe = said.get("sweep")
+    if not recipe:
+        return
+    policy = next((one for one in policies if isinstance(recipe, dict) and one.name == recipe.get("policy")), None)
+    grid = recipe.get("grid") if policy is not None else None
+    if policy is None or not isinstance(grid, dict) or not all(isinstance(one, list) for one in grid.values()):
+        raise UnreadableFile("the record is damaged: its settings are of no policy that it has")
+    found = sweep(
+        incident, policy, grid, metrics=[str(name) for name in recipe.get("metrics", ())], during=board.during,
+        by="intent" if recipe.get("by") else None, draws=min(max(int(recipe.get("draws", 0)), 0), 1000), seed=board.seed,
+    )  # fmt: skip
+    columns = ["setting", *grid, "intent", "metric", "estimate", "low", "high"]
+    was, now = ({"columns": columns, "rows": rows} for rows in (recipe.get("scores"), numbers_of(found, list(grid))))
+    yield from _rows("setting", was, now, keys=("setting", "intent", "metric"))
 
 
 def _policy(said: Any, name: str) -> Policy:

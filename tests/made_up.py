@@ -11,8 +11,9 @@ import polars as pl
 
 from incident_kit import charts
 from incident_kit.asked import Owner
-from incident_kit.briefcontent import BriefContent, Picture, caveats, lapses, lede
+from incident_kit.briefcontent import BriefContent, caveats, lapses, lede
 from incident_kit.brieffront import Count
+from incident_kit.briefpictures import Picture
 from incident_kit.likenesswords import Measure, Pair
 from incident_kit.phases import Phase
 from incident_kit.proposal import Change, Gain, Proposal
@@ -182,6 +183,7 @@ def proposal(name: str = "refund-policy") -> Proposal:
         Gain("failed look-ups", 0.0, 0.0, 400, "same"),
         Gain("rewritten drafts", None, None, None, "cannot tell"),
     )
+    backup = "answered by the backup model"
     changes = (
         Change("order-status", "keeps answering", "keeps answering", "same"),
         Change(
@@ -191,7 +193,7 @@ def proposal(name: str = "refund-policy") -> Proposal:
             "better",
             ("waits over 3.5 s",),
         ),
-        Change("chat", "answered by the backup model", "goes to a person", "cannot tell"),
+        Change("chat", backup, "goes to a person", "cannot tell"),
     )
     return Proposal(name, gains, changes, (12.2, 13.9), 0.88, 1409, f"only what suffers moves: {name}")
 

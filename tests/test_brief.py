@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import made_up
 import polars as pl
@@ -114,7 +114,7 @@ def test_every_picture_is_there_without_scripts_in_two_widths_and_two_themes() -
     assert len(images) == len(sources) == 4
     for image in images:
         assert len(image["alt"] or "") > 40
-        picture = ElementTree.fromstring(drawing(image["src"]))  # noqa: S314 - our own
+        picture = ET.fromstring(drawing(image["src"]))  # noqa: S314 - our own
         assert picture.tag == "{http://www.w3.org/2000/svg}svg"
         assert "prefers-color-scheme: dark" in (picture[0].text or ""), "its first child is its style"
         assert '[fill="#1b1f24"]{fill:#e9ecef}' in (picture[0].text or "")
@@ -342,7 +342,7 @@ def test_brief_gathers_from_an_incident_and_a_board(tmp_path: Path) -> None:
 def test_tests_too_short_to_be_seen_are_left_out_of_the_picture() -> None:
     from datetime import UTC, datetime, timedelta
 
-    from incident_kit.briefcontent import _coarse
+    from incident_kit.briefpictures import coarse
 
     start = datetime(2026, 10, 5, 12, tzinfo=UTC)
     lasting = [
@@ -357,7 +357,7 @@ def test_tests_too_short_to_be_seen_are_left_out_of_the_picture() -> None:
     for state, seconds in lasting:
         rows.append(("p", "r", "big", state, at, at + timedelta(seconds=seconds)))
         at += timedelta(seconds=seconds)
-    found = _coarse(pl.DataFrame(rows, schema=["policy", "route", "target", "state", "start", "end"], orient="row"))
+    found = coarse(pl.DataFrame(rows, schema=["policy", "route", "target", "state", "start", "end"], orient="row"))
     spans = [(row["state"], (row["end"] - row["start"]).seconds) for row in found.iter_rows(named=True)]
     assert spans == [
         ("on primary", 1000), ("on backup", 121), ("testing primary", 30), ("on backup", 60), ("testing primary", 1),

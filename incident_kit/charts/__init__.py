@@ -11,6 +11,7 @@ from incident_kit.charts.sensitivity import sensitivity
 from incident_kit.charts.sla import sla
 from incident_kit.charts.states import states
 from incident_kit.charts.timeline import timeline
+from incident_kit.charts.whatif import whatif
 
 __all__ = [
     "budget",
@@ -26,4 +27,5 @@ __all__ = [
     "states",
     "svg",
     "timeline",
+    "whatif",
 ]
