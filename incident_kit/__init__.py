@@ -42,6 +42,7 @@ _WHERE = {
     "export": "gateways.export",
     "findings": "battery",
     "frontier": "frontiers",
+    "gate": "gates",
     "gameday": "rehearsals",
     "join_suggestions": "suggestions",
     "join_tickets": "joining",
@@ -101,6 +102,7 @@ __all__ = [
     "findings",
     "frontier",
     "gameday",
+    "gate",
     "join_suggestions",
     "join_tickets",
     "lead_times",
@@ -141,6 +143,7 @@ if TYPE_CHECKING:
     from incident_kit.explorer import Explorer
     from incident_kit.firings import alerts
     from incident_kit.frontiers import frontier
+    from incident_kit.gates import gate
     from incident_kit.gateways.conversion import convert
     from incident_kit.gateways.emulation import emulate
     from incident_kit.gateways.export import export

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 THE_LOG = "the log"
 DRAWS = 50
 _ENDS_OF = {"policy": ("low", "high"), "difference": ("difference_low", "difference_high")}
-_COLUMNS: dict[str, Any] = {
+ROWS: dict[str, Any] = {
     "metric": pl.String, "phase": pl.String, "intent": pl.String, "limit": pl.String, "policy": pl.Float64, "low": pl.Float64,
     "high": pl.Float64, "in_force": pl.Float64, "difference": pl.Float64, "difference_low": pl.Float64,
     "difference_high": pl.Float64, "bound": pl.Float64, "verdict": pl.String, "seen_share": pl.Float64, "why": pl.String,
@@ -133,7 +133,7 @@ def check(
         bars = read_bars(limits) if isinstance(limits, str | Path) else tuple(limits)
     if not bars:
         raise InvalidLimits("there is no limit to check; leave limits out for the default ones")
-    chosen = [(bar, list(_intents(incident, bar))) for bar in bars]
+    chosen = [(bar, list(intents_of(incident, bar))) for bar in bars]
     boards = {}
     replays = {AS_LOGGED: incident.as_logged, IN_FORCE: beside}
     phases = {phase: phase_window(incident, phase) for phase in dict.fromkeys(bar.phase for bar in bars)}
@@ -147,10 +147,17 @@ def check(
     together(list(boards.values()))
     judge = {phase: Judge(board, has_in_force=in_force is not None) for phase, board in boards.items()}
     rows = [judge[bar.phase].row(bar, intent) for bar, intents in chosen for intent in intents]
-    return Check(incident, policy, in_force, candidate, beside, pl.DataFrame(rows, schema=_COLUMNS))
+    return Check(incident, policy, in_force, candidate, beside, pl.DataFrame(rows, schema=ROWS))
 
 
-def _intents(incident: Incident, bar: Bar) -> Iterator[str | None]:
+def intents_of(incident: Incident, bar: Bar) -> Iterator[str | None]:
+    """Yield the intents that a limit is judged for; None: all requests together.
+
+    Raises
+    ------
+    InvalidLimits
+        The log has no such intent, or no such signal.
+    """
     try:
         refuse_unknown([metric(bar.metric)], signal_names(incident.store))
     except NoSuchItem as error:

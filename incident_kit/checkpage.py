@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from incident_kit.checking import THE_LOG, Check, shown
 from incident_kit.healthy import healthy_hours
+from incident_kit.moves import Move, moves
 from incident_kit.policy import diff
 from incident_kit.policywords import sentence
 from incident_kit.verdicts import CANNOT_TELL, FAILS, NOT_IN_LOG, PASSES
@@ -17,9 +16,8 @@ from incident_kit.words import label, number
 if TYPE_CHECKING:
     from incident_kit.policy import Policy
 
-EXAMPLES = 3
 MOST_CHANGES = 40
-_MARKS = {PASSES: "passes", FAILS: "**fails**", CANNOT_TELL: "**cannot tell**", NOT_IN_LOG: "not in this log"}
+MARKS = {PASSES: "passes", FAILS: "**fails**", CANNOT_TELL: "**cannot tell**", NOT_IN_LOG: "not in this log"}
 # what would be markup, a mention, a reference or a link; & first
 _ENTITIES = {one: f"&#{ord(one)};" for one in "&<>|`*[]~#@\\!"}
 _EMPHASIS = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
@@ -69,7 +67,7 @@ def _table(check: Check) -> str:
         why = plain(row["why"]) if row["why"] else seen
         lines.append(
             f"| {plain(row['metric'])}{of}: {plain(row['limit'])} | {plain(row['phase'])} | {shown(row, 'policy')} "
-            f"| {shown(row, 'in_force')} | {shown(row, 'difference')} | {_MARKS[row['verdict']]} | {why} |"
+            f"| {shown(row, 'in_force')} | {shown(row, 'difference')} | {MARKS[row['verdict']]} | {why} |"
         )
     drawn = (
         "In brackets: between what nine draws in ten of the outcomes that the log does not hold lie. "
@@ -79,13 +77,18 @@ def _table(check: Check) -> str:
 
 
 def _differences(check: Check) -> str:
-    if check.in_force is None:
-        said = [f"- {plain(line)}" for line in _sentences(check.policy).values()]
+    return differences(check.policy, check.in_force)
+
+
+def differences(policy: Policy, in_force: Policy | None) -> str:
+    """Return what a policy changes against the one in force, route by route and key by key."""
+    if in_force is None:
+        said = [f"- {plain(line)}" for line in _sentences(policy).values()]
         return "\n".join(["### What the policy does", "", *said])
-    changes = list(diff(check.in_force, check.policy))
+    changes = list(diff(in_force, policy))
     if not changes:
         return "### What changes\n\nNothing: the two policies say the same."
-    before, after = _sentences(check.in_force), _sentences(check.policy)
+    before, after = _sentences(in_force), _sentences(policy)
     lines = ["### What changes", ""]
     for name in dict.fromkeys([*before, *after]):
         if before.get(name) != after.get(name):
@@ -105,32 +108,16 @@ def _sentences(policy: Policy) -> dict[str, str]:
 
 def _examples(check: Check) -> str:
     """Return a few requests that go elsewhere than before, the first of each kind."""
-    names = ("target", "served")
-    before = check.beside.decisions.select(pl.col(*names).cast(pl.String).name.prefix("before_"))
-    now = check.replay.decisions.select("request_id", pl.col("route", *names).cast(pl.String))
-    both = pl.concat([now, before], how="horizontal")
-    moved = both.filter(pl.col("served").ne_missing(pl.col("before_served")))
-    if moved.is_empty():
-        return "### Decisions that change\n\nNone: every request is answered by the same model as before."
-    kinds = ["route", "before_served", "served"]
-    moved = moved.sort(pl.col("target").eq_missing(pl.col("before_target")), maintain_order=True)  # the clearest first
-    counts = moved.group_by(kinds, maintain_order=True).agg(pl.len().alias("count"), pl.col("request_id").first())
-    lines = ["### Decisions that change", ""]
-    share = number(moved.height / both.height, "%")
-    lines.append(
-        f"{moved.height:,} of {both.height:,} requests ({share}) are answered by another model than under {plain(check.name)}."
-    )
-    lines.append("")
-    top = counts.sort("count", descending=True, maintain_order=True).head(EXAMPLES)
-    lines += [f"- {_example(check, row)}" for row in top.iter_rows(named=True)]
-    return "\n".join(lines)
+    found = moves(check)
+    lines = ["### Decisions that change", "", found.said(plain(check.name))]
+    return "\n".join([*lines, *([""] if found.kinds else []), *map(move_line, found.kinds)])
 
 
-def _example(check: Check, row: dict[str, str | int]) -> str:
-    before, now = (plain(str(row[one] or "no model")) for one in ("before_served", "served"))
-    who = f"Route {plain(str(row['route']))}" if row["route"] else "No route"
-    said = plain(check.replay.explain(str(row["request_id"])), longest=1200)
-    return f"{who}: {row['count']:,} from {before} to {now}. One of them: {said}"
+def move_line(move: Move) -> str:
+    """Return one kind of moved requests as a line of a list."""
+    who = f"Route {plain(move.route)}" if move.route else "No route"
+    said = plain(move.example, longest=1200)
+    return f"- {who}: {move.requests:,} from {plain(move.before)} to {plain(move.now)}. One of them: {said}"
 
 
 def _caveats(check: Check) -> str:

@@ -13,6 +13,7 @@ from incident_kit import (
     cli_desk,
     cli_evidence,
     cli_findings,
+    cli_gate,
     cli_policies,
     cli_scenarios,
     cli_sources,
@@ -34,6 +35,7 @@ cli_brief.add_to(app)
 cli_evidence.add_to(app)
 cli_desk.add_to(app)
 cli_findings.add_to(app)
+cli_gate.add_to(app)
 cli_scenarios.add_to(app)
 cli_sources.add_to(app)
 cli_tuning.add_to(app)

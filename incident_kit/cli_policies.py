@@ -1,10 +1,10 @@
-"""The verbs about policies: draft one, describe it, see whether its windows fill, when its alerts fire, check it, exchange it."""
+"""The verbs about policies: draft one, describe it, see whether its windows fill, when its alerts fire, exchange it."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -17,7 +17,7 @@ OUT = Annotated[Path | None, typer.Option("--out", "-o", help="Write to this fil
 
 def add_to(app: typer.Typer) -> None:
     """Add the verbs to a command line."""
-    for verb in (draft, describe, budget, alerts, check, convert, export):
+    for verb in (draft, describe, budget, alerts, convert, export):
         app.command()(verb)
 
 
@@ -86,35 +86,6 @@ def alerts(case: verbs.CASE = Path(), policy: verbs.POLICIES = None) -> None:
     for (one, told), switched in zip(found, early, strict=True):
         terminal.said(verbs.out, f"\n{one.name}", "bold")
         terminal.said(verbs.out, f"{told}\n{switched}")
-
-
-def check(
-    policy: POLICY,
-    against: Annotated[Path, typer.Option(help="The case to check it on.")] = Path(),
-    limits: Annotated[
-        Path | None, typer.Option(help="A file of limits. Default: hardly worse than the policy in force.")
-    ] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write the report for a pull request here.")] = None,
-    unsure: Annotated[
-        Literal["pass", "fail"] | None,
-        typer.Option(help="What it counts as that a limit cannot be told. Default: neither, exit code 2."),
-    ] = None,
-) -> None:
-    """Check a policy against an incident and its healthy hours: exit code 0 it passes, 1 it fails, 2 that cannot be told."""
-    from incident_kit import terminal
-    from incident_kit.checking import check as check_policy
-    from incident_kit.policy import Policy
-
-    verbs.writable(markdown)
-    with verbs.working() as step:
-        incident = verbs.opened(against, step)
-        step("replaying")
-        result = check_policy(incident, Policy.load(policy), limits=limits)
-    terminal.said(verbs.out, str(result))
-    if markdown is not None:
-        markdown.write_text(result.markdown(), encoding="utf-8", newline="\n")
-    code = result.exit_code
-    raise typer.Exit(code if code != 2 or unsure is None else int(unsure == "fail"))
 
 
 def convert(

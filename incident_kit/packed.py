@@ -59,7 +59,11 @@ def write(folder: Path, manifest: Mapping[str, Any], tables: Mapping[str, pl.Dat
 def is_pack(path: str | Path) -> bool:
     """Return whether a path is a pack's folder, or its manifest."""
     path = Path(path)
-    return path.name == MANIFEST and path.is_file() if not path.is_dir() else (path / MANIFEST).is_file()
+    if not path.is_dir():
+        return path.name == MANIFEST and path.is_file()
+    return any(
+        (path / name).is_file() for name in (MANIFEST, "requests.parquet")
+    )  # without one of them it is a damaged one
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:

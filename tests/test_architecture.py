@@ -118,7 +118,7 @@ FLOORS = [
     ["coverage", "costs", "promises"],
     ["charts"],
     ["brieftable", "live", "pageparts"],
-    ["brush", "briefrecord", "proposal", "notebookpage", "notebookviews"],
+    ["knobs", "tunersnapshot", "brush", "briefrecord", "proposal", "notebookpage", "notebookviews"],
     ["brieffront", "whatif", "briefpictures"],
     ["verification"],
     ["briefcontent", "explorer", "tuner"],
