@@ -19,6 +19,7 @@ from incident_kit.incident import Incident
 
 if TYPE_CHECKING:
     from incident_kit.crew import Source
+    from incident_kit.scenario import Scenario
 
 _TABLE: dict[str, Any] = {
     "incident": pl.String, "title": pl.String, "first": pl.Datetime("us", "UTC"), "hours": pl.Float64, "requests": pl.Int64,
@@ -82,6 +83,38 @@ class Library:
         if not self.members:
             raise InvalidCase("a library needs an incident: a folder that holds case folders, packs or incident files")
 
+    @classmethod
+    def simulated(
+        cls,
+        scenario: Scenario | str | Path,
+        folder: str | Path,
+        *,
+        seeds: Iterable[int] = range(1, 9),
+        busy: float = 1.0,
+    ) -> Library:
+        """Return a library of variants of a scenario, one case a seed in a folder, to try tuning before one has many incidents.
+
+        In each, requests and outcomes are drawn anew, and what goes wrong is half to twice as slow; in every fourth nothing
+        goes wrong. ``busy`` is the share of the scenario's requests that come.
+
+        Raises
+        ------
+        InvalidScenario
+            The scenario or the policy in force cannot be used.
+        UnwritableFile
+            The folder holds something else of a case's name.
+        """
+        from incident_kit.scenario import Scenario as ScenarioOf
+        from incident_kit.simulation import simulate
+
+        script = scenario if isinstance(scenario, ScenarioOf) else ScenarioOf.load(scenario)
+        paths = []
+        for number, seed in enumerate(seeds):
+            variant = _variant(script, seed, busy, is_healthy=number % 4 == 3)
+            path = Path(folder) / f"{'healthy' if number % 4 == 3 else 'incident'}-{seed}"
+            paths.append(simulate(variant, path, formats=["canonical_parquet"], truth=False))
+        return cls(paths)
+
     @property
     def names(self) -> tuple[str, ...]:
         """The incidents' names, in order."""
@@ -144,6 +177,20 @@ class Library:
                 in_force,
                 incident.is_simulated,
             )
+
+
+def _variant(script: Scenario, seed: int, busy: float, *, is_healthy: bool) -> Scenario:
+    def quieter(rate: float | tuple[float, ...]) -> float | tuple[float, ...]:
+        return tuple(busy * one for one in rate) if isinstance(rate, tuple) else busy * rate
+
+    intents = {
+        name: one.model_copy(update={"per_minute": quieter(one.per_minute)}) for name, one in script.intents.items()
+    }
+    much = 0.5 * 4 ** float(uniforms(seed, "variant", size=1)[0])
+    broken = [one.model_copy(update={"slow": 1 + (one.slow - 1) * much}) for one in script.degradations]
+    gone = {"degradations": (), "phases": (), "title": f"{script.title}: nothing goes wrong"}
+    changed = gone if is_healthy else {"degradations": tuple(broken)}
+    return script.model_copy(update={"seed": seed, "intents": intents, **changed})
 
 
 def _members(source: str | Path | Iterable[str | Path] | Mapping[str, Incident]) -> Iterator[Member]:

@@ -18,7 +18,7 @@ import polars as pl
 from incident_kit.bills import LOGGED, NOTHING, ROWS, Bill, billed
 from incident_kit.choices import Choice, between, choose
 from incident_kit.crew import shared_out
-from incident_kit.errors import InvalidSweep, NoSuchItem, did_you_mean
+from incident_kit.errors import InvalidSweep, NoSuchItem, UnansweredQuestion, did_you_mean
 from incident_kit.healthywindows import A_WEEK_H
 from incident_kit.ledger import Ledger
 from incident_kit.objective import PARTS, Objective
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from incident_kit.recommendations import Recommendation
 
 DRAWS = 10
+UNANSWERED = "unanswered"  # in place of a bill: why there is none
 _KEPT = {"incident": pl.String, "mark": pl.String, **ROWS}
 
 
@@ -246,7 +247,10 @@ def tune(
 def _billed(
     incident: Incident, _work: None, *, policies: Mapping[str, Policy], ends: Policy, draws: int, seed: int
 ) -> pl.DataFrame:
-    return billed(incident, policies, ends=ends, draws=draws, seed=seed)
+    try:
+        return billed(incident, policies, ends=ends, draws=draws, seed=seed)
+    except UnansweredQuestion as error:
+        return pl.DataFrame([("", str(error), UNANSWERED, [])], schema=ROWS, orient="row")
 
 
 def _tuning(
@@ -256,6 +260,9 @@ def _tuning(
     bills, untold = [], {}
     names = [policy_name(one.number) for one in settings]
     for name, rows in found.items():
+        if rows["part"][0] == UNANSWERED:
+            untold[name] = rows["intent"][0]
+            continue
         bill = Bill.read(name, rows.select(*ROWS))
         share = bill.untold([*names, NOTHING])
         if not bill.beside["requests"][bill.of(LOGGED)].any():
