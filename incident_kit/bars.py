@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,7 +30,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, mo
 
 from incident_kit.errors import InvalidLimits, InvalidPolicy, NoSuchItem, did_you_mean
 from incident_kit.metrics import metric
-from incident_kit.policytree import read_tree
+from incident_kit.policytree import Item, read_tree
 from incident_kit.words import metric as named
 from incident_kit.words import number
 
@@ -174,21 +175,38 @@ def parse_bars(text: str, *, source: str = "the limits") -> tuple[Bar, ...]:
     if not text.strip():
         raise InvalidLimits(f"{source} {_EMPTY}")
     try:
-        tree = read_tree(text, source=source).plain()
+        root = read_tree(text, source=source)
     except InvalidPolicy as error:  # the same careful reader as of policies, whose word for its file it uses
         raise InvalidLimits(
             str(error).replace("a policy", "a file of limits").replace("`routes:`", "`limits:`")
         ) from None
+    tree = root.plain()
     if not isinstance(tree.get("limits"), list) or not tree["limits"]:
         raise InvalidLimits(f"{source} {_EMPTY}")
     for place, one in enumerate(tree["limits"]):
         if isinstance(one, dict) and "is_default" in one:
-            raise InvalidLimits(f"{source}: limits.{place}: there is no key 'is_default'")
+            raise InvalidLimits(
+                f"{source}, {_line(root, ('limits', place))}limits.{place}: there is no key 'is_default'"
+            )
     try:
         return _File.model_validate(tree).limits
     except ValidationError as error:
-        said = "; ".join(_fault(one) for one in error.errors()[:10])
+        said = "; ".join(_line(root, one["loc"]) + _fault(one) for one in error.errors()[:10])
         raise InvalidLimits(f"{source}: {said}") from None
+
+
+def _line(root: Item, path: Sequence[str | int]) -> str:
+    """Return ``"line 3: "``: where the innermost value on a path stands."""
+    item = root
+    for part in path:
+        inner = item.value
+        if (isinstance(inner, dict) and part in inner) or (
+            isinstance(inner, list) and isinstance(part, int) and part < len(inner)
+        ):
+            item = inner[part]
+        else:
+            break
+    return f"line {item.line}: " if item.line else ""
 
 
 def _fault(error: Any) -> str:
