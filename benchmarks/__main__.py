@@ -9,7 +9,7 @@ from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # many small matrices: threads only wait for one another
 
-from benchmarks import compare, evidence, likeness, load, replay, slider
+from benchmarks import compare, evidence, likeness, load, replay, slider, tuning
 
 
 def main() -> int:
@@ -53,7 +53,14 @@ def main() -> int:
     )
     five = commands.add_parser("compatibility", help="backup against primary, against what both would really have done")
     five.add_argument("--incidents", type=int, default=8, help="how many to make of the outage (default: %(default)s)")
+    six = commands.add_parser("tuning", help="what is recommended from half of some incidents, held against the others")
+    six.add_argument("--incidents", type=int, default=40, help="how many (default: %(default)s)")
+    six.add_argument("--jobs", type=int, default=2, help="processes (default: %(default)s)")
+    six.add_argument("--smoke", action="store_true", help="a small run, of under a minute")
     arguments = parser.parse_args()
+    if arguments.command == "tuning":
+        jobs = arguments.jobs
+        return tuning.smoke(jobs=jobs) if arguments.smoke else tuning.main(incidents=arguments.incidents, jobs=jobs)
     if arguments.command == "compatibility":
         return likeness.main(incidents=arguments.incidents)
     if arguments.command == "load":
