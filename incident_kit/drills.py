@@ -47,7 +47,8 @@ def _bouts(**what: Any) -> Callable[[datetime, timedelta], list[dict[str, Any]]]
     def parts(begin: datetime, length: timedelta) -> list[dict[str, Any]]:
         bout = length / (2 * _BOUTS - 1)
         starts = [begin + 2 * i * bout for i in range(_BOUTS)]
-        return [{"from": start, "until": start + bout} | what for start in starts]
+        ends = [*(start + bout for start in starts[:-1]), begin + length]
+        return [{"from": start, "until": end} | what for start, end in zip(starts, ends, strict=True)]
 
     return parts
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LEAD = timedelta(minutes=30)  # of calm before a standard degradation, so that windows are full
 DRAWS = 20
 METRICS = ("p95_ms", "error_rate", "tool_success_rate", "override_rate", "fallback_rate")
+NEAR = timedelta(minutes=5)  # what comes so near on the healthy log, comes without the degradation, too
 PAGES: dict[str, Any] = {
     "policy": pl.String, "alert": pl.String, "severity": pl.String, "who": pl.String, "fired_at": pl.Datetime("us", "UTC"),
     "cleared_at": pl.Datetime("us", "UTC"), "after": pl.Duration("us"), "needless": pl.Boolean, "metric": pl.String,
@@ -73,18 +74,19 @@ class GameDay:
         """One row a firing of an alert under a policy, in order of time.
 
         Columns: policy, alert, severity, who (is called; NULL: nobody is named), fired_at, cleared_at, after (the beginning of
-        the degradation; negative before it), needless (it fires at that minute on the healthy log, too, or before anything was
-        wrong), metric, value, n, threshold (of what fired it), state_exact (it rests on nothing that was estimated).
+        the degradation; negative before it), needless (it fires before anything is wrong, or about then on the healthy log,
+        too), metric, value, n, threshold (of what fired it), state_exact (it rests on nothing that was estimated).
         """
         begin, _ = self.span
         rows = []
         for one in self.policies:
             if not one.alerts:
                 continue
-            usual = set(alerts(self.calm[one.name]).firings.select("alert", "fired_at").iter_rows())
+            usual = alerts(self.calm[one.name]).firings.select("alert", "fired_at")
             for row in alerts(self.board.replays[one.name]).firings.iter_rows(named=True):
                 kept = {name: row[name] for name in PAGES if name in row}
-                needless = row["fired_at"] < begin or (row["alert"], row["fired_at"]) in usual
+                near = (usual.filter(alert=row["alert"])["fired_at"] - row["fired_at"]).abs() <= NEAR
+                needless = row["fired_at"] < begin or bool(near.any())
                 kept |= {"policy": one.name, "who": self.pager.who(one, row["alert"]), "needless": needless}
                 rows.append(kept | {"after": row["fired_at"] - begin})
         return pl.DataFrame(rows, schema=PAGES).sort("fired_at", maintain_order=True)
@@ -95,13 +97,15 @@ class GameDay:
         begin, _ = self.span
         frames = []
         for one in self.policies:
-            usual = (
-                self.calm[one.name].transitions.select("route", "breaker", "at").with_columns(usual=pl.lit(value=True))
-            )
-            found = self.board.replays[one.name].transitions.join(usual, on=["route", "breaker", "at"], how="left")
-            needless = pl.col("usual").fill_null(value=False) | (pl.col("at") < begin)
+            found = self.board.replays[one.name].transitions
+            usual = self.calm[one.name].transitions.select("route", "to", usual_at="at").sort("usual_at")
+            near = found.sort("at").join_asof(
+                usual, left_on="at", right_on="usual_at", by=["route", "to"], strategy="nearest", tolerance=NEAR,
+                check_sortedness=False,
+            )  # fmt: skip
+            needless = pl.col("usual_at").is_not_null() | (pl.col("at") < begin)
             frames.append(
-                found.with_columns(needless.alias("needless"), (pl.col("at") - begin).alias("after")).drop("usual")
+                near.with_columns(needless.alias("needless"), (pl.col("at") - begin).alias("after")).drop("usual_at")
             )
         return pl.concat(frames).sort("at", maintain_order=True)
 
@@ -110,8 +114,8 @@ class GameDay:
         """One row a policy: its first page and first switch because of the degradation, and how many there are.
 
         Columns: policy, page_at, page_after, alert, who, page_exact (it rests on nothing that was estimated), switch_at,
-        switch_after, route (all NULL: none), switches (away from a
-        primary) and pages because of it, needless_pages and needless_switches, gaps (see :attr:`gaps`).
+        switch_after, route (all NULL: none), switches (away from a primary) and pages because of it, needless_pages and
+        needless_switches, gaps (see :attr:`gaps`).
         """
         rows = []
         away = self.switches.filter((pl.col("to") == "on backup") & (pl.col("from") == "on primary"))

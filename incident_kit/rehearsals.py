@@ -27,7 +27,7 @@ from incident_kit.words import lasting as in_words
 if TYPE_CHECKING:
     from incident_kit.policy import Policy
 
-LEAD = timedelta(minutes=30)  # of calm before a standard degradation, so that windows are full
+LEAD = "30m"  # of calm before a standard degradation, so that windows are full
 DRAWS = 20
 METRICS = ("p95_ms", "error_rate", "tool_success_rate", "override_rate", "fallback_rate")
 
@@ -184,12 +184,13 @@ def _anchored(part: Degradation, begin: datetime) -> Degradation:
 
 
 def _busiest_hour(incident: Incident, length: timedelta) -> datetime:
-    """Return the full hour with the most requests that leaves calm before it, and the length before the log's end."""
+    """Return the full hour with the most requests that has others before it, and the length before the log's end."""
     about = incident.about()
-    at = incident.requests().select("arrived_at")
-    hours = at.group_by(pl.col("arrived_at").dt.truncate("1h").alias("hour")).agg(pl.len().alias("n"))
-    late = about["last"] - length
-    fits = hours.filter((pl.col("hour") >= about["first"] + LEAD) & (pl.col("hour") <= late))
+    halves = incident.requests().group_by(pl.col("arrived_at").dt.truncate(LEAD).alias("half")).agg(pl.len().alias("n"))
+    hours = halves.group_by(pl.col("half").dt.truncate("1h").alias("hour")).agg(pl.col("n").sum())
+    fits = hours.filter(pl.col("hour") <= about["last"] - length).join(
+        halves.select(pl.col("half").dt.offset_by(LEAD).alias("hour")), on="hour", how="semi"
+    )
     if fits.is_empty():
         begin: datetime = about["first"] + (about["last"] - about["first"]) / 4
         if begin + length > about["last"]:

@@ -14,7 +14,7 @@ from incident_kit.pages import SLOWER, VISIBLE
 from incident_kit.policywords import alert_sentence, sentence
 from incident_kit.sheets import Grid, Items, Say, Section, Sheet
 from incident_kit.timetables import NOBODY, offset, timetable
-from incident_kit.words import clock, label, lasting, number
+from incident_kit.words import clock, label, lasting, number, period
 from incident_kit.words import metric as worded
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def master(day: GameDay) -> Sheet:
     sections = (
         Section("In short", (Items(tuple(_short(day, policy))),)),
         Section("Before", (Items(BEFORE, boxes=True),)),
+        Section("Abort if", (Items(tuple(_abort(day, policy)), boxes=True),)),
         Section(
             "Timetable",
             (
@@ -63,7 +64,6 @@ def master(day: GameDay) -> Sheet:
             ),
             apart=True,
         ),
-        Section("Abort if", (Items(tuple(_abort(day, policy)), boxes=True),)),
         Section("Undo", (Items(tuple(_undo(day, policy)), boxes=True),)),
         Section("What to check in the dashboards", (Grid(*_dashboards(day), boxes=True),)),
         Section("Where nobody is called", (Items(tuple(_silent(day, policy))),)),
@@ -85,14 +85,16 @@ def team(day: GameDay) -> Sheet:
     """Return the team's sheet: rules, people, what is usual, and room to write; nothing of what is going to happen."""
     policy = day.policies[0]
     contacts = [(label(name), label(who, longest=120)) for name, who in sorted(day.pager.contacts.items())]
-    first = day.healthy.about()["first"]
+    about = day.healthy.about()
     sections = (
         Section("Rules", (Items(RULES),)),
         Section("Who", (Grid(("for", "call"), tuple(contacts), blanks=3),)),
         Section(
             "What is usual",
             (
-                Say(f"On the whole of {first.astimezone(day.zone):%A, %d %B %Y}, by kind of question."),
+                Say(
+                    f"Over all of {period(about['first'], about['last'], zone=day.zone, date=True)}, by kind of question."
+                ),
                 Grid(*_usual(day)),
             ),
         ),
