@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from incident_kit.scorecard import Board
 
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 WIDE = 100  # characters of a line
 _NONE = "–"  # noqa: RUF001 - where a value would be
 
@@ -60,15 +62,18 @@ class Shown:
         )
         body = "".join(
             "<tr>"
-            + "".join(f"<td{_side(right)}>{_lines(cell)}</td>" for cell, right in zip(row, self.right, strict=True))
+            + "".join(
+                f"<td{_side(right, cell)}>{_lines(cell)}</td>" for cell, right in zip(row, self.right, strict=True)
+            )
             + "</tr>"
             for row in self.rows
         )
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _side(right: bool) -> str:  # noqa: FBT001 - of a cell
-    return f' style="text-align: {"right" if right else "left"}"'
+def _side(right: bool, text: str = "") -> str:  # noqa: FBT001 - of a cell
+    whole = "; white-space: nowrap" if right or _INSTANT.fullmatch(text) else ""
+    return f' style="text-align: {"right" if right else "left"}{whole}"'
 
 
 def _lines(cell: str) -> str:
@@ -88,7 +93,11 @@ def table(frame: pl.DataFrame) -> Shown:
     refund     1,024      –
     """  # noqa: RUF002 - the dash is what is shown
     right = [kind.is_numeric() for kind in frame.dtypes]
-    return Shown(frame.columns, [[_cell(value) for value in row] for row in frame.iter_rows()], right=right)
+    return Shown(
+        [words.label(name) for name in frame.columns],
+        [[_cell(value) for value in row] for row in frame.iter_rows()],
+        right=right,
+    )
 
 
 def _cell(value: Any) -> str:
@@ -113,12 +122,13 @@ def scorecard(board: Board, *, intent: str = "all") -> Shown:
     found = brieftable.tables(board.table() if intent == "all" else board.table(by="intent"))
     for one in found:
         if one.intent == intent:
-            rows = [[name, *map(_said, cells)] for name, cells in one.rows]
+            rows = [[name, *map(_said, cells, one.rests)] for name, cells in one.rows]
             rests = ["rests on", *("\n".join(cell.evidence) for cell in one.rests)]
             return Shown(["", *one.columns], [*rows, rests], right=[False] * (1 + len(one.columns)))
     return Shown([], [], right=[])
 
 
-def _said(cell: brieftable.Cell) -> str:
-    value = f"{cell.bound} {cell.value}".strip()
-    return "\n".join(filter(None, (value, cell.limits, *cell.evidence)))
+def _said(cell: brieftable.Cell, rests: brieftable.Cell) -> str:
+    """Return a number, its range and what was noticed; and what it rests on, where that is not what its column does."""
+    evidence = () if cell.evidence == rests.evidence else cell.evidence
+    return "\n".join(filter(None, (f"{cell.bound} {cell.value}".strip(), cell.limits, *evidence, *cell.flags)))

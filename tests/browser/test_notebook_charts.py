@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nbformat
 import pytest
+from lab_server import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
+TESTS = str(Path(__file__).parents[1])
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 CELLS = (
     "import sys; sys.path.insert(0, {tests!r})\nimport made_up\nfrom incident_kit import charts\ncharts.enable_offline()",
@@ -28,40 +23,13 @@ CELLS = (
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start JupyterLab on a folder with one notebook, and return its address."""
-    home = tmp_path_factory.mktemp("lab")
-    tests = os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120 - goes into the notebook's text
-    cells = [nbformat.v4.new_code_cell(cell.replace("{tests!r}", repr(tests))) for cell in CELLS]
+def lab(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:  # noqa: ARG001 - skips without one
+    root = tmp_path_factory.mktemp("charts")
+    cells = [nbformat.v4.new_code_cell(cell.replace("{tests!r}", repr(TESTS))) for cell in CELLS]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), home / "charts.ipynb")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = _started(home, port)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(120):
-            try:
-                urllib.request.urlopen(f"{address}/api/status", timeout=1).close()  # noqa: S310 - our own server
-                break
-            except OSError:
-                assert server.poll() is None, (home / "log").read_text()
-                time.sleep(0.5)
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), root / "charts.ipynb")
+    with serving(root, tmp_path_factory.mktemp("home")) as address:
         yield address
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=20)
-
-
-def _started(home: Path, port: int) -> subprocess.Popen[bytes]:
-    folders = {f"JUPYTER_{name}_DIR": str(home / name) for name in ("CONFIG", "DATA", "RUNTIME")}
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
-    command += ["--IdentityProvider.token=", "--ServerApp.password=", "--LabApp.news_url="]
-    command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", f"--ServerApp.root_dir={home}"]
-    with (home / "log").open("wb") as log:
-        environment = os.environ | folders
-        return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -91,8 +59,6 @@ def test_jupyterlab_draws_every_chart_with_its_own_vega(visit: Callable[..., Any
 
 
 def _folder() -> Path:
-    from pathlib import Path
-
     folder = Path(".ci/screenshots")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
