@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from incident_kit.conditions import Condition, Rule
-from incident_kit.errors import NoSuchItem, did_you_mean
+from incident_kit.errors import InvalidPolicy, NoSuchItem, did_you_mean
 from incident_kit.vocabulary import metric_of
 
 if TYPE_CHECKING:
@@ -75,6 +76,13 @@ class Settings:
         InvalidPolicy
             The numbers contradict one another.
         """
+        last = self.before
+        if last is not None and not self.off and not last.off and last.loaded == self.loaded:
+            turned = {path: value for path, value in self.values.items() if last.values.get(path) != value}
+            if len(turned) == 1 and last.values.keys() <= self.values.keys():
+                ((path, value),) = turned.items()
+                with suppress(InvalidPolicy):  # the one before may be wrong where this one is not
+                    return last.policy.with_value(path, value)
         policy = self.loaded
         for path, value in self.values.items():
             policy = policy.with_value(path, value)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from incident_kit import words
+from incident_kit.decisions import STATES
+from incident_kit.kernel import CLOSED
+from incident_kit.metrics import metric
+from incident_kit.routing import in_force_us
+from incident_kit.series import step
 
 if TYPE_CHECKING:
     from incident_kit.replays import Replay
     from incident_kit.workbench import Workbench
 
 LOGGED, LOADED, TUNED = "as it was", "as loaded", "as tuned"
+HERE = "you are here"
 MEASURES = ("p95_wait_ms", "override_rate")
 MOST = 0.5  # change from the log that is drawn
 MARKS = {"better": "better", "worse": "worse", "no different": "same", "cannot be told": "cannot tell"}
@@ -27,52 +35,86 @@ _POINTS: dict[str, Any] = {
 
 def over_time(replays: Mapping[str, Replay]) -> pl.DataFrame:
     """Return the slow end of waits, and overrides, one row a line and interval."""
-    parts = []
+    parts = [pl.DataFrame(schema=_LINES)]
+    wait, overrides = metric("p95_ms").value, metric("override_rate").value
     for line, one in replays.items():
-        bins = one.series()
-        middle = pl.col("at") + (pl.col("until") - pl.col("at")) / 2
-        parts.append(
-            bins.select(
-                pl.lit(line).alias("line"),
-                middle.cast(_INSTANT).alias("middle"),
-                (pl.col("p95_wait_ms") / 1000).cast(pl.Float64).round(3).alias("wait_s"),
-                pl.col("override_rate").cast(pl.Float64).round(4),
-            )
+        every = step(one.outcomes)
+        binned = one.outcomes.select(pl.col("at").dt.truncate(every), "wait_ms", "overridden")
+        if binned.is_empty():
+            continue
+        found = binned.group_by("at").agg(
+            (wait / 1000).cast(pl.Float64).round(3).alias("wait_s"),
+            overrides.cast(pl.Float64).round(4).alias("override_rate"),
         )
-    return pl.concat(parts) if parts else pl.DataFrame(schema=_LINES)
-
-
-def states(replays: Mapping[str, Replay]) -> pl.DataFrame:
-    """Return the spans of every guarded route on its primary, on its backup, or testing, one row a span."""
-    parts = [pl.DataFrame(schema=_STATES)]
-    for line, one in replays.items():
-        route = pl.when(pl.col("route") == "*").then(pl.lit("all others")).otherwise("route")
-        named = route.map_elements(words.label, return_dtype=pl.String)
-        clock = [pl.col(end).dt.strftime("%H:%M:%S") for end in ("start", "end")]
-        parts.append(
-            one.states().select(
-                pl.format("{}, {}", named, pl.lit(line)).alias("row"),
-                "state",
-                pl.col("start").cast(_INSTANT),
-                pl.col("end").cast(_INSTANT),
-                pl.format("{}, {}, {} to {} UTC", named, "state", *clock).alias("said"),
-            )
-        )
+        grid = pl.DataFrame({"at": pl.datetime_range(found["at"].min(), found["at"].max(), every, eager=True)})  # type: ignore[arg-type]
+        bins = grid.join(found, on="at", how="left", maintain_order="left")  # empty intervals are gaps of the line
+        middle = (pl.col("at") + every / 2).cast(_INSTANT).alias("middle")
+        parts.append(bins.select(pl.lit(line).alias("line"), middle, "wait_s", "override_rate"))
     return pl.concat(parts)
 
 
+def states(replays: Mapping[str, Replay]) -> pl.DataFrame:
+    """Return the spans of every breaker on its primary, on its backup, or testing, one row a span."""
+    parts = [pl.DataFrame(schema=_STATES)]
+    for line, one in replays.items():
+        if not len(one.log):
+            continue
+        for r, name, mine in _breakers(one):
+            begin, finish = in_force_us(one.policy.routes[r], one.log)
+            changes = one.changes[mine]
+            at = np.concatenate([[begin], changes[:, 2].astype(np.int64)])
+            end = np.minimum(np.concatenate([at[1:], [finish]]), finish)
+            state = np.concatenate([[CLOSED], changes[:, 4].astype(np.int64)])
+            shown = at <= finish
+            parts.append(
+                pl.DataFrame(
+                    {
+                        "row": pl.repeat(f"{name}, {line}", int(shown.sum()), dtype=pl.String, eager=True),
+                        "state": pl.Series(STATES).gather(pl.Series(state[shown])),
+                        "start": pl.Series(at[shown]).cast(_INSTANT),
+                        "end": pl.Series(end[shown]).cast(_INSTANT),
+                    }
+                )
+            )
+    clock = [pl.col(end).dt.strftime("%H:%M:%S") for end in ("start", "end")]
+    said = pl.format("{}, {}, {} to {} UTC", "row", "state", *clock).alias("said")
+    return pl.concat(parts, how="diagonal").with_columns(said)
+
+
 def rows_of(replay: Replay, lines: Sequence[str]) -> list[str]:
-    """Return the rows of the panel of states, route by route: every route that has a breaker."""
-    guarded = [route for route in replay.policy.routes if any(entry.breaker for entry in route.chain)]
-    names = ["all others" if route.name == "*" else words.label(route.name) for route in guarded]
-    return [f"{name}, {line}" for name in names for line in lines]
+    """Return the rows of the panel of states: every breaker, route by route."""
+    return [f"{name}, {line}" for _, name, _ in _breakers(replay) for line in lines]
 
 
-def scorecard(bench: Workbench, tuned: pl.DataFrame, *, is_fresh: bool) -> pl.DataFrame:
+def _breakers(replay: Replay) -> Iterator[tuple[int, str, NDArray[np.bool_]]]:
+    """Yield the route of every breaker, how it is called, and which of the replay's changes are its own."""
+    changes, intents = replay.changes, replay.log.intents
+    for r, route in enumerate(replay.policy.routes):
+        for e, entry in enumerate(route.chain):
+            if entry.breaker is None:
+                continue
+            named = owner(route.name) + (f", {words.label(entry.label)}" if e else "")
+            mine = (changes[:, 0] == r) & (changes[:, 1] == e)
+            if entry.breaker.scope != "intent":
+                yield r, named, mine
+                continue
+            for intent in np.unique(replay.log.intent[replay.route == r]).tolist():
+                of = words.label(intents[intent]) if intent >= 0 else "no intent"
+                yield r, f"{named}: {of}", mine & (changes[:, 10] == intent)
+
+
+def owner(route: str) -> str:
+    """Return how a route is called for people."""
+    return "all others" if route == "*" else words.label(route)
+
+
+def scorecard(bench: Workbench, tuned: pl.DataFrame, *, draws: int, wanted: int) -> pl.DataFrame:
     """Return one row a metric in words, with the change from the log as a share of it, and the ends of its range.
 
-    ``is_fresh`` False: the ranges are those of a setting before this one, and are left out.
+    Ranges are of so many ``draws`` of those ``wanted``: without any there is none yet, and until all are there each says how
+    far it is and settles nothing.
     """
+    is_fresh = draws > 0
     rows = []
     for place, row in enumerate(tuned.iter_rows(named=True)):
         named = words.metric(row["metric"])
@@ -91,8 +133,8 @@ def scorecard(bench: Workbench, tuned: pl.DataFrame, *, is_fresh: bool) -> pl.Da
                 "was": named.shown(observed),
                 "loaded": named.shown(None if loaded != loaded else loaded),  # noqa: PLR0124 - not a number
                 "tuned": "these logs cannot tell" if row["estimate"] is None else named.shown(row["estimate"]),
-                "range": span if is_fresh else "working out ...",
-                "verdict": MARKS.get(row["verdict"], row["verdict"]) if is_fresh else "",
+                "range": f"{span} ..." if 0 < draws < wanted and span else span if is_fresh else "working out ...",
+                "verdict": MARKS.get(row["verdict"], row["verdict"]) if draws >= wanted else "",
                 "change": change(row["estimate"]),
                 "change_low": change(low),
                 "change_high": change(high),

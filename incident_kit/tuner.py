@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import html
+import math
+import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets  # type: ignore[import-untyped]
@@ -17,8 +21,9 @@ from incident_kit import panels, words
 from incident_kit.charts import tuner as chart
 from incident_kit.dials import Dial, Settings, dials, rules
 from incident_kit.errors import IncidentKitError, InvalidPolicy, UnansweredQuestion
+from incident_kit.knobs import Knobs, button, named
 from incident_kit.live import View
-from incident_kit.panels import LOADED, LOGGED, TUNED
+from incident_kit.panels import HERE, LOADED, LOGGED, TUNED
 from incident_kit.policydiff import diff
 from incident_kit.workbench import DRAWS, METRICS, Workbench
 
@@ -29,10 +34,19 @@ if TYPE_CHECKING:
     from incident_kit.policy import Policy
     from incident_kit.replays import Replay
 
-REST = 0.15  # seconds without a turn before the ranges are worked out
-OTHERS = 24  # settings along the dial in hand
-HERE = "you are here"
-SEEN, BORROWED = "we saw this", "worked out from similar requests"
+REST = 0.1  # seconds without a turn before the ranges are worked out
+FIRST = 12  # draws, before the others: ranges that are nearly there
+COLD = 2  # draws at a time that have not run before
+OTHERS = 24  # settings along the dial in hand, about
+ONE_MOVE = 1.0  # seconds within which turns of one dial are undone together
+SEEN, BORROWED, UNTOLD = "we saw this", "worked out from similar requests", "these logs cannot tell"
+ACTING = (
+    "window",
+    "min_requests",
+    "for",
+    "cooldown",
+    "half_open.requests",
+)  # what a breaker goes by besides its limits
 
 
 class Tuner(widgets.VBox):  # type: ignore[misc]
@@ -81,9 +95,10 @@ class Tuner(widgets.VBox):  # type: ignore[misc]
         self.in_hand = known[0]
         self._replay: Replay = self.bench.as_loaded
         self._drawn: list[Any] = []
+        self._moved = 0.0  # when a hand turned something last
         self._others: dict[str, list[dict[str, Any]]] = {}
         self._work: asyncio.Task[None] | None = None
-        self._is_setting = False
+        self._going = Event()  # set: what is being worked out is no longer wanted
         about = incident.about()
         scored = "the whole log" if during is None else during if isinstance(during, str) else "the chosen span"
         self._options: dict[str, Any] = {
@@ -94,19 +109,21 @@ class Tuner(widgets.VBox):  # type: ignore[misc]
             "metrics": len(self.bench.metrics),
             "scored": f"{scored} scored",
         }
-        self.view = View(self._chart(), self._rows())
-        self._boxes = {path: _Knob(one, self._turned) for path, one in self.dials.items()}
-        self._switches = {path: self._switch(path, owner) for path, owner in rules(policy).items()}
+        self.view = View(self._chart(), self._still | self._rows())
+        self.knobs = Knobs(
+            self.dials, rules(policy), turned=self._turned, switched=lambda rule, on: self.switch(rule, on=on)
+        )
         self._verdict = widgets.HTML()
         self._changes = widgets.HTML()
-        self._undo = _button("Undo", "the last change", self.undo)
-        self._reset = _button("Reset", "everything back to the policy as loaded", self.reset)
+        self._undo = button("Undo", "the last change", self.undo)
+        self._reset = button("Reset", "everything back to the policy as loaded", self.reset)
         self._file = widgets.Text(
             f"{policy.name}-tuned.yaml", description="Save as", layout={"width": "280px"}, continuous_update=False
         )
-        self._save = _button("Save", "the tuned policy as YAML", lambda: self.save(self._file.value))
+        self._save = button("Save", "the tuned policy as YAML", lambda: self.save(self._file.value))
         self._said = widgets.HTML()
-        super().__init__([widgets.VBox(list(self._controls())), self._verdict, self.view, self._changes])
+        bar = widgets.HBox([self._undo, self._reset, self._file, self._save, self._said])
+        super().__init__([self.knobs, bar, self._verdict, self.view, self._changes])
         self.add_class("incident-kit-tuner")
         self._show()
         self._rest()
@@ -152,63 +169,55 @@ class Tuner(widgets.VBox):  # type: ignore[misc]
 
     def save(self, path: str | Path) -> None:
         """Write the tuned policy as YAML: the file's own comments and order, and only what changed changed."""
-        self.policy.save(path)
-        self._said.value = f"Saved as {html.escape(str(path))}"
+        try:
+            self.policy.save(path)
+        except OSError as error:
+            self._said.value = html.escape(f"{path} cannot be written: {error.strerror or error}")
+        else:
+            self._said.value = f"Saved as {html.escape(str(path))}"
 
     def settle(self) -> None:
         """Work the ranges and the other settings out now, and return when they are shown."""
         self._stop()
-        for _ in self._steps():
-            pass
+        for show in self._steps():
+            show()
 
     def snapshot(self) -> alt.VConcatChart:
-        """Return the four panels as they are now, as a chart that needs no kernel."""
-        import altair as alt
+        """Return the four panels as a chart that needs no kernel; its slider is the dial in hand, every setting worked out."""
+        from incident_kit.tunersnapshot import snapshot
 
-        from incident_kit.live import plain
-
-        self.settle()
-        shown = self._chart()
-        rows = {name: plain(frame) for name, frame in self._rows().items()}
-        made: alt.VConcatChart = alt.VConcatChart.from_dict(
-            {**shown.to_dict(), "datasets": {**shown.to_dict().get("datasets", {}), **rows}}
-        )
+        self._stop()
+        one = self.in_hand
+        values = grid(one, self.settings.values.get(one.path, one.value))
+        made = snapshot(self.bench, self.settings, one, values=values, still=self._still, options=self._options)
+        self._rest()
         return made
 
-    def _controls(self) -> Iterator[widgets.Widget]:
-        for rule, owner in rules(self.bench.loaded).items():
-            knobs = [self._boxes[path].row for path, one in self.dials.items() if one.rule == rule]
-            name = "all others" if owner == "*" else words.label(owner)
-            yield widgets.HBox(
-                [self._switches[rule], widgets.VBox(knobs)],
-                layout={"align_items": "flex-start", "border_top": "1px solid var(--jp-border-color2, #ddd)"},
-            )
-            self._switches[rule].description = name
-        yield widgets.HBox([self._undo, self._reset, self._file, self._save, self._said])
-
-    def _switch(self, path: str, owner: str) -> widgets.Checkbox:
-        box = widgets.Checkbox(
-            value=True, indent=False, layout={"width": "210px"}, tooltip=f"whether {owner} ever leaves its primary"
-        )
-        box.observe(lambda change: None if self._is_setting else self.switch(path, on=change["new"]), "value")
-        return box
-
     def _turned(self, one: Dial, value: float) -> None:
-        if not self._is_setting:
-            self._apply(self.settings.turned(one.path, value), one)
+        """Do what a hand does: turns of one dial within a second are one move."""
+        now = time.monotonic()
+        goes_on = one is self.in_hand and now - self._moved < ONE_MOVE and self.settings.before is not None
+        settings = self.settings.turned(one.path, value)
+        self._apply(replace(settings, before=self.settings.before) if goes_on else settings, one)
+        self._moved = now
 
     def _apply(self, settings: Settings, one: Dial) -> None:
+        """Take a setting on as a whole or, where its numbers cannot stand or somebody breaks in, not at all."""
+        self._stop()
         try:
-            policy = settings.policy
+            replay = self.bench.replay(settings.policy)
         except IncidentKitError as error:
             self._said.value = html.escape(str(error))
             self._show_controls()
+            self._rest()
             return
-        self._stop()
+        except KeyboardInterrupt:
+            self._said.value = "Interrupted: nothing has changed."
+            self._show_controls()
+            self._rest()
+            raise
         self._said.value = ""
-        self.settings, self._drawn = settings, []
-        self.in_hand = one
-        self._replay = self.bench.replay(policy)
+        self.settings, self.in_hand, self._replay, self._drawn, self._moved = settings, one, replay, [], 0.0
         self._show()
         self._rest()
 
@@ -221,142 +230,138 @@ class Tuner(widgets.VBox):  # type: ignore[misc]
         self._changes.value = f"<pre>{html.escape(str(changes))}</pre>" if changes else ""
 
     def _show_controls(self) -> None:
-        self._is_setting = True
-        try:
-            for path, box in self._boxes.items():
-                box.show(self.settings.values.get(path, self.dials[path].value))
-                box.enable(on=self.dials[path].rule not in self.settings.off)
-            for path, box in self._switches.items():
-                box.value = path not in self.settings.off
-            self._undo.disabled = self.settings.before is None
-        finally:
-            self._is_setting = False
+        self.knobs.show(self.settings.values, self.settings.off)
+        self._undo.disabled = self.settings.before is None
 
     def _rows(self) -> dict[str, pl.DataFrame]:
-        """Return the four datasets of the setting that is shown."""
+        """Return what belongs to the setting that is shown."""
+        return {
+            "lines": panels.over_time({TUNED: self._replay}),
+            "states": panels.states({TUNED: self._replay}),
+            "scores": panels.scorecard(self.bench, self.scores, draws=len(self._drawn), wanted=self._wanted()),
+            "points": self._points(),
+        }
+
+    def _wanted(self) -> int:
+        """Return how many draws there will be when the ranges are there."""
+        return self.bench.draws if self.bench.is_drawn(self._replay) else 1
+
+    def _points(self) -> pl.DataFrame:
+        """Return the settings along the dial in hand, where they are worked out, and those that have names."""
         bench = self.bench
-        others = self._others.get(self._key(), [])
         here = bench.values(self._replay)[0]
         named = ((LOGGED, bench.observed), (LOADED, bench.loaded_values), (HERE, here))
-        points = [*others, *(panels.point(kind, bench.named(values)) for kind, values in named)]
-        return {
-            "lines": pl.concat([self._still["lines"], panels.over_time({TUNED: self._replay})]),
-            "states": pl.concat([self._still["states"], panels.states({TUNED: self._replay})]),
-            "scores": panels.scorecard(bench, self.scores, is_fresh=bool(self._drawn)),
-            "points": panels.points(points),
-        }
+        others = self._others.get(self._key(), [])
+        return panels.points([*others, *(panels.point(kind, bench.named(values)) for kind, values in named)])
 
     @cached_property
     def _still(self) -> dict[str, pl.DataFrame]:
         """What stays where it is, whatever is turned."""
         logged, loaded = self.bench.as_logged, self.bench.as_loaded
         return {
-            "lines": panels.over_time({LOGGED: logged, LOADED: loaded}),
-            "states": panels.states({LOADED: loaded}),
+            "lines_still": panels.over_time({LOGGED: logged, LOADED: loaded}),
+            "states_still": panels.states({LOADED: loaded}),
         }
 
     def _chart(self) -> alt.VConcatChart:
         return chart.tuner(**self._options)
 
     def _sentence(self) -> str:
-        """Return what the verdict rests on."""
-        share = self._replay.evidence["observed"]
-        rests = f"{SEEN} for {share:.0%} of the requests, the rest {BORROWED}" if share < 1 else f"{SEEN}, all of it"
-        unsaid = len(self.policy.implied)
+        """Return what the verdict rests on: evidence, and what the policy leaves unsaid."""
+        shares = self.bench.shares(self._replay)
+        seen, none = shares["observed"], shares["none"]
+        parts = [(seen, SEEN), (1 - seen - none, BORROWED), (none, UNTOLD)]
+        rests = ", ".join(f"<b>{words.number(share, '%')}</b> {said}" for share, said in parts if share > 0)
+        path = self.in_hand.rule.removesuffix(".breaker")
+        told = {one.path: one.value for one in self.policy.implied}
+        unsaid = [
+            f"{name} {told[where]}" for name in ACTING if (where := f"{path}.breaker.{name}") in told
+        ]  # fmt: skip
         implied = (
-            f" The policy leaves {unsaid} values unsaid that a replay fills in: ik.sensitivity() says which of them matter."
+            f" The file leaves unsaid, of {html.escape(named(self.in_hand.owner))}: "
+            f"{html.escape(', '.join(unsaid))}; <code>ik.sensitivity()</code> says whether that decides the verdict."
             if unsaid
             else ""
         )
-        return f"<p>{html.escape(rests[:1].upper() + rests[1:])}.{html.escape(implied)}</p>"
+        return f"<p>Of the requests that are scored: {rests}.{implied}</p>"
 
     def _key(self) -> str:
         """Return what the other settings along the dial in hand depend on."""
         rest = {path: value for path, value in self.settings.values.items() if path != self.in_hand.path}
         return repr((self.in_hand.path, sorted(rest.items()), sorted(self.settings.off)))
 
-    def _steps(self) -> Iterator[None]:
-        """Work the ranges out, then the other settings; a step is short, and between two the hand may move again."""
-        drawn = []
-        for values in self.bench.drawn(self._replay):
-            drawn.append(values)
-            yield
-        self._drawn = drawn
-        rows = self._rows()
-        self.view.update(scores=rows["scores"])
-        yield
-        key = self._key()
-        if key in self._others or self.in_hand.rule in self.settings.off:
+    def _steps(self, is_wanted: Callable[[], bool] = lambda: True) -> Iterator[Callable[[], None]]:
+        """Work the ranges out, then the other settings; yield what is to be shown of each step.
+
+        Steps are short: between two, and between the draws of one, the hand may move again.
+        """
+        central, one, settings, key = self._replay, self.in_hand, self.settings, self._key()
+        drawn: list[Any] = []
+        wanted = self._wanted()
+        while len(drawn) < wanted and is_wanted():
+            size = len(drawn)
+            until = size + COLD if not self.bench.is_warm(size + COLD) else FIRST if size < FIRST else self.bench.draws
+            drawn += self.bench.drawn(central, first=size, until=until, is_wanted=is_wanted)
+            if self.bench.is_warm(self.bench.draws) or len(drawn) >= FIRST:
+                yield partial(self._show_ranges, list(drawn))
+        if key in self._others or one.rule in settings.off or not is_wanted():
             return
         found = []
-        one = self.in_hand
-        for i in range(OTHERS + 1):
-            value = one.low + round(i * (one.high - one.low) / OTHERS / one.step) * one.step
-            value = round(value) if one.is_whole else round(value, 6)
+        for value in grid(one, settings.values.get(one.path, one.value)):
+            if not is_wanted():
+                return
             try:
-                other = self.bench.replay(self.settings.turned(one.path, value).policy)
+                other = self.bench.other(settings.turned(one.path, value).policy)
             except InvalidPolicy:
                 continue
             scores = self.bench.named(self.bench.values(other)[0])
             found.append(panels.point("other settings", scores, value=value, said=f"{one.label} {value:g}"))
-            yield
+        yield partial(self._show_others, key, found)
+
+    def _show_ranges(self, drawn: list[Any]) -> None:
+        self._drawn = drawn
+        self.view.update(scores=panels.scorecard(self.bench, self.scores, draws=len(drawn), wanted=self._wanted()))
+
+    def _show_others(self, key: str, found: list[dict[str, Any]]) -> None:
         self._others[key] = found
-        self.view.update(points=self._rows()["points"])
+        self.view.update(points=self._points())
 
     def _rest(self) -> None:
-        """Have the ranges follow once the hand rests; without a running loop, as in a script, they wait for `settle`."""
+        """Have the ranges follow once the hand rests; without a running loop, as in a script, they wait for `settle`.
+
+        They are worked out beside the loop, which goes on hearing the page; what a later turn has overtaken is not shown.
+        """
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return
+        going = Event()
 
         async def follow() -> None:
             await asyncio.sleep(REST)
-            for _ in self._steps():
-                await asyncio.sleep(0)
+            steps = self._steps(lambda: not going.is_set())
+            while (show := await asyncio.to_thread(next, steps, None)) is not None:
+                if not going.is_set():
+                    show()
 
-        self._work = loop.create_task(follow())
+        self._going, self._work = going, loop.create_task(follow())
 
     def _stop(self) -> None:
+        self._going.set()
         if self._work is not None and not self._work.done():
             self._work.cancel()
         self._work = None
 
 
-class _Knob:
-    """A slider and a number box on one value."""
+def grid(one: Dial, here: float) -> list[float]:
+    """Return numbers along a dial in even steps, about :data:`OTHERS` of them, the present one among them.
 
-    def __init__(self, one: Dial, turned: Callable[[Dial, float], None]) -> None:
-        self.dial = one
-        sort = (
-            (widgets.IntSlider, widgets.BoundedIntText)
-            if one.is_whole
-            else (widgets.FloatSlider, widgets.BoundedFloatText)
-        )
-        as_number: Callable[[float], float] = int if one.is_whole else float
-        span = {"min": as_number(one.low), "max": as_number(one.high), "step": as_number(one.step)}
-        name = f"{one.metric} {one.sign}" + (" (tests)" if one.is_test else "")
-        self._as_number = as_number
-        self.slider = sort[0](
-            value=as_number(one.value), **span, description=name, readout=False, tooltip=one.label,
-            style={"description_width": "170px"}, layout={"width": "480px"},
-        )  # fmt: skip
-        self.box = sort[1](value=as_number(one.value), **span, layout={"width": "100px"}, tooltip=one.label)
-        for each in (self.slider, self.box):
-            each.observe(lambda change: turned(self.dial, change["new"]), "value")
-        self.row = widgets.HBox([self.slider, self.box])
-
-    def show(self, value: float) -> None:
-        """Show a value on both."""
-        for each in (self.slider, self.box):
-            each.value = self._as_number(min(max(value, each.min), each.max))
-
-    def enable(self, *, on: bool) -> None:
-        """Let it be turned, or not."""
-        self.slider.disabled = self.box.disabled = not on
-
-
-def _button(text: str, tip: str, does: Callable[[], None]) -> widgets.Button:
-    made = widgets.Button(description=text, tooltip=tip, layout={"width": "80px"})
-    made.on_click(lambda _: does())
-    return made
+    Examples
+    --------
+    >>> grid(Dial("a", "a", "p95_ms", ">", 3500, 700, 8800, 100, "a"), 3500)[:3]
+    [700, 1100, 1500]
+    """
+    step = one.step * max(math.ceil((one.high - one.low) / one.step / OTHERS), 1)
+    least = here - math.floor((here - one.low) / step + 1e-9) * step
+    size = math.floor((one.high - least) / step + 1e-9) + 1
+    return [round(least + i * step) if one.is_whole else round(least + i * step, 6) for i in range(size)]

@@ -6,12 +6,13 @@ What a target would have done to a request does not depend on the numbers that a
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from datetime import datetime
 from functools import cached_property
 from hashlib import blake2b
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from incident_kit.books import Outcome
 from incident_kit.errors import NoSuchItem
-from incident_kit.evidence import NONE
+from incident_kit.evidence import LABELS
 from incident_kit.intervals import interval
 from incident_kit.metrics import IS_TOLD, Metric, metric
 from incident_kit.outcomes import Part, outcomes_of
@@ -125,7 +126,9 @@ class Workbench:
         self.window = window_of(incident, during)
         self.estimator = Remembered(incident.model if estimator is None else estimator)
         self._rows = None if self.window.spans is None else np.flatnonzero(self.window.rows)
-        self._turns, self._drawn = Turns(incident, self.estimator), list[Turns]()
+        self._turns, self._beside = Turns(incident, self.estimator), Turns(incident, self.estimator)
+        self._drawn, self._lock = list[Turns](), Lock()
+        self._valued: tuple[Replay | None, NDArray[np.float64]] = None, np.empty(0)  # the last one
         # it also says what these logs cannot answer
         self.as_loaded: Replay = replay(incident, loaded, estimator=self.estimator)
         self._turns.turn(loaded)  # so that the first turn of a hand is as quick as any
@@ -138,13 +141,22 @@ class Workbench:
 
     def values(self, one: Replay) -> NDArray[np.float64]:
         """Return every metric of a replay over what is scored ``[(value, least, most), metric]``."""
-        found: NDArray[np.float64] = self._measured(self._part(one), 1)[0]
+        valued, found = self._valued
+        if valued is not one:
+            found = self._measured(self._part(one), 1)[0]
+            self._valued = one, found
         return found
 
-    def told_share(self, one: Replay) -> float:
-        """Return the share of what is scored that the logs can tell of."""
-        rows = one.outcome.evidence if self._rows is None else one.outcome.evidence[self._rows]
-        return float((rows != NONE).mean()) if len(rows) else 0.0
+    def other(self, policy: Policy) -> Replay:
+        """Return another setting, beside the one in hand: also in a thread of its own."""
+        with self._lock:
+            return self._beside.replay(policy)
+
+    def shares(self, one: Replay) -> dict[str, float]:
+        """Return the share of each evidence label in what is scored."""
+        labels = one.outcome.evidence if self._rows is None else one.outcome.evidence[self._rows]
+        counts = np.bincount(labels, minlength=len(LABELS)) / max(len(labels), 1)
+        return dict(zip(LABELS, counts.tolist(), strict=True))
 
     def named(self, values: NDArray[np.float64]) -> dict[str, float | None]:
         """Return one row of `values` by metric; None where there is no number."""
@@ -154,24 +166,44 @@ class Workbench:
         """Return whether there is anything to draw: whether the setting used what is not in the log."""
         return not central.is_certain and hasattr(self.estimator, "at")
 
-    def drawn(self, central: Replay, *, first: int = 0, until: int | None = None) -> list[NDArray[np.float64]]:
+    def is_warm(self, until: int) -> bool:
+        """Return whether so many draws have run before: then they run only what a setting changes."""
+        several = self._drawn[:until]
+        return len(several) >= min(until, self.draws) and all(one.is_warm for one in several)
+
+    def drawn(
+        self,
+        central: Replay,
+        *,
+        first: int = 0,
+        until: int | None = None,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> list[NDArray[np.float64]]:
         """Return the metrics on each draw of the outcomes, or on some of them; one where nothing was estimated.
 
-        A draw that has been asked before runs only what the setting changes in it, on all cores.
+        A draw that has run before runs only what the setting changes in it, beside others on all cores. Nothing is returned
+        where it is no longer wanted.
         """
         if not self.is_drawn(central):
             return [self.values(central)]
-        while len(self._drawn) < self.draws:
-            at = self.estimator.at(len(self._drawn), draws=self.draws, seed=self.seed)
-            self._drawn.append(Turns(self.incident, at, rows=self._rows))
-        several = self._drawn[first : self.draws if until is None else until]
-        if all(one.is_warm for one in several):
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
-                list(pool.map(lambda one: one.turn(central.policy), several))
-        else:  # what a draw borrows from is worked out once for all its routes: one draw after the other
-            for one in several:
+
+        def turn(one: Turns) -> None:
+            if is_wanted():
                 one.turn(central.policy)
-        return list(self._measured(Turns.stacked(several, central), len(several)))
+
+        until = self.draws if until is None else min(until, self.draws)
+        with self._lock:  # a setting that was overtaken may still be at its last draw
+            while len(self._drawn) < until:
+                at = self.estimator.at(len(self._drawn), draws=self.draws, seed=self.seed)
+                self._drawn.append(Turns(self.incident, at, rows=self._rows))
+            several = self._drawn[first:until]
+            if all(one.is_warm for one in several):
+                with ThreadPoolExecutor(os.cpu_count()) as pool:
+                    list(pool.map(turn, several))
+            else:  # what a draw borrows from is worked out once for all its routes: one draw after the other
+                for one in several:
+                    turn(one)
+            return list(self._measured(Turns.stacked(several, central), len(several))) if is_wanted() else []
 
     def _part(self, one: Replay) -> Part:
         whole = Part.whole(one)
@@ -207,7 +239,7 @@ class Workbench:
 
         Without draws, low and high are NULL and there is no verdict yet: a number alone settles nothing.
         """
-        told = self.told_share(central) >= 1 - WITHHELD
+        told = self.shares(central)["none"] <= WITHHELD
         here = self.values(central)[VALUE] if not drawn else None
         rows = []
         for i, of in enumerate(self.metrics):

@@ -12,8 +12,10 @@ import pytest
 from incident_kit import compare
 from incident_kit.case import open_case
 from incident_kit.charts import offline
+from incident_kit.dials import dials, rules
 from incident_kit.errors import InvalidPolicy, NoSuchItem, UnansweredQuestion
 from incident_kit.incident import Incident
+from incident_kit.knobs import Knobs
 from incident_kit.live import View, plain
 from incident_kit.panels import LOADED, LOGGED, TUNED
 from incident_kit.policy import Policy, diff
@@ -22,6 +24,7 @@ from incident_kit.tuner import Tuner
 from incident_kit.workbench import Workbench
 
 DRAWS = 6
+FIRST_DRAWS = 12  # that are shown before the others
 FIRST = "routes[0].breaker.when.p95_ms"
 
 
@@ -42,7 +45,7 @@ def tuner(incident: Incident, policy: Policy) -> Tuner:
 
 def test_its_scores_are_those_of_compare(incident: Incident, policy: Policy) -> None:
     bench = Workbench(incident, policy, during="impact", draws=DRAWS)
-    found = bench.scored(bench.as_loaded, list(bench.drawn(bench.as_loaded)))
+    found = bench.scored(bench.as_loaded, bench.drawn(bench.as_loaded))
     names = [of.name for of in bench.metrics]
     board = compare(incident, {"it": policy}, during="impact", metrics=names, draws=DRAWS)
     wanted = board.table().filter(pl.col("policy") == "it")
@@ -63,21 +66,40 @@ def test_a_move_shows_the_point_and_no_range_until_the_hand_rests(tuner: Tuner) 
     assert "working out" not in str(tuner.view.patch["rows"]["scores"])
 
 
+def test_until_all_draws_are_there_a_range_says_so_and_settles_nothing(incident: Incident, policy: Policy) -> None:
+    tuner = Tuner(incident, policy, draws=FIRST_DRAWS + 2)
+    tuner.settle()
+    tuner.turn(FIRST, 900)
+    seen = []
+    for show in tuner._steps():
+        show()
+        rows = tuner.view.patch["rows"]["scores"]
+        seen.append(({row["range"][-4:] == " ..." for row in rows if row["range"]}, {row["verdict"] for row in rows}))
+    assert seen[0] == ({True}, {""})
+    assert seen[1][0] == {False}
+    assert "" not in seen[1][1]
+
+
+def test_what_a_turn_has_overtaken_is_not_shown(tuner: Tuner) -> None:
+    tuner.settle()
+    tuner.turn(FIRST, 900)
+    assert list(tuner._steps(lambda: False)) == []
+    assert tuner.scores["low"].null_count() == tuner.scores.height
+
+
 def test_all_four_panels_follow(tuner: Tuner) -> None:
     before = {name: list(rows) for name, rows in tuner.view.patch["rows"].items()}
     tuner.turn(FIRST, 700)
     after = tuner.view.patch["rows"]
     assert {name for name in before if before[name] != after[name]} == {"lines", "states", "scores", "points"}
-    for name, of in (("lines", "line"), ("states", "row"), ("points", "kind")):
-        still = [row for row in before[name] if LOADED in str(row[of]) or row[of] == LOGGED]
-        assert [row for row in after[name] if LOADED in str(row[of]) or row[of] == LOGGED] == still, (
-            "only the tuned moves"
-        )
-    assert {row["line"] for row in after["lines"]} == {LOGGED, LOADED, TUNED}
+    named = [[row for row in rows["points"] if row["kind"] in (LOADED, LOGGED)] for rows in (before, after)]
+    assert named[0] == named[1], "only the tuned moves"
+    assert {row["line"] for row in after["lines"]} == {TUNED}
+    assert {row["line"] for row in tuner.view.rows["lines_still"]} == {LOGGED, LOADED}
 
 
 def test_slider_and_box_show_one_number_and_either_turns(tuner: Tuner, policy: Policy) -> None:
-    knob = tuner._boxes[FIRST]
+    knob = tuner.knobs.knobs[FIRST]
     knob.slider.value = 800
     assert (knob.box.value, tuner.policy.routes[0].breaker.when.leaves[0].threshold) == (800, 800)  # type: ignore[union-attr]
     knob.box.value = 900
@@ -93,12 +115,12 @@ def test_undo_reset_and_switches(tuner: Tuner, policy: Policy) -> None:
     assert tuner.policy.routes[0].breaker.when.leaves[0].threshold == 900  # type: ignore[union-attr]
     tuner.switch("routes[0].breaker", on=False)
     assert tuner.policy.routes[0].breaker is None
-    assert tuner._boxes[FIRST].slider.disabled
+    assert tuner.knobs.knobs[FIRST].slider.disabled
     tuner.reset()
     assert tuner.policy == policy
     tuner.undo()
     assert tuner.policy.routes[0].breaker is None
-    tuner._switches["routes[0].breaker"].value = True
+    tuner.knobs.switches["routes[0].breaker"].value = True
     assert tuner.policy.routes[0].breaker.when.leaves[0].threshold == 900  # type: ignore[union-attr]
 
 
@@ -124,13 +146,130 @@ def test_it_says_what_the_verdict_rests_on(tuner: Tuner) -> None:
     assert "unsaid" in tuner._verdict.value
 
 
-def test_a_snapshot_needs_no_kernel(tuner: Tuner) -> None:
+def test_a_snapshot_has_a_slider_of_its_own_over_every_setting(tuner: Tuner) -> None:
     tuner.turn(FIRST, 900)
+    chart = tuner.snapshot().to_dict()
+    (bound,) = [one for one in chart["params"] if "bind" in one]
+    assert (bound["value"], bound["bind"]["input"]) == (900, "range")
+    settings = {row["setting"] for row in chart["datasets"]["scores"]}
+    assert 900 in settings
+    assert len(settings) > 12
+    assert "working out" not in str(chart["datasets"])
+    for value in settings:
+        assert (value - bound["bind"]["min"]) % bound["bind"]["step"] == 0
+        assert len([row for row in chart["datasets"]["scores"] if row["setting"] == value]) == tuner.scores.height
     picture = offline.svg(tuner.snapshot())
     assert picture.startswith("<svg ")
     assert "you are here" in picture
-    assert "working out" not in picture
     assert "other settings" in picture
+
+
+def test_a_snapshot_s_scores_are_those_of_the_tuner_at_each_setting(tuner: Tuner) -> None:
+    rows = tuner.snapshot().to_dict()["datasets"]["scores"]
+    tuner.turn(FIRST, min(row["setting"] for row in rows))
+    tuner.settle()
+    here = [{name: value for name, value in row.items() if name != "setting"} for row in rows
+            if row["setting"] == tuner.settings.values[FIRST]]  # fmt: skip
+    assert here == tuner.view.patch["rows"]["scores"]
+
+
+def test_an_interrupt_during_a_turn_changes_nothing_and_the_next_turn_is_right(
+    tuner: Tuner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from incident_kit.books import Book
+
+    tuner.turn(FIRST, 900)
+    shown, entered = dict(tuner.view.patch), Book.enter
+
+    def broken_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Book, "enter", broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        tuner.turn(FIRST, 700)
+    monkeypatch.setattr(Book, "enter", entered)
+    assert (tuner.settings.values, tuner.view.patch) == ({FIRST: 900}, shown)
+    assert tuner.knobs.knobs[FIRST].slider.value == 900
+    assert "Interrupted" in tuner._said.value
+    tuner.turn(FIRST, 700)
+    fresh = Tuner(tuner.bench.incident, tuner.bench.loaded, draws=DRAWS)
+    fresh.turn(FIRST, 700)
+    assert tuner._replay.decisions.equals(fresh._replay.decisions)
+
+
+def test_an_interrupt_while_ranges_are_worked_out_leaves_them_to_be_worked_out(
+    tuner: Tuner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from incident_kit.turns import Turns
+
+    tuner.settle()
+    wanted = tuner.scores
+    tuner.turn(FIRST, 900)
+    turn, seen = Turns.turn, []
+
+    def broken_off(one: Turns, policy: Policy) -> None:
+        seen.append(one)
+        if len(seen) == DRAWS // 2:
+            raise KeyboardInterrupt
+        turn(one, policy)
+
+    monkeypatch.setattr(Turns, "turn", broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        tuner.settle()
+    monkeypatch.setattr(Turns, "turn", turn)
+    assert tuner.scores["low"].null_count() == tuner.scores.height
+    tuner.undo()
+    tuner.settle()
+    assert tuner.scores.equals(wanted)
+
+
+def test_a_page_that_goes_away_and_comes_back_finds_the_setting(tuner: Tuner) -> None:
+    tuner.view.close()
+    tuner.turn(FIRST, 900)
+    tuner.settle()
+    assert {"lines", "states", "scores", "points"} <= tuner.view.get_state()["patch"]["rows"].keys()
+    assert tuner.knobs.knobs[FIRST].slider.get_state()["value"] == 900
+
+
+def test_a_drag_is_undone_at_once_and_two_moves_one_by_one(tuner: Tuner) -> None:
+    slider = tuner.knobs.knobs[FIRST].slider
+    for value in (1000, 900, 800):
+        slider.value = value
+    tuner._moved = 0.0  # a while later
+    slider.value = 700
+    tuner.undo()
+    assert tuner.settings.values == {FIRST: 800}
+    tuner.undo()
+    assert tuner.settings.values == {}
+
+
+MANY = "".join(
+    f"- {{intent: intent-{i}, primary: big, fallback: small,"
+    " breaker: {when: {any: [p95_ms > 500, error_rate > 0.2]}, half_open: {when: p95_ms < 400}}}\n"
+    for i in range(12)
+)
+
+
+def test_of_many_routes_those_looked_for_are_listed() -> None:
+    policy = Policy.parse(f"routes:\n{MANY}")
+    known = {one.path: one for one in dials(policy)}
+    turned: list[float] = []
+    knobs = Knobs(known, rules(policy), turned=lambda _, value: turned.append(value), switched=lambda *_: None)
+
+    def listed() -> list[str]:
+        return [said.split()[0] for said, _, group in knobs._groups if group.layout.display != "none"]
+
+    assert len(knobs.knobs) == 36
+    assert len(listed()) == 12
+    knobs.sought.value = "Intent-1"
+    assert listed() == ["intent-1", "intent-10", "intent-11"]
+    knobs.sought.value = ""
+    knobs.changed_only.value = True
+    assert listed() == []
+    assert knobs.none.value == "nothing fits"
+    knobs.show({"routes[3].breaker.when.p95_ms": 600}, frozenset({"routes[7].breaker"}))
+    assert listed() == ["intent-3", "intent-7"]
+    assert turned == []
 
 
 def test_in_a_kernel_the_ranges_follow_by_themselves_and_a_move_stops_them(incident: Incident, policy: Policy) -> None:

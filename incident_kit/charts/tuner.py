@@ -49,6 +49,8 @@ def tuner(
 ) -> alt.VConcatChart:
     """Return the chart; its data are named ``lines``, ``states``, ``scores`` and ``points``.
 
+    What no turn changes is in ``lines_still`` and ``states_still``.
+
     Parameters
     ----------
     start, end
@@ -93,11 +95,14 @@ def _over_time(field: str, title: str, form: str, axis: TimeAxis, marks: Any) ->
     y = alt.Y(
         f"{field}:Q", title=None, axis=alt.Axis(format=form, tickCount=4, minExtent=_GUTTER - 8, maxExtent=_GUTTER - 8)
     )
-    line = alt.Chart(alt.NamedData("lines")).mark_line(strokeWidth=2, clip=True).encode(
-        x=axis.x("middle"), y=y, color=colour, strokeDash=dash,
-        tooltip=[alt.Tooltip("line:N", title="Policy"), alt.Tooltip(f"{field}:Q", title=title, format=form)],
-    )  # fmt: skip
-    panel = alt.layer(*phasing.backdrop(marks, axis, labels=False), line)
+    lines = [
+        alt.Chart(alt.NamedData(name)).mark_line(strokeWidth=2, clip=True).encode(
+            x=axis.x("middle"), y=y, color=colour, strokeDash=dash,
+            tooltip=[alt.Tooltip("line:N", title="Policy"), alt.Tooltip(f"{field}:Q", title=title, format=form)],
+        )
+        for name in ("lines_still", "lines")
+    ]  # fmt: skip
+    panel = alt.layer(*phasing.backdrop(marks, axis, labels=False), *lines)
     return panel.properties(width=axis.width, height=84, title=theme.heading(title, width=axis.width))
 
 
@@ -106,9 +111,10 @@ def _states(rows: Sequence[str], axis: TimeAxis, marks: Any) -> Any:
     colour = alt.Color("state:N", scale=scale, legend=alt.Legend(symbolType="square"))
     y = alt.Y("row:N", title=None, scale=alt.Scale(domain=list(rows)), axis=theme.names(_GUTTER))
     bars = [
-        alt.Chart(alt.NamedData("states")).transform_filter(alt.datum.state == state).mark_bar(
+        alt.Chart(alt.NamedData(name)).transform_filter(alt.datum.state == state).mark_bar(
             height={"band": share}, clip=True
         ).encode(x=axis.x("start"), x2="end:T", y=y, color=colour, tooltip=alt.Tooltip("said:N", title="State"))
+        for name in ("states_still", "states")
         for state, (_, share) in STATES.items()
     ]  # fmt: skip
     panel = alt.layer(*phasing.backdrop(marks, axis, labels=True), *bars)
