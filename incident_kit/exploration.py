@@ -11,7 +11,7 @@ import polars as pl
 
 from incident_kit.contrasts import Contrast, contrasted
 from incident_kit.errors import InvalidCase
-from incident_kit.facets import OUTCOMES, Against, against, facets
+from incident_kit.facets import DIMENSIONS, OUTCOMES, Against, against, facets
 from incident_kit.joining import join_tickets
 from incident_kit.phases import Phase
 from incident_kit.series import STEPS_S, missed_at
@@ -110,8 +110,15 @@ class Exploration:
 
     @cached_property
     def outcomes(self) -> int:
-        """How many kinds of outcomes there were at all."""
-        return sum(bool(self.facets.rows[name].any()) for name in OUTCOMES)
+        """How many kinds of outcomes there were at all, at least one."""
+        return sum(bool(self.facets.rows[name].any()) for name in OUTCOMES) or 1
+
+    @cached_property
+    def kinds(self) -> int:
+        """How many lines tell what requests were, at most."""
+        rows = self.facets.rows
+        known = [rows[name].n_unique() for name in (*DIMENSIONS, *self.facets.labels) if rows[name].count()]
+        return min(WERE, sum(min(values, OF_ONE) for values in known if values > 1)) or 1
 
     def within(self, begin: datetime, end: datetime) -> Span:
         """Return a span cut to the time axis and at least a step long.

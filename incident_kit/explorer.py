@@ -18,7 +18,7 @@ from incident_kit.brush import BrushedView
 from incident_kit.charts import explorer as chart
 from incident_kit.charts.phasing import KIND_WORDS
 from incident_kit.errors import IncidentKitError, InvalidCase
-from incident_kit.exploration import WERE, Exploration, Look, Span, panels
+from incident_kit.exploration import Exploration, Look, Span, panels
 from incident_kit.live import View, plain
 from incident_kit.words import label, lasting, number, period
 
@@ -248,7 +248,9 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
         self._show()
 
     def _show(self) -> None:
-        """Show what stands out now; the lists follow when the hand rests."""
+        """Show what stands out now, first of all; the lists follow when the hand rests."""
+        rows = self._rows()
+        self.view.update(**rows)
         self._is_setting = True
         try:
             windows = self._windows()
@@ -260,8 +262,6 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
             self._beside.value = self._named_baseline()
         finally:
             self._is_setting = False
-        rows = self._rows()
-        self.view.update(**rows)
         for box in (self._tickets, self._requests):
             box.add_class("stale")
         self._say(" ".join(rows["head"].row(0)))
@@ -294,10 +294,10 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
 
     def _chart(self, windows: dict[str, Span] | None = None) -> alt.VConcatChart:
         ready, incident = self.exploration, self.exploration.incident
+        became, were = (ready.outcomes, ready.kinds) if len(ready) else (0, 0)
         return chart.explorer(
-            ready.series, phases=incident.phases, answers=incident.answers, windows=windows,
-            became=ready.outcomes if len(ready) else 0, were=WERE,
-        )  # fmt: skip
+            ready.series, phases=incident.phases, answers=incident.answers, became=became, were=were, windows=windows
+        )
 
     def _say(self, text: str, *, is_wrong: bool = False) -> None:
         """Say a line; what the chart shows already is for ears only."""

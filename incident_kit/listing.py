@@ -41,9 +41,10 @@ def tickets(frame: pl.DataFrame, *, when: str, most: int = MOST) -> str:
         "Created (UTC)": lambda row: clock(row["created_at"]).removesuffix(" UTC") if row["created_at"] else "",
         "Requests": lambda row: number(row["requests"]),
         "Longest wait": lambda row: number(_ms(row["longest_wait_s"]), "s"),
-        "Rewritten": lambda row: f"{number(row['overridden'])} of {number(row['suggestions'])}" if row["suggestions"] else "",
+        "By the backup": lambda row: _part(row["by_backup"], row["requests"]),
+        "Rewritten": lambda row: _part(row["overridden"], row["suggestions"]),
         "Target missed": lambda row: _text(row["breach"]),
-        "Why": lambda row: _text(row["why"], longest=160),
+        "Why": lambda row: _text((row["why"] or "").split(". ")[0], longest=80),
     }  # fmt: skip
     said = "those that missed a target first; .tickets holds all"
     return _table(frame.head(most), columns, f"Tickets, {when}", frame.height, said, right={"Requests", "Longest wait"})
@@ -56,7 +57,7 @@ def _table(
     about = f"{caption}: {counted}" + (f" ({said})" if rows.height < total else "")
     if not total:
         return f'<p class="said">{html.escape(caption)}: none.</p>'
-    kind = {name: ' class="number"' if name in right else ' class="long"' if name == "Why" else "" for name in columns}
+    kind = {name: ' class="number"' if name in right else "" for name in columns}
     head = "".join(f'<th scope="col"{kind[name]}>{html.escape(name)}</th>' for name in columns)
     body = "".join(
         f"<tr>{''.join(f'<td{kind[name]}>{_cell(cell(row))}</td>' for name, cell in columns.items())}</tr>"
@@ -80,6 +81,10 @@ def _cell(text: str) -> str:
 
 def _text(text: str | None, *, longest: int = 48) -> str:
     return label(text, longest=longest) if text else ""
+
+
+def _part(count: int | None, total: int | None) -> str:
+    return f"{number(count)} of {number(total)}" if total else ""
 
 
 def _ticket(row: dict[str, Any]) -> str:

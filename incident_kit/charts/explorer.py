@@ -33,7 +33,7 @@ _TRACK = 18
 _ROW = 18
 _BARS = ("n", "missed_targets")
 # pixels from the left edge of the plots above, as concatenated charts are aligned by their plots
-_COLUMNS = {"what": -_GUTTER, "count": 36, "share": 142, "usual": 192}
+_COLUMNS = {"what": -_GUTTER, "count": 36, "share": 142, "usual": 188}
 _HEADS = {"what": "", "count": "in the window", "share": "share", "usual": "usually"}
 _PLOT, _RANGE = 248, 376
 
@@ -88,11 +88,9 @@ def explorer(
 
 def _track(axis: TimeAxis, windows: Mapping[str, Any] | None) -> Any:
     """Return the strip that the bar on top of a window runs in."""
-    hint = pl.DataFrame({"text": ["Drag across a panel to choose a window"]})
-    text = alt.Chart(hint).mark_text(align="left", color=theme.MUTED, fontSize=10, aria=False).encode(
-        x=alt.value(6), y=alt.value(_TRACK / 2), text="text:N"
-    )  # fmt: skip
-    layers = [axis.ends(labels=False), *([] if windows else [text]), *_bands(windows, axis, strength=1.0)]
+    layers = [axis.ends(labels=False), *_bands(windows, axis, strength=1.0)]
+    if not windows:
+        layers.append(_words("Drag across a panel, or use keys", -_GUTTER, _TRACK / 2, theme.MUTED))
     track = alt.layer(*layers, view=alt.ViewBackground(fill=theme.GRID))
     return track.properties(width=axis.width, height=_TRACK, name=ACROSS[0])
 

@@ -25,6 +25,27 @@ INK = f"""() => ['#1b1f24', '#e9ecef'].filter(ink =>
 UNLABELLED = f"""() => [...document.querySelectorAll('{SHOWN} :is(input, select, button, [tabindex])')].filter(one =>
     one.offsetParent && !one.innerText && !one.getAttribute('aria-label') && !one.labels?.[0]?.innerText
 ).map(one => one.outerHTML)"""
+LIVE = (
+    """import altair as alt, ipywidgets, polars as pl
+from incident_kit import live
+from incident_kit.charts import theme
+good, live.bundle().code = live.bundle().code, "throw new Error('cut off')"
+line = alt.Chart(alt.NamedData("waits")).mark_line(color=theme.INK).encode(x="x:Q", y="y:Q")
+text = alt.Chart(alt.NamedData("words")).mark_text().encode(text="said:N", x=alt.value(40), y=alt.value(20))
+chart = theme.finished(alt.vconcat(alt.layer(line, text)), "two datasets")
+words = lambda said: pl.DataFrame({"said": [said]})
+waits = lambda *y: pl.DataFrame({"x": range(len(y)), "y": y})
+views = [live.View(chart, {"waits": waits(1, 2), "words": words("first")}) for _ in range(3)]
+both = ipywidgets.VBox(views[:2]); both.add_class("tried")
+both""",
+    """views[0].update(words=words("second"))
+views[0].update(waits=waits(1, 2, 5))
+views[1].update(words=words("third"), waits=waits(3, 1))
+live.bundle().code = good""",
+    """last = ipywidgets.VBox(views[2:]); last.add_class("later")
+last""",
+    "print('bundles:', sum(isinstance(one, live.Bundle) for one in ipywidgets.widgets.widget._instances.values()))",
+)
 HOSTILE_LOG = """import incident_kit as ik
 from datetime import datetime, timedelta, UTC
 import polars as pl
@@ -50,6 +71,7 @@ def notebook(path: Path, cells: tuple[str, ...]) -> None:
 def lab(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:  # noqa: ARG001 - skips without one
     root = tmp_path_factory.mktemp("explorer")
     notebook(root / "explorer.ipynb", (OPEN, SHOW, "print('chosen', *explorer.selection, len(explorer.tickets))"))
+    notebook(root / "live.ipynb", LIVE)
     notebook(root / "hostile.ipynb", (HOSTILE_LOG, SHOW))
     with serving(root, tmp_path_factory.mktemp("home")) as address:
         yield address
@@ -214,4 +236,48 @@ def test_names_that_would_be_markup_are_text(visit: Callable[..., Any], lab: str
         assert page.locator(f"{SHOWN} img, #vg-tooltip-element img").count() == 0
         assert page.locator(f"{SHOWN} td a").count() == 0, "javascript: is no address of a ticket"
         assert not any("\u202e" in text for text in page.evaluate(TEXTS))
+        assert_quiet(seen, lab)
+
+
+def test_a_view_recovers_from_a_failed_load_and_one_bundle_serves_all(visit: Callable[..., Any], lab: str) -> None:
+    with visit(f"{lab}/lab/tree/live.ipynb?reset", width=1300, height=1900, offline=False) as seen:
+        page = seen.page
+        page.locator("#jp-main-statusbar", has_text="| Idle").wait_for(timeout=60_000)
+
+        def run(place: int) -> None:
+            page.locator(".jp-CodeCell .jp-InputArea-editor").nth(place).click()
+            page.keyboard.press("Control+Enter")
+
+        def drawn() -> list[list[str]]:
+            return page.evaluate(
+                "() => [...document.querySelectorAll('.tried svg.marks')].map(svg => [...svg.querySelectorAll("
+                "'.mark-text.role-mark text')].map(one => one.textContent))"
+            )
+
+        run(0)
+        failed = page.locator(".tried [role=alert]", has_text="could not be drawn: cut off")
+        failed.nth(1).wait_for(timeout=120_000)
+        run(1)  # rows that come while nothing is drawn are not lost
+        page.locator(".jp-CodeCell .jp-InputArea-prompt", has_text="[2]:").wait_for(timeout=60_000)
+        failed.first.get_by_role("button", name="Try again").click()
+        page.locator(".tried svg.marks").first.wait_for(timeout=30_000)
+        failed.first.get_by_role("button", name="Try again").click()
+        page.locator(".tried svg.marks").nth(1).wait_for(timeout=30_000)
+        assert drawn() == [["second"], ["third"]]
+        lines = page.evaluate(
+            "[...document.querySelectorAll('.tried .mark-line path')].map(one => one.getAttribute('d'))"
+        )
+        assert [line.count("L") for line in lines] == [2, 1]
+        assert failed.count() == 0
+        run(2)
+        page.locator(".later svg.marks").wait_for(timeout=30_000)
+        run(3)
+        page.locator(".jp-OutputArea-output", has_text="bundles: 1").wait_for(timeout=30_000)
+        choose(page, "Settings", "Theme", "JupyterLab Dark")
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('svg.marks')].every(one => one.outerHTML.includes('#e9ecef'))",
+            timeout=30_000,
+        )
+        assert drawn() == [["second"], ["third"]], "what was swapped in stays when all is drawn anew"
+        choose(page, "Settings", "Theme", "JupyterLab Light")
         assert_quiet(seen, lab)
