@@ -9,6 +9,7 @@ from incident_kit.checking import THE_LOG, Check, shown
 from incident_kit.healthy import healthy_hours
 from incident_kit.moves import Move, moves
 from incident_kit.policy import diff
+from incident_kit.policyversions import latest
 from incident_kit.policywords import sentence
 from incident_kit.verdicts import CANNOT_TELL, FAILS, NOT_IN_LOG, PASSES
 from incident_kit.words import label, number
@@ -85,6 +86,7 @@ def differences(policy: Policy, in_force: Policy | None) -> str:
     if in_force is None:
         said = [f"- {plain(line)}" for line in _sentences(policy).values()]
         return "\n".join(["### What the policy does", "", *said])
+    in_force = latest(in_force)
     changes = list(diff(in_force, policy))
     if not changes:
         return "### What changes\n\nNothing: the two policies say the same."

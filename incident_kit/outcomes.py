@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from incident_kit.decisions import instants, known, words
 from incident_kit.evidence import LABELS, NONE, OBSERVED
+from incident_kit.policyversions import Versions
+from incident_kit.routing import routes_of
 
 if TYPE_CHECKING:
     from incident_kit.books import Outcome
@@ -165,10 +167,12 @@ def _is_fallback(part: Part, logged: pl.Series) -> pl.Series:
         return found
     in_force = replay.incident.in_force if replay.incident else None
     if in_force is not None:
-        routes_of = [in_force.route_of(intent) for intent in (*log.intents, None)]
-        usual = [one.primaries if one else () for one in routes_of]
-        intent = part.of(log.intent)
-        known = np.array([bool(one) for one in usual])[intent]
+        if isinstance(in_force, Versions):  # its routes hang on the time, too; -1, none, takes the last
+            taken, usual = part.of(routes_of(in_force, log)[0]), [*(one.primaries for one in in_force.routes), ()]
+        else:
+            by_intent = [in_force.route_of(intent) for intent in (*log.intents, None)]
+            taken, usual = part.of(log.intent), [one.primaries if one else () for one in by_intent]
+        known = np.array([bool(one) for one in usual])[taken]
         elsewhere = np.array([[*(target not in one for target in replay.targets), False] for one in usual])
         by_force = known & elsewhere[intent, target]
         logged = logged | pl.Series(by_force)

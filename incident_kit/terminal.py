@@ -215,8 +215,16 @@ def standing(replay: Replay) -> str:
 
 def fidelity(replay: Replay) -> str:
     """Return how well the policy in force explains the log, and its differences by reason."""
+    from incident_kit.fidelity import by_version
+    from incident_kit.policyversions import Versions
+    from incident_kit.versionspans import span
+
     found = replay.differences
     lines = [f"Fidelity of the policy in force ({label(replay.name)}): {number(replay.fidelity, '%')}."]
+    if isinstance(replay.policy, Versions):
+        for row in by_version(replay).iter_rows(named=True):
+            when = f"{label(row['version'])}, {span(row['since'], row['until'])}"
+            lines.append(f"  {when}: {number(row['fidelity'], '%')} of {number(row['answered'])} requests")
     counts = found["difference"].cast(pl.String).value_counts(sort=True)
     lines += [f"  {number(count)} requests: {reason}" for reason, count in counts.iter_rows()]
     if found.height:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -22,6 +23,7 @@ from worlds import SECOND, Arrival, World, worlds
 from written import Call, fill
 from written import Request as Written
 
+from incident_kit import terminal
 from incident_kit.errors import InvalidPolicy
 from incident_kit.fidelity import by_version
 from incident_kit.firings import alerts
@@ -30,6 +32,7 @@ from incident_kit.policy import Policy
 from incident_kit.policyversions import Version, Versions, latest, load_version, versions
 from incident_kit.replays import replay
 from incident_kit.versionspans import is_version, span, spans_of
+from incident_kit.words import number
 
 NOON = datetime(2026, 10, 5, 12, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -318,6 +321,9 @@ def test_each_request_is_decided_by_the_version_of_its_arrival() -> None:
     frame = by_version(seen)
     assert frame["version"].to_list() == ["lax", "strict"]
     assert frame["requests"].sum() == len(incident.log)
+    said = terminal.fidelity(seen).splitlines()
+    assert said[1].startswith(f"  lax, ..2026-01-05T12:12Z: {number(frame['fidelity'][0], '%')} of 144 requests")
+    assert said[2].startswith("  strict, 2026-01-05T12:12Z..: ")
     known = frame["requests"].to_numpy() * frame["fidelity"].to_numpy()
     assert known.sum() / len(incident.log) == pytest.approx(seen.fidelity)
 
@@ -332,6 +338,23 @@ def test_alerts_as_they_stood() -> None:
     assert fired["cleared_at"][0] == change  # nobody is called by a rule that is gone
     later = versions([(rules(90_000), None, change), (rules(3500), change, None)])
     assert alerts(incident, later).firings["fired_at"][0] > change
+
+
+def test_who_is_primary_hangs_on_the_time() -> None:
+    """What a candidate leaves as logged is a fallback by the version of its moment."""
+    incident = log()
+    change = moment_of(incident, 12)
+    turned = Policy.parse("routes: [{intent: '*', primary: small, fallback: big}]", name="turned")
+    incident.in_force = versions([(rules(3500), None, change), (turned, change, None)])
+    frame = replay(incident, Policy(name="as logged", routes=())).outcomes
+    expected = (pl.col("served") == "small") == (pl.col("at") < change)
+    assert frame.select((pl.col("is_fallback") == expected).all()).item()
+
+
+def test_versions_travel_between_processes() -> None:
+    made = versions([(policy(), None, NOON), (policy(refund_ms=9), NOON, None)])
+    assert pickle.loads(pickle.dumps(made)) == made  # noqa: S301 - our own
+    assert made.expand().count("p95_ms > 9") == 1
 
 
 def test_before_the_first_version_all_is_as_logged() -> None:
