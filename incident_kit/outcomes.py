@@ -174,7 +174,7 @@ def _is_fallback(part: Part, logged: pl.Series) -> pl.Series:
             taken, usual = part.of(log.intent), [one.primaries if one else () for one in by_intent]
         known = np.array([bool(one) for one in usual])[taken]
         elsewhere = np.array([[*(target not in one for target in replay.targets), False] for one in usual])
-        by_force = known & elsewhere[intent, target]
+        by_force = known & elsewhere[taken, target]
         logged = logged | pl.Series(by_force)
     return pl.select(pl.when(pl.Series(route >= 0)).then(found).otherwise(logged)).to_series()
 
