@@ -200,12 +200,10 @@ def _line(root: Item, path: Sequence[str | int]) -> str:
     item = root
     for part in path:
         inner = item.value
-        if (isinstance(inner, dict) and part in inner) or (
-            isinstance(inner, list) and isinstance(part, int) and part < len(inner)
-        ):
-            item = inner[part]
-        else:
+        there = range(len(inner)) if isinstance(inner, list) else inner if isinstance(inner, dict) else ()
+        if part not in there:
             break
+        item = inner[part]
     return f"line {item.line}: " if item.line else ""
 
 

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import polars as pl
 
 from incident_kit import packlayout
@@ -113,7 +114,7 @@ def open_pack(folder: str | Path) -> Incident:
     except IncidentKitError as error:
         incident.store.close()
         raise InvalidPack(f"{root}: {error}") from None
-    except (pl.exceptions.PolarsError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (pl.exceptions.PolarsError, duckdb.Error, LookupError, TypeError, ValueError, AttributeError) as error:
         incident.store.close()
         raise InvalidPack(f"{root} does not hold what a pack holds: {str(error).splitlines()[0][:200]}") from None
     except BaseException:

@@ -86,7 +86,9 @@ def pack(
         "labels": kept,
         "draws": [name for name in tables["lots"].columns if name != "request"] if same_draws else [],
     }
-    return _written(Path(folder), manifest, {name: frame for name, frame in tables.items() if frame.height})
+    return _written(
+        Path(folder), manifest, {name: one for name, one in tables.items() if one.height or name == "requests"}
+    )
 
 
 def _refuse_ids(policies: Iterable[Policy]) -> None:
