@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,7 +27,6 @@ JOBS = Annotated[int, typer.Option("--jobs", "-j", help="Processes to share the 
 RESUME = Annotated[
     Path | None, typer.Option(help="A .parquet file that keeps what is done; where it is there, only the rest is done.")
 ]
-FRONTIER = ("p95_ms", "tool_success_rate", "override_rate", "cost_per_request", "sla_breach_rate")
 MOST_VALUES = 10_000
 INTERRUPTED = 130
 
@@ -58,6 +56,7 @@ def sweep(  # noqa: PLR0913 - its options
     """Score a policy at many settings on the same draws, and name the settings that no other beats."""
     from incident_kit import charts, terminal, terminal_evidence
     from incident_kit.frontiers import frontier as frontier_of
+    from incident_kit.frontiers import usual
     from incident_kit.policy import Policy
     from incident_kit.scorecard import DEFAULT_METRICS
     from incident_kit.tuning import sweep as sweep_over
@@ -73,7 +72,7 @@ def sweep(  # noqa: PLR0913 - its options
             incident,
             Policy.load(policy),
             grid,
-            metrics=metrics or DEFAULT_METRICS,
+            metrics=metrics or (*DEFAULT_METRICS, *(["sla_breach_rate"] if incident.clock.instances.height else [])),
             during=during,
             by=by,
             random=random,
@@ -88,7 +87,7 @@ def sweep(  # noqa: PLR0913 - its options
     counted.end_if_interrupted(resume)
     if table is not None:
         write(found, table)
-    chosen = _told(found, metrics)
+    chosen = metrics or usual(found)
     if by is not None or len(chosen) < 2:
         terminal.said(verbs.out, f"{found['setting'].n_unique()} settings scored. {_why_no_frontier(by)}")
         return
@@ -112,7 +111,7 @@ def frontier(
     verbs.writable(path, *FORMS)
     verbs.writable(chart, *PICTURES)
     found = _read(table)
-    best = frontier_of(found, metrics=metrics or _told(found, None), intent=intent)
+    best = frontier_of(found, metrics=metrics, intent=intent)
     verbs.out.print(terminal_evidence.frontier(best))
     if path is not None:
         write(best, path)
@@ -294,16 +293,6 @@ def _value(text: str) -> Any:
         return _number(Decimal(text))
     except (InvalidOperation, OverflowError, ValueError):
         return text
-
-
-def _told(found: pl.DataFrame, metrics: Sequence[str] | None) -> list[str]:
-    """Return the metrics of a sweep to compare settings by: those asked for, else the usual ones that the logs tell."""
-    import polars as pl
-
-    if metrics:
-        return list(metrics)
-    known = set(found.filter(pl.col("estimate").is_not_null())["metric"].unique())
-    return [name for name in FRONTIER if name in known]
 
 
 def _why_no_frontier(by: str | None) -> str:

@@ -13,6 +13,13 @@ from incident_kit.errors import NoSuchItem, did_you_mean
 
 Better = Literal["lower", "higher"]
 HIGHER = ("tool_success_rate",)
+USUAL = (
+    "p95_ms",
+    "tool_success_rate",
+    "override_rate",
+    "cost_per_request",
+    "sla_breach_rate",
+)  # wait, quality, cost, breaches
 BESIDE = (
     "setting", "is_current", "intent", "metric", "n", "observed", "estimate", "low", "high", "diff", "diff_low", "diff_high",
     "bound_low", "bound_high", "share_observed", "share_none", "flags",
@@ -22,7 +29,7 @@ BESIDE = (
 def frontier(
     grid: pl.DataFrame,
     *,
-    metrics: Sequence[str] = ("p95_ms", "override_rate"),
+    metrics: Sequence[str] | None = None,
     better: Mapping[str, Better] | None = None,
     intent: str | None = None,
 ) -> pl.DataFrame:
@@ -37,7 +44,8 @@ def frontier(
     grid
         A frame of :func:`sweep`.
     metrics
-        Two or more, on which to compare.
+        Two or more, on which to compare; by default wait, quality, cost and breaches (:data:`USUAL`), as far as the sweep has
+        them and the logs tell them of half of the settings.
     better
         Which way is better, by metric; lower but for ``tool_success_rate`` where it is not said.
     intent
@@ -50,6 +58,11 @@ def frontier(
     """
     rows = _of_intent(grid, intent)
     known = rows["metric"].unique(maintain_order=True).to_list()
+    metrics = usual(rows) if metrics is None else metrics
+    if not metrics:
+        raise NoSuchItem(
+            f"the sweep tells none of the usual metrics of half of its settings: name some of {', '.join(known)}"
+        )
     for name in metrics:
         if name not in known:
             raise NoSuchItem(f"the sweep has no metric {name!r}{did_you_mean(name, known)}; it has {', '.join(known)}")
@@ -77,6 +90,13 @@ def frontier(
             dtype=pl.String,
         ),
     )
+
+
+def usual(grid: pl.DataFrame) -> list[str]:
+    """Return those of the usual metrics that a sweep has, and that the logs tell of half of the settings at least."""
+    told = grid.group_by("metric").agg(pl.col("estimate").is_not_null().mean())
+    known = set(told.filter(pl.col("estimate") >= 0.5)["metric"])
+    return [name for name in USUAL if name in known]
 
 
 def _usual(metric: str) -> Better:
