@@ -12,7 +12,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # many small matrices: threa
 from benchmarks import compare, evidence, likeness, load, replay, slider, tuning
 
 
-def main() -> int:
+def main() -> int:  # noqa: PLR0911 - one return a command
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the kit on made-up traffic.")
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("replay", help="a replay against DuckDB's window query over the same rows")
@@ -57,7 +57,13 @@ def main() -> int:
     six.add_argument("--incidents", type=int, default=40, help="how many (default: %(default)s)")
     six.add_argument("--jobs", type=int, default=2, help="processes (default: %(default)s)")
     six.add_argument("--smoke", action="store_true", help="a small run, of under a minute")
+    six = commands.add_parser("cluster", help="a replay on a standalone Spark cluster against DuckDB's, row for row")
+    six.add_argument("--requests", type=int, default=5_000_000, help="how many (default: %(default)s)")
     arguments = parser.parse_args()
+    if arguments.command == "cluster":
+        from benchmarks import cluster
+
+        return cluster.main(requests=arguments.requests)
     if arguments.command == "tuning":
         jobs = arguments.jobs
         return tuning.smoke(jobs=jobs) if arguments.smoke else tuning.main(incidents=arguments.incidents, jobs=jobs)

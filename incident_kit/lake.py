@@ -251,4 +251,4 @@ def answered(rows: DataFrame) -> DataFrame:
             f.col("attempt").withField("tool_results", f.lit(None).cast("array<struct<id:string,ok:boolean>>")),
         ),
     )
-    return kept.unionByName(found, allowMissingColumns=True)
+    return kept.unionByName(found, allowMissingColumns=True).select(*rows.columns)

@@ -57,7 +57,7 @@ def _take(store: Store, batches: Iterable[pa.RecordBatch], schema: pa.Schema) ->
     """Put rows into the temporary table ``given``, some at a time: not all of them need be in memory twice."""
     held = [schema.empty_table()]
     for batch in batches:
-        held.append(pa.Table.from_batches([batch]))
+        held.append(pa.Table.from_batches([batch]).select(schema.names).cast(schema))
         if sum(one.num_rows for one in held) >= AT_ONCE:
             _add(store, held)
             held = []

@@ -41,7 +41,7 @@ def totals(replay: Replay) -> pl.DataFrame:
     frame = replay.decisions.select(
         pl.col("route", "action", "evidence", "error_class").cast(pl.String),
         pl.col("wait_ms", "same_as_log"),
-        pl.Series("intent", np.array([*log.intents, None], object)[log.intent], dtype=pl.String),
+        pl.Series("intent", [*log.intents, None], dtype=pl.String).gather(log.intent % (len(log.intents) + 1)),
         pl.Series("logged", known),
         pl.Series("alike", known & (replay.outcome.target == log.served)),
         pl.Series("logged_ms", np.where(log.wait_ms >= 0, log.wait_ms, np.nan)).fill_nan(None),

@@ -101,9 +101,14 @@ def failures() -> Iterator[None]:
         if own:
             raise getattr(errors, own[-1][0], UnavailableCluster)(own[-1][1]) from error
         lost = re.search(r"ExecutorLostFailure.*?Reason: ([^\n]+)", said)
-        raised = re.findall(r"^(\w[\w.]*(?:Error|Exception|Interrupt)): (.+)$", said, re.MULTILINE)
-        last = f"{raised[-1][0]}: {raised[-1][1]}" if raised else _first_line(error)
-        what = f"a worker was lost ({lost[1]})" if lost else f"a task failed: {last}"
+        raised = re.findall(
+            r"^ {2,}\S.*\n([A-Za-z_][\w.]*: .+)$", said, re.MULTILINE
+        )  # below the frames of a traceback
+        what = (
+            f"a worker was lost ({lost[1]})"
+            if lost
+            else f"a task failed: {raised[-1] if raised else _first_line(error)}"
+        )
         raise UnavailableCluster(f"{what[:400]}; nothing was written") from error
 
 
