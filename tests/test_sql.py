@@ -23,6 +23,7 @@ FORMATS = sorted(path for folder in FOLDERS for path in (PACKAGE / "sources" / f
 EMPTY = {"load_stage_attempts"}
 # values for parameters; those not named here get one by their type
 VALUES: dict[str, Any] = {"zone": "UTC", "load_ids": [1, 2, 3, 4, 5], "source": "litellm_spend", "desk": "zendesk"}
+VALUES["words"] = ["req-1", "541", "none"]
 BY_TYPE: dict[str, Any] = {
     "VARCHAR": "primary_chat_model", "BIGINT": 1, "INTEGER": 1, "DOUBLE": 0.5, "BOOLEAN": True, "VARCHAR[]": ["$.intent"],
     "BIGINT[]": [1], "TIMESTAMP WITH TIME ZONE": datetime(2026, 11, 22, 12, 25, tzinfo=UTC),
