@@ -48,6 +48,7 @@ _WHERE = {
     "join_tickets": "joining",
     "lead_times": "leads",
     "new_case": "case",
+    "notebook_page": "notebookpage",
     "open_case": "case",
     "override_rates": "suggestions",
     "pack": "packing",
@@ -107,6 +108,7 @@ __all__ = [
     "join_tickets",
     "lead_times",
     "new_case",
+    "notebook_page",
     "open_case",
     "override_rates",
     "pack",
@@ -151,6 +153,7 @@ if TYPE_CHECKING:
     from incident_kit.joining import join_tickets
     from incident_kit.leads import lead_times
     from incident_kit.library import Library
+    from incident_kit.notebookpage import notebook_page
     from incident_kit.objective import Objective
     from incident_kit.packing import pack
     from incident_kit.phases import Phase
