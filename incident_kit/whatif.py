@@ -10,7 +10,7 @@ import polars as pl
 
 from incident_kit import words
 from incident_kit.dials import dials
-from incident_kit.errors import NoSuchItem
+from incident_kit.errors import InvalidPolicy, NoSuchItem
 from incident_kit.policyedit import steps_of
 from incident_kit.proposal import COST, measures
 from incident_kit.tuning import SCORED, sweep
@@ -33,7 +33,7 @@ _CHART: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Step:
-    """One setting: the limit as a number and in words, all of it in a sentence, and each metric in words."""
+    """One setting: the limit as a number and in words, all of it in lines, and each metric in words."""
 
     value: float
     name: str
@@ -75,7 +75,17 @@ def likely(policy: Policy, answered: Mapping[str, int]) -> dict[str, list[float]
         return {}
     one = max(known, key=lambda dial: answered.get(dial.owner, 0))
     values = {min(max(round(one.value * by / one.step) * one.step, one.low), one.high) for by in FACTORS}
-    return {one.path: [int(value) if one.is_whole else value for value in sorted(values | {one.value})]}
+    whole = [int(value) if one.is_whole else value for value in sorted(values | {one.value})]
+    return {one.path: [value for value in whole if _can_stand(policy, one.path, value)]}
+
+
+def _can_stand(policy: Policy, path: str, value: float) -> bool:
+    """Return whether a policy takes a value: a limit over its own timeout would never be reached."""
+    try:
+        policy.with_value(path, value)
+    except InvalidPolicy:
+        return False
+    return True
 
 
 def swept(
@@ -198,8 +208,8 @@ def _step(value: Any, rows: pl.DataFrame, path: str, metrics: tuple[str, ...]) -
         f"{of.plain} {cell}; as it was {of.shown(found[of.name]['observed'], plain=True)}"
         for of, cell in zip(known, cells, strict=True)
     ]
-    head = f"{name}{', as it stands' if is_current else ''}"
-    return Step(float(value), name, f"{head}: {'. '.join(map(words.sentence, said))}.", tuple(cells), is_current)
+    lines = [f"{name}{', as it stands' if is_current else ''}", *map(words.sentence, said)]
+    return Step(float(value), name, "\n".join(f"{line}." for line in lines), tuple(cells), is_current)
 
 
 def _cell(of: words.Metric, row: Mapping[str, Any]) -> str:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import base64
 import functools
+import gzip
 import hashlib
 import itertools
 import json
 import re
-from dataclasses import dataclass
+import shutil
+import subprocess
+from dataclasses import dataclass, replace
+from email import message_from_bytes
+from email.policy import default
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -16,13 +21,16 @@ from xml.etree import ElementTree as ET
 import made_up
 import polars as pl
 import pytest
+from test_whatif import grid
 
 from incident_kit import briefpage as brief
 from incident_kit import brieftable
 from incident_kit.briefcontent import Lapse, caveats, gather, lapses, lede
+from incident_kit.briefpictures import coarse, of_limit
 from incident_kit.compatibilities import compatibility
 from incident_kit.phases import Phase
 from incident_kit.scorecard import compare
+from incident_kit.whatif import whatif
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -220,10 +228,82 @@ def test_a_hostile_name_changes_no_tag(name: str) -> None:
     assert "</script><img" not in nasty
     assert "\u202e" not in nasty
     assert "{{ 7*7 }}" in " ".join(reader.first) or "7*7" not in name
-    record, data = [text for attrs, text in reader.scripts if attrs.get("type") == "application/json"]
-    assert not set("<>&") & set(data + record)
+    (record,) = [text for attrs, text in reader.scripts if attrs.get("type") == "application/json"]
+    assert not set("<>&") & set(record)
     assert json.loads(record)["policies"] == {name: {"text": name}}
-    assert json.loads(data)["specs"].keys() == {"over-time", "models", "signals", "states"}
+    assert drawn_by_scripts(reader)["specs"].keys() == {"over-time", "models", "signals", "states"}
+
+
+def drawn_by_scripts(reader: Reader) -> dict[str, Any]:
+    """Return what the page's script draws."""
+    (packed,) = [text for attrs, text in reader.scripts if attrs.get("type") == "text/plain"]
+    found: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(packed)))
+    return found
+
+
+def test_the_settings_of_a_limit_are_a_picture_and_a_table_and_scripts_have_a_slider() -> None:
+    limit = whatif(grid(path="refund-policy.max_p95_ms"), policy="per-intent")
+    assert limit is not None
+    reader = Reader(brief.page(made_up.content(limit=limit, pictures=[of_limit(limit)])))
+    (slider,) = [attrs for _, attrs in reader.tags if attrs.get("id") == "slider"]
+    assert "hidden" in slider, "without scripts there is none to be moved in vain"
+    (knob,) = [attrs for tag, attrs in reader.tags if tag == "input"]
+    assert (knob["min"], knob["max"], knob["value"], knob["aria-valuetext"]) == ("0", "2", "1", "3.5 s")
+    assert [attrs for tag, attrs in reader.tags if tag == "label" and attrs.get("for") == knob["id"]]
+    rest = " ".join(" ".join(reader.rest).split())
+    assert (
+        "As it was 8 % 2 s 2 s these logs cannot tell these logs cannot tell 3.5 s, as it stands 7 %"
+        in rest.replace("\xa0", " ")
+    )
+    (image,) = [attrs for tag, attrs in reader.tags if tag == "img"]
+    assert "refund-policy.max_p95_ms from 2 s to 5 s (estimated)" in (image["alt"] or "")
+    steps = drawn_by_scripts(reader)["steps"]
+    assert [(step["at"], step["name"]) for step in steps] == [(2000, "2 s"), (3500, "3.5 s"), (5000, "5 s")]
+    assert not [text for text in reader.first if "limit" in text], "it is for engineers"
+
+
+def test_ids_are_in_no_form_unless_they_are_asked_for(sample: Incident, tmp_path: Path) -> None:
+    board = compare(sample, sample.policies[:1], during="impact", draws=1)
+    requests = sample.requests()
+    ids = {one for name in ("request_id", "ticket_id", "conversation_id") for one in requests[name] if one}
+    assert len(ids) > 1000
+    with_ids = gather(sample, board, with_ids=True)
+    shown = {str(one) for one in with_ids.tickets["ticket_id"]}  # type: ignore[index]
+    assert shown
+    assert shown <= ids
+    assert len(shown) <= 50
+    few = replace(with_ids, pictures=with_ids.pictures[:1])
+    for form in ("html", "md", "eml", "pdf"):
+        for content, wanted in ((few, shown), (replace(few, tickets=None), set())):
+            file = brief.write(content, tmp_path / f"brief.{form}")
+            assert found_in(words_of(file), ids) == wanted, form
+    assert not found_in(json.dumps(with_ids.record), ids), "the record never has any"
+    assert gather(sample, board).tickets is None
+
+
+def words_of(file: Path) -> str:
+    """Return all of a file that somebody could read, what is packed too."""
+    if file.suffix == ".pdf":
+        tool = shutil.which("pdftotext")
+        if tool is None:
+            pytest.skip("pdftotext (poppler-utils) is not installed")
+        return subprocess.run([tool, str(file), "-"], capture_output=True, text=True, check=True).stdout
+    if file.suffix == ".eml":
+        message = message_from_bytes(file.read_bytes(), policy=default)
+        return "".join(part.get_content() for part in message.walk() if part.get_content_maintype() == "text")
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".md":
+        return text.replace("\\", "")
+    pictures = re.findall(r"data:image/svg\+xml;base64,([^\"]+)", text)
+    return "".join(
+        [text, json.dumps(drawn_by_scripts(Reader(text))), *(base64.b64decode(one).decode() for one in pictures)]
+    )
+
+
+def found_in(text: str, ids: set[str]) -> set[str]:
+    """Return the ids that stand in a text, each as a word of its own."""
+    said = set(re.findall(r"[\w-]+", text))
+    return {one for one in ids if one in said}
 
 
 def test_a_brief_of_nothing_still_opens() -> None:
@@ -341,8 +421,6 @@ def test_brief_gathers_from_an_incident_and_a_board(tmp_path: Path) -> None:
 
 def test_tests_too_short_to_be_seen_are_left_out_of_the_picture() -> None:
     from datetime import UTC, datetime, timedelta
-
-    from incident_kit.briefpictures import coarse
 
     start = datetime(2026, 10, 5, 12, tzinfo=UTC)
     lasting = [

@@ -170,10 +170,12 @@ def test_explain(run: Run, case: Path) -> None:
 
 def test_brief(run: Run, case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page itself is test_brief.py's, and the demo's."""
-    drawn = {}
+    drawn: dict[str, object] = {}
+    asked: list[dict[str, object]] = []
 
-    def draw(incident: Incident, board: Board, page: Path, *, pictures: Path | None) -> Path:
+    def draw(incident: Incident, board: Board, page: Path, *, pictures: Path | None, **options: object) -> Path:
         assert pictures is None
+        asked.append(options)
         drawn.update(title=incident.title, policies=list(board.replays), during=board.during)
         page.write_text("page")
         return page
@@ -181,8 +183,15 @@ def test_brief(run: Run, case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(briefpage, "brief", draw)
     code, said, _ = run("brief", case, "--out", tmp_path / "b.html", "--during", "impact")
     assert (code, f"wrote {(tmp_path / 'b.html').resolve()}" in said) == (0, True)
-    seconds = [(at - START).total_seconds() for at in drawn.pop("during")]
-    assert seconds == [2, 9]
+    during = drawn.pop("during")
+    assert isinstance(during, tuple)
+    assert [(at - START).total_seconds() for at in during] == [2, 9]
+    run("brief", case, "--out", tmp_path / "b.html", "--no-sweep", "--with-ids", "--during", "impact")
+    run("brief", case, "--out", tmp_path / "b.pdf", "--during", "impact")
+    assert asked == [
+        {"sweep": "likely", "with_ids": False}, {"sweep": None, "with_ids": True}, {"sweep": None, "with_ids": False},
+    ]  # fmt: skip
+    del drawn["during"]
     assert drawn == {"title": "Tiny", "policies": ["as logged", "trips", "always_primary", "always_fallback"]}
 
 

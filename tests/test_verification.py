@@ -11,7 +11,7 @@ from typing import Any
 import made_up
 import pytest
 
-from incident_kit import cli, cli_brief
+from incident_kit import cli, cli_brief, verification
 from incident_kit.baselines import always_fallback
 from incident_kit.briefcontent import BriefContent
 from incident_kit.briefpage import write
@@ -20,7 +20,9 @@ from incident_kit.errors import UnreadableFile
 from incident_kit.incident import Incident
 from incident_kit.proposal import proposals
 from incident_kit.scorecard import Board, compare
+from incident_kit.tuning import sweep
 from incident_kit.verification import read_record, verify
+from incident_kit.whatif import likely, numbers_of
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +131,33 @@ def test_a_proposal_counts_against_what_was_logged(sample: Incident, board: Boar
     assert found.gains[3].verdict == "cannot tell", "the capture holds no reviews"
     assert found.requests == board.table()["n"].max()
     assert {one.intent for one in found.changes} == set(board.table(by="intent")["intent"])
+
+
+def test_the_settings_of_a_slider_are_made_again_too(
+    tmp_path: Path, sample: Incident, board: Board, said: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = sample.policies[0]
+    (path,) = likely(policy, {})
+    paths = {path: [1500]}
+    swept_to = sweep(sample, policy, paths, metrics=["fallback_rate"], during=board.during, draws=1)
+    recipe = {"policy": policy.name, "grid": paths, "by": None, "draws": 1, "metrics": ["fallback_rate"], "seed": 0}
+    recipe["scores"] = numbers_of(swept_to, [path])
+    assert len(recipe["scores"]) == 2
+    monkeypatch.setattr(verification, "_board", lambda *_: board)  # the scorecard is another test's
+    with_sweep = {**said, "sweep": recipe}
+    assert verify(page(tmp_path, with_sweep), sample).differences == ()
+    tampered = copy.deepcopy(with_sweep)
+    tampered["sweep"]["scores"][1][4] = 0.123
+    (difference,) = verify(page(tmp_path, tampered), sample).differences
+    assert difference.startswith("setting 1, all, fallback_rate: estimate was 0.123, is ")
+    for damage in ({"policy": "another"}, {"grid": None}, {"grid": {path: 3}}):
+        with pytest.raises(UnreadableFile, match="damaged"):
+            verify(page(tmp_path, {**said, "sweep": {**recipe, **damage}}), sample)
+
+
+@pytest.mark.parametrize("form", ["pdf", "eml", "md"])
+def test_only_the_page_carries_a_record(tmp_path: Path, form: str) -> None:
+    file = tmp_path / f"brief.{form}"
+    file.write_bytes(b"%PDF-1.7")
+    with pytest.raises(UnreadableFile, match=r"only the page does; incident-kit brief CASE --out brief\.html"):
+        read_record(file)

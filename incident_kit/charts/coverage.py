@@ -52,7 +52,8 @@ def coverage(frame: Any, *, phases: Sequence[Phase] | None = None, width: int = 
     for policy in policies:
         rows = frame.filter(pl.col("policy") == policy, pl.col("evidence").is_in(used))
         parts.append(_panel(policy, rows, marks, axis, used, first=policy == policies[0], last=policy == policies[-1]))
-    return theme.finished(alt.vconcat(*parts), describe(frame))
+    # each panel has the same colours, but only the first their legend
+    return theme.finished(alt.vconcat(*parts).resolve_scale(color="independent"), describe(frame))
 
 
 def _panel(

@@ -30,14 +30,14 @@ def whatif(frame: pl.DataFrame, *, path: str, width: int = theme.WIDTH) -> alt.V
         return theme.nothing("Nothing to draw: no setting of this limit was tried.", width=width)
     here = frame.filter("is_current")
     start = float(here["value"][0]) if here.height else float(frame["value"].median())  # type: ignore[arg-type]
-    marker = alt.InlineData(values=[{"at": start}], name=MARKER)
+    marker = alt.NamedData(name=MARKER)
     metrics = frame["metric"].unique(maintain_order=True).to_list()
     panels = [
         _panel(frame.filter(metric=metric), marker, path=path, width=width - _GUTTER, last=metric == metrics[-1])
         for metric in metrics
     ]
     shown = alt.vconcat(*panels).resolve_scale(color="independent", strokeDash="independent")
-    return theme.finished(shown, describe(frame, path))
+    return theme.finished(shown.properties(datasets={MARKER: [{"at": start}]}), describe(frame, path))
 
 
 def _panel(rows: pl.DataFrame, marker: Any, *, path: str, width: int, last: bool) -> Any:

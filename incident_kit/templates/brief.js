@@ -23,6 +23,7 @@
       drawn.get(place)?.finalize();
       drawn.set(place, await vegaEmbed(place, full, options));
       place.closest("figure").classList.add("is-live");
+      performance.mark("first chart");
       if (place.dataset.figure === "what-if") await mark();
     } catch (error) {
       place.closest("figure").classList.remove("is-live"); // the static picture stays

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import made_up
 import pytest
+from test_whatif import grid
 
 from incident_kit import briefpage
+from incident_kit.briefpictures import of_limit
 from incident_kit.charts import theme
+from incident_kit.whatif import whatif
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +40,24 @@ def opened(page: Any) -> None:
     page.locator("main > details > summary").click()
     for part in PARTS:
         page.wait_for_selector(f"#{part}.is-live svg.marks", timeout=15_000)
+
+
+def corner(place: Any) -> tuple[int, ...]:
+    """Return the colour of the second pixel of a picture's first line but one."""
+    picture = place.screenshot()
+    size, at, packed = 8, 8, b""
+    while at < len(picture):
+        length, kind = struct.unpack(">I4s", picture[at : at + 8])
+        chunk = picture[at + 8 : at + 8 + length]
+        if kind == b"IHDR":
+            width, _, _, colours = struct.unpack(">IIBB", chunk[:10])
+            size = {2: 3, 6: 4}[colours]
+        packed += chunk if kind == b"IDAT" else b""
+        at += length + 12
+    line = zlib.decompress(packed)
+    # Chromium writes rows of differences to the pixel before or above: the first pixel of the first row is itself
+    assert width
+    return tuple(line[1 : 1 + min(size, 3)])
 
 
 def hover(page: Any, part: str, x: float, y: float) -> None:
@@ -119,8 +142,11 @@ def test_the_dark_scheme_reaches_page_and_pictures(visit: Callable[..., Any], br
             assert seen.page.evaluate(paper) == "rgb(255, 255, 255)"
             assert seen.said == []
         else:
-            shown = seen.page.locator("#over-time source").nth(2)
-            assert "dark" in shown.get_attribute("media")
+            image = seen.page.locator("#over-time img")
+            image.scroll_into_view_if_needed()
+            assert corner(image) == (21, 24, 28)
+            seen.page.emulate_media(color_scheme="light")
+            assert corner(image) == (255, 255, 255)
         seen.shot(f"brief-dark-{'scripts' if scripts else 'no-scripts'}")
 
 
@@ -175,6 +201,82 @@ def test_axe_finds_no_serious_violation(visit: Callable[..., Any], brief: str, w
         assert found["passes"], "it looked"
         serious = [one for one in found["violations"] if one["impact"] in {"serious", "critical"}]
         assert [(one["id"], one["nodes"][0]["html"][:200]) for one in serious] == []
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> str:
+    limit = whatif(grid(path="refund-policy.max_p95_ms"), policy="per-intent")
+    assert limit is not None
+    pictures = [*made_up.content().pictures[:1], of_limit(limit)]
+    path = tmp_path_factory.mktemp("swept") / "brief.html"
+    return briefpage.write(made_up.content(limit=limit, pictures=pictures), path).as_uri()
+
+
+def marker(page: Any) -> float:
+    """Return how far from the left the chart's rule for the limit stands."""
+    return float(page.locator("#what-if .live .mark-rule.role-mark line[stroke='#0072b2']").first.bounding_box()["x"])
+
+
+@pytest.mark.parametrize("width", [1000, 390])
+def test_the_keyboard_moves_the_limit_and_all_of_it_follows(visit: Callable[..., Any], swept: str, width: int) -> None:
+    with visit(swept, width=width) as seen:
+        seen.page.locator("main > details > summary").focus()
+        seen.page.keyboard.press("Enter")
+        seen.page.wait_for_selector("#what-if.is-live svg.marks")
+        seen.page.keyboard.press("Tab")
+        assert seen.page.evaluate("document.activeElement.id") == "setting"
+        knob, said = seen.page.get_by_role("slider", name="Limit"), seen.page.get_by_role("status")
+        assert said.inner_text().startswith("3.5 s, as it stands.")
+        assert seen.page.locator("tr.chosen th").inner_text() == "3.5 s, as it stands"
+        before = marker(seen.page)
+        seen.page.keyboard.press("ArrowRight")
+        assert said.inner_text().startswith("5 s.\nDrafts that agents rewrote 10 % (9 to 11 %); as it was 8 %.")
+        assert knob.get_attribute("aria-valuetext") == "5 s"
+        assert seen.page.locator("tr.chosen th").inner_text() == "5 s"
+        for _ in range(50):
+            if marker(seen.page) > before + 20:
+                break
+            seen.page.wait_for_timeout(100)
+        assert marker(seen.page) > before + 20
+        seen.page.keyboard.press("Home")
+        assert "these logs cannot tell" in said.inner_text()
+        seen.shot(f"brief-slider-{width}")
+        seen.page.emulate_media(color_scheme="dark")
+        seen.page.wait_for_selector("#what-if .live line[stroke='#62b8ee']", state="attached")
+        assert "these logs cannot tell" in said.inner_text(), "another theme leaves the slider where it is"
+        assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert seen.said == []
+        assert seen.asked == []
+
+
+def test_without_scripts_there_is_no_slider_but_every_setting(visit: Callable[..., Any], swept: str) -> None:
+    with visit(swept, width=390, java_script_enabled=False) as seen:
+        seen.page.locator("main > details > summary").click()
+        assert not seen.page.locator("#slider").is_visible()
+        assert seen.page.locator("#what-if img").is_visible()
+        assert seen.page.get_by_role("rowheader", name="3.5 s, as it stands").is_visible()
+        assert seen.page.get_by_text("7 % (6.3 to 7.7 %)".replace(" %", "\xa0%")).is_visible()
+
+
+def test_axe_has_nothing_against_the_slider(visit: Callable[..., Any], swept: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    with visit(swept, width=390, bypass_csp=True) as seen:
+        seen.page.locator("main > details > summary").click()
+        seen.page.wait_for_selector("#what-if.is-live svg.marks")
+        found = axe.Axe().run(seen.page).response
+        serious = [one for one in found["violations"] if one["impact"] in {"serious", "critical"}]
+        assert [(one["id"], one["nodes"][0]["html"][:200]) for one in serious] == []
+
+
+def test_the_first_chart_is_there_soon(visit: Callable[..., Any], brief: str) -> None:
+    with visit(brief, width=390) as seen:
+        seen.page.wait_for_selector("#over-time.is-live svg.marks")
+        drawn = seen.page.evaluate(
+            "performance.getEntriesByType('mark').find((one) => one.name === 'first chart').startTime"
+        )
+        static = seen.page.evaluate("performance.getEntriesByType('paint').at(-1).startTime")
+        print(f"first picture after {static:.0f} ms, live after {drawn:.0f} ms")  # noqa: T201 - for whoever asks with -s
+        assert static <= 1500
 
 
 def test_two_phone_screens_say_what_when_how_many_what_is_asked_and_how_sure(
