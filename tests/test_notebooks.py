@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = notebooks()
 CHECKED = "nbval-check-output"
-LARGEST = 1_000_000  # bytes of a notebook: a code host shows larger ones late or not at all
+LARGEST = 1_500_000  # bytes of a notebook: a code host shows larger ones late or not at all
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
