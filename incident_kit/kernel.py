@@ -49,6 +49,12 @@ BREAKER = np.dtype(
         ("min_requests", "i8"),
         ("for_us", "i8"),
         ("cooldown_us", "i8"),
+        (
+            "growth",
+            "i8",
+        ),  # of the cooldown at each re-opening in a row: growth / shrink times, at most the longest (S15)
+        ("shrink", "i8"),
+        ("longest_ms", "i8"),
         ("probes", "i8"),
         ("share", "f8"),
         ("max_wait_us", "i8"),
@@ -61,6 +67,7 @@ BREAKER = np.dtype(
         ("true_since", "i8"),
         ("granted", "i8"),
         ("pending", "i8"),
+        ("reopened", "i8"),
         ("exact", "i8"),
     ],
     align=True,
@@ -214,12 +221,26 @@ def _change(
             value = k[e, shown] / n
     row = (float(e), float(at), float(b.state), float(state), float(why), float(shown), value, float(n))
     changes.append((row, b.exact))
+    b.reopened = 0 if CLOSED in (state, b.state) else b.reopened + (state == OPEN)
     b.state = state
     b.epoch += 1
     b.head = b.tail = b.granted = b.pending = 0
     b.true_since = -1
     k[e] = 0
-    b.open_until = at + b.cooldown_us if state == OPEN else _NEVER
+    b.open_until = at + _rest_us(b) if state == OPEN else _NEVER
+
+
+@_jit
+def _rest_us(b: Any) -> int:
+    """Return how long a breaker stays open (S15), in whole milliseconds as the language has it."""
+    if b.growth == b.shrink:
+        return np.int64(b.cooldown_us)
+    rest_ms = b.cooldown_us // 1000
+    for _ in range(b.reopened):
+        rest_ms = rest_ms * b.growth // b.shrink
+        if rest_ms >= b.longest_ms:
+            break
+    return min(rest_ms, b.longest_ms) * 1000
 
 
 @_jit

@@ -107,6 +107,8 @@ def _guard(record: NDArray[Any], breaker: Breaker) -> None:
     record["min_requests"] = min(breaker.min_requests, breaker.window.length) if is_count else breaker.min_requests
     record["for_us"] = breaker.for_ms * 1000
     record["cooldown_us"] = breaker.cooldown_ms * 1000
+    record["growth"], record["shrink"] = breaker.cooldown_factor.as_integer_ratio()
+    record["longest_ms"] = breaker.cooldown_max_ms or breaker.cooldown_ms
     record["probes"] = breaker.half_open.requests
     record["share"] = breaker.half_open.share
     record["max_wait_us"] = breaker.half_open.max_wait_ms * 1000

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from incident_kit.replays import Replay
 
 CHANGE_COLUMNS = ("entry", "at", "was", "now", "why", "condition", "value", "n", "exact", "intent")
+_ENDS = {"template": 1, "human": 3, "reject": 4}  # machinery.TEMPLATE ...: ends of a chain that ask nobody
 IN_QUEUE = 3  # besides machine.BY_CHAIN, BY_HAND, BY_CONVERSATION: it was held before it went anywhere
 ANY_INTENT = -2  # of a change whose breaker is not one intent's alone
 
@@ -57,22 +58,26 @@ def is_plain(policy: Policy) -> bool:
     return all(_is_plain(route) for route in policy.routes)
 
 
-def _is_plain(route: Route) -> bool:
+def _is_plain(route: Route, *, quick: bool = False) -> bool:
+    """Return whether the kernel knows a route; ``quick``: also one that ends without a model, or rests ever longer."""
     if route.weights or route.switches or route.sticky != "none" or route.deadline_ms or route.retry.ttft_timeout_ms:
         return False
     return all(
-        entry.kind == "model" and not entry.only_for and (entry.breaker is None or _is_plain_breaker(entry.breaker))
-        for entry in route.chain
+        (entry.kind == "model" or (quick and entry.kind in _ENDS and place > 0))
+        and not entry.only_for
+        and (entry.breaker is None or _is_plain_breaker(entry.breaker, quick=quick))
+        for place, entry in enumerate(route.chain)
     )
 
 
-def _is_plain_breaker(b: Breaker) -> bool:
+def _is_plain_breaker(b: Breaker, *, quick: bool) -> bool:
     rules = [b.when, *([b.half_open.when] if b.half_open.when else [])]
     flat = all(isinstance(part, Condition) and part.kind in {"latency", "error"} for rule in rules for part in rule.of)
     constant = b.cooldown_factor == 1 and (b.cooldown_max_ms or b.cooldown_ms) >= b.cooldown_ms
+    grows = quick and b.cooldown_factor > 1 and b.cooldown_max_ms is not None and b.cooldown_max_ms >= b.cooldown_ms
     return (
         flat
-        and constant
+        and (constant or grows)
         and len(b.windows) == 1
         and b.window.kind != "tumbling"
         and b.half_open.max_duration_ms is None
@@ -108,7 +113,7 @@ def apart(
         )
         return replace(run, route=position)
 
-    plain = [_is_plain(each) for each in policy.routes]
+    plain = [_is_plain(each, quick=True) for each in policy.routes]
     if len(positions) == 1:
         yield one(positions[0])
         return
@@ -119,32 +124,45 @@ def apart(
 def _by_kernel(log: Log, policy: Policy, position: int, route: NDArray[Any], estimator: Estimator) -> Run:
     from incident_kit.settlement import behind, weakest
 
-    requests = np.flatnonzero(route == position)
-    own, table, outcomes = _run_kernel(log, policy.routes[position], requests, estimator)
+    requests, one = np.flatnonzero(route == position), policy.routes[position]
+    outcomes = asked(estimator, log, one, requests)
+    kinds = np.array([_ENDS.get(entry.kind, 0) for entry in one.chain], np.int8)
+    own, table = _run_kernel(log, one, requests, _with_ends(log, outcomes, one) if kinds.any() else outcomes)
     changes = np.column_stack([table, np.full(len(table), ANY_INTENT)])
     call, changed = behind(own, outcomes.donor, _changed(outcomes))
-    label = weakest(own, _labels(outcomes, policy.routes[position]))
-    return Run(position, requests, own, call, changed, label, changes)
+    no_model = kinds[own["entry"]]
+    own["attempts"] -= no_model > 0
+    return Run(position, requests, own, call, changed, weakest(own, _labels(outcomes, one)), changes, no_model)
+
+
+def _with_ends(log: Log, outcomes: Outcomes, route: Route) -> Outcomes:
+    """Return outcomes in which what ends without a model does so at once, for sure, and is no call of anybody."""
+    from incident_kit import kernel
+
+    records = outcomes.records.copy()
+    for place, entry in enumerate(route.chain):
+        if entry.kind in _ENDS:
+            error = log.errors.index("rejected") if entry.kind == "reject" else 0
+            records[place] = np.array((0, error, kernel.NOT_A_CALL, 0), records.dtype)
+    return replace(outcomes, records=records)
 
 
 def _run_kernel(
-    log: Log, route: Route, requests: NDArray[Any], estimator: Estimator
-) -> tuple[NDArray[Any], NDArray[np.float64], Outcomes]:
+    log: Log, route: Route, requests: NDArray[Any], outcomes: Outcomes
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
     from incident_kit import kernel
     from incident_kit.plan import plan
 
     p = plan(route, log.errors)
-    outcomes = asked(estimator, log, route, requests)
     arrived = log.arrived_us[requests]
     done_us, done_request = kernel.ends(arrived, outcomes.records[0, 0], int(p.retry["timeout_ms"][0]))
     draws = np.empty(0)
     if (p.breakers["share"][p.breakers["guarded"] == 1] < 1).any():
         draws = log.lots.probe[requests]
-    own, table = kernel.run(
+    return kernel.run(
         arrived, draws, done_us, done_request, outcomes.records, p.breakers, p.rules, p.trip, p.recover, p.retry, p.failures,
         p.flags,
     )  # fmt: skip
-    return own, table, outcomes
 
 
 def by_machine(

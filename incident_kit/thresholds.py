@@ -61,6 +61,7 @@ def can_skim(p: Plan, outcomes: NDArray[Any]) -> bool:
         and not p.breakers["guarded"][1:].any()
         and b["count_window"] == 0
         and b["for_us"] == 0
+        and b["growth"] == b["shrink"]
         and p.attempts == 1
         and (p.rules["count"][0] == 1).all()
         and c["latency"] == 1

@@ -38,8 +38,10 @@ REST = 0.1  # seconds without a turn before the ranges are worked out
 FIRST = 12  # draws, before the others: ranges that are nearly there
 COLD = 2  # draws at a time that have not run before
 OTHERS = 24  # settings along the dial in hand, about
+KEPT = 12  # of them, in a snapshot: a notebook is kept with its charts
 ONE_MOVE = 1.0  # seconds within which turns of one dial are undone together
 SEEN, BORROWED, UNTOLD = "we saw this", "worked out from similar requests", "these logs cannot tell"
+PARAGRAPH = "<p style='line-height: 1.4; margin: 4px 0; max-width: 700px'>"
 ACTING = (
     "window",
     "min_requests",
@@ -188,13 +190,17 @@ class Tuner(widgets.VBox):  # type: ignore[misc]
 
         self._stop()
         one = self.in_hand
-        values = grid(one, self.settings.values.get(one.path, one.value))
+        values = grid(one, self.settings.values.get(one.path, one.value), most=KEPT)
         made = snapshot(self.bench, self.settings, one, values=values, still=self._still, options=self._options)
         self._rest()
         return made
 
     def _turned(self, one: Dial, value: float) -> None:
         """Do what a hand does: turns of one dial within a second are one move."""
+        value = round(value, 6)  # a browser's slider adds up steps: 0.09999999999999999
+        if value == self.settings.values.get(one.path, one.value):
+            self._show_controls()
+            return
         now = time.monotonic()
         goes_on = one is self.in_hand and now - self._moved < ONE_MOVE and self.settings.before is not None
         settings = self.settings.turned(one.path, value)
@@ -227,7 +233,8 @@ class Tuner(widgets.VBox):  # type: ignore[misc]
         self._show_controls()
         self._verdict.value = self._sentence()
         changes = diff(self.bench.loaded, self.policy)
-        self._changes.value = f"<pre>{html.escape(str(changes))}</pre>" if changes else ""
+        listed = f"{PARAGRAPH}Changed from the policy as loaded:</p><pre>{html.escape(str(changes))}</pre>"
+        self._changes.value = listed if changes else ""
 
     def _show_controls(self) -> None:
         self.knobs.show(self.settings.values, self.settings.off)
@@ -271,19 +278,17 @@ class Tuner(widgets.VBox):  # type: ignore[misc]
         shares = self.bench.shares(self._replay)
         seen, none = shares["observed"], shares["none"]
         parts = [(seen, SEEN), (1 - seen - none, BORROWED), (none, UNTOLD)]
-        rests = ", ".join(f"<b>{words.number(share, '%')}</b> {said}" for share, said in parts if share > 0)
+        rests = ", ".join(f"{said} for <b>{words.number(share, '%')}</b>" for share, said in parts if share > 1e-9)
         path = self.in_hand.rule.removesuffix(".breaker")
-        told = {one.path: one.value for one in self.policy.implied}
-        unsaid = [
-            f"{name} {told[where]}" for name in ACTING if (where := f"{path}.breaker.{name}") in told
-        ]  # fmt: skip
+        told = {one.path: one.value for one in self.policy.implied if one.value != "0s"}
+        unsaid = [f"{name} {told[where]}" for name in ACTING if (where := f"{path}.breaker.{name}") in told]
         implied = (
             f" The file leaves unsaid, of {html.escape(named(self.in_hand.owner))}: "
             f"{html.escape(', '.join(unsaid))}; <code>ik.sensitivity()</code> says whether that decides the verdict."
             if unsaid
             else ""
         )
-        return f"<p>Of the requests that are scored: {rests}.{implied}</p>"
+        return f"{PARAGRAPH}Of the requests that are scored: {rests}.{implied}</p>"
 
     def _key(self) -> str:
         """Return what the other settings along the dial in hand depend on."""
@@ -353,15 +358,15 @@ class Tuner(widgets.VBox):  # type: ignore[misc]
         self._work = None
 
 
-def grid(one: Dial, here: float) -> list[float]:
-    """Return numbers along a dial in even steps, about :data:`OTHERS` of them, the present one among them.
+def grid(one: Dial, here: float, *, most: int = OTHERS) -> list[float]:
+    """Return numbers along a dial in even steps, ``most`` or so, the present one among them.
 
     Examples
     --------
     >>> grid(Dial("a", "a", "p95_ms", ">", 3500, 700, 8800, 100, "a"), 3500)[:3]
     [700, 1100, 1500]
     """
-    step = one.step * max(math.ceil((one.high - one.low) / one.step / OTHERS), 1)
+    step = one.step * max(math.ceil((one.high - one.low) / one.step / most), 1)
     least = here - math.floor((here - one.low) / step + 1e-9) * step
     size = math.floor((one.high - least) / step + 1e-9) + 1
     return [round(least + i * step) if one.is_whole else round(least + i * step, 6) for i in range(size)]

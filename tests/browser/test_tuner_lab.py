@@ -29,6 +29,13 @@ STATE = """() => {
         [...svg.querySelectorAll('.mark-symbol path')].map(one => one.getAttribute('transform')).join('|'),
         words: texts.join('|'), waiting: texts.some(one => one.startsWith('working out'))};
 }"""
+SEE = """() => {
+    const seen = globalThis.__seen = new Set();
+    const look = () => { for (const one of document.querySelectorAll('.incident-kit-tuner svg.marks text'))
+        if (one.textContent.startsWith('working out')) seen.add('waiting'); };
+    new MutationObserver(look).observe(document.querySelector('.incident-kit-tuner'),
+        {subtree: true, childList: true, attributes: true, characterData: true});
+}"""
 INK = """() => ['#1b1f24', '#e9ecef'].filter(ink =>
     document.querySelector('.incident-kit-tuner svg.marks')?.outerHTML.includes(ink)).join()"""
 
@@ -57,11 +64,12 @@ def test_a_key_moves_all_four_panels_and_the_theme_is_followed(visit: Callable[.
         page.locator(PANEL).wait_for(timeout=180_000)
         page.wait_for_function(f"() => !({STATE})().waiting", timeout=120_000)
         before = page.evaluate(STATE)
+        page.evaluate(SEE)
         slider = page.locator(".incident-kit-tuner .noUi-handle").first
         slider.focus()
         for _ in range(8):
             page.keyboard.press("ArrowLeft")
-        page.wait_for_function(f"() => ({STATE})().waiting", timeout=30_000)
+        page.wait_for_function("() => __seen.has('waiting')", timeout=60_000)
         box = page.locator(".incident-kit-tuner input[type=number]").first
         page.wait_for_function("box => box.value === '2700'", arg=box.element_handle(), timeout=60_000)
         page.wait_for_function(f"() => !({STATE})().waiting", timeout=120_000)
