@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 INTENTS = 32_767  # that a log tells apart
-_PART = {"parquet": 16 * 2**20, "lines": 128 * 2**20}  # bytes of a lake that one task puts together, about
 _LOOSE = 1_000_000  # requests without a route in one task
 _BATCH = 50_000
 
@@ -125,7 +124,7 @@ class _Job:
                 held.callback(frame.unpersist)
                 return frame.persist(StorageLevel.DISK_ONLY)  # else the second question would do all the work again
 
-            rolled = kept(self.rolled())
+            rolled = kept(self.rolled(kept))
             seen, loads = self.tallied(rolled)
             at_home = home(self.spark, self.lake, self.asked, seen)
             # a replay of nothing: refuses what any other would, and has the shape of the results
@@ -157,11 +156,11 @@ class _Job:
             together, time.monotonic() - began,
         )  # fmt: skip
 
-    def rolled(self) -> DataFrame:
+    def rolled(self, kept: Callable[[DataFrame], DataFrame]) -> DataFrame:
         """Return one row a request, and rows with tallies, put together by tasks that each have some requests whole."""
         rows = lakes.rows(self.spark, self.lake)
         if "tools" in self.asked and any(one.chosen.name != "canonical" for one in self.lake.of_requests):
-            rows = lakes.answered(rows)
+            rows = lakes.answered(kept(rows))
         _, given = lakes.schema_of(lakerows.loaded(None, reading=lakerows.Reading("", "")))
         schema, kind = lakes.schema_of(partitions.rolled([], schema=given))
         counts_reviews = "override" in self.asked
@@ -170,8 +169,7 @@ class _Job:
             made = partitions.rolled(batches, schema=given, counts_reviews=counts_reviews)
             yield from made.cast(kind).to_batches(max_chunksize=_BATCH)
 
-        parts = sum(self.lake.size // _PART[one.kind] for one in self.lake.of_requests if one.kind in _PART) + 1
-        count = max(parts, self.spark.sparkContext.defaultParallelism)
+        count = max(self.lake.parts, self.spark.sparkContext.defaultParallelism)
         return rows.repartition(count, "request_id").mapInArrow(work, schema)
 
     def tallied(self, rolled: DataFrame) -> tuple[dict[str, int], pl.DataFrame]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -27,14 +27,16 @@ if TYPE_CHECKING:
 SAMPLES = 50
 CHUNK_ROWS, CHUNK_BYTES = 400_000, 128 * 1024 * 1024  # of a part that one load of a task takes
 _KINDS = {"parquet": "parquet", "ndjson": "lines", "jsonl": "lines", "json": "lines", "log": "lines", "csv": "home"}
+_PART = {"parquet": 8 * 2**20, "lines": 128 * 2**20}  # bytes of which one task has room for the rows
 _PACKED = {"gz", "bz2", "snappy", "zst"}
 
 
 @dataclass(frozen=True)
 class Files:
-    """Files of one form in a lake, and how they are read."""
+    """Files of one form in a lake, their bytes, and how they are read."""
 
     paths: tuple[str, ...]
+    size: int
     kind: str
     chosen: Format
     reading: Reading
@@ -42,12 +44,15 @@ class Files:
 
 @dataclass(frozen=True)
 class Lake:
-    """What lies at a path: files by form; ``size`` is the bytes of those that the workers read."""
+    """What lies at a path: files by form."""
 
     path: str
     files: tuple[Files, ...]
-    size: int
-    formats: Mapping[str, Format] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> int:
+        """How many tasks should put its requests together."""
+        return sum(one.size // _PART.get(one.kind, one.size + 1) for one in self.of_requests) + 1
 
     @property
     def of_requests(self) -> tuple[Files, ...]:
@@ -82,9 +87,8 @@ def survey(spark: SparkSession, path: str, **reading: Any) -> Lake:
     files = []
     for (_, _, kind), members in sorted(groups.items()):
         chosen = _recognised(spark, members[0][0], kind, reading)
-        files.append(
-            Files(tuple(name for name, _ in members), kind, chosen, Reading(chosen.name, chosen.table, **reading))
-        )
+        names, sizes = zip(*members, strict=True)
+        files.append(Files(names, sum(sizes), kind, chosen, Reading(chosen.name, chosen.table, **reading)))
     gateways = sorted({one.chosen.name for one in files if one.reading.table in {"attempts", "requests"}})
     if not gateways:
         raise UnknownFormat(
@@ -95,13 +99,7 @@ def survey(spark: SparkSession, path: str, **reading: Any) -> Lake:
             f"the files at {path} are of several gateways' formats ({', '.join(gateways)}), which may tell of the same"
             " requests twice: name a folder with one"
         )
-    read = {name for one in files if one.reading.table in TABLES and one.kind != "home" for name in one.paths}
-    return Lake(
-        path,
-        tuple(files),
-        sum(size for name, size in found if name in read),
-        {one.chosen.name: one.chosen for one in files},
-    )
+    return Lake(path, tuple(files))
 
 
 def _listed(spark: SparkSession, path: str) -> list[tuple[str, int]]:
@@ -110,6 +108,7 @@ def _listed(spark: SparkSession, path: str) -> list[tuple[str, int]]:
 
     try:
         system, at = file_system(spark, path)
+        root = system.makeQualified(at).toString()
         there = system.listFiles(at, True)  # noqa: FBT003 - recursive
     except Py4JJavaError as error:
         raise UnreadableFile(f"{path} cannot be read: {cause(error)}") from error
@@ -117,8 +116,8 @@ def _listed(spark: SparkSession, path: str) -> list[tuple[str, int]]:
     while there.hasNext():
         status = there.next()
         name = status.getPath().toString()
-        below = name.removeprefix(at.toString() if at.isAbsolute() else "").split("/")
-        if status.getLen() and not any(part.startswith(("_", ".")) for part in [*below[-2:]]):
+        below = name.removeprefix(root).split("/")
+        if status.getLen() and not any(part.startswith(("_", ".")) for part in below):
             found.append((name, status.getLen()))
     return sorted(found)
 
