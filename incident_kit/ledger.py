@@ -6,8 +6,6 @@ in it.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -16,7 +14,8 @@ from pathlib import Path
 
 import polars as pl
 
-from incident_kit.errors import InvalidSweep, UnwritableFile
+from incident_kit.errors import InvalidSweep
+from incident_kit.outputs import whole
 
 _KEY = "incident_kit.asked."
 
@@ -52,25 +51,15 @@ class Ledger:
         kept = {name.removeprefix(_KEY): value for name, value in said.items() if name.startswith(_KEY)}
         differing = [name for name, value in self.asked.items() if kept.get(name) != value]
         if differing:
-            what = (
-                "it was not written to be gone on with"
-                if not kept
-                else f"its {_listed(differing)} differ from those now"
-            )
+            now = "differs from that now" if len(differing) == 1 else "differ from those now"
+            what = f"its {_listed(differing)} {now}" if kept else "it was not written to be gone on with"
             raise InvalidSweep(f"{self.path} cannot be gone on with: {what}. Name another file, or remove it")
         return rows
 
     def write(self, frames: Sequence[pl.DataFrame]) -> None:
         """Put all that is finished into the file, in place of what it held; it is never half written."""
-        beside = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-        try:
+        with whole(self.path) as beside:
             pl.concat(frames).write_parquet(beside, metadata={_KEY + name: value for name, value in self.asked.items()})
-            beside.replace(self.path)
-        except OSError as error:
-            raise UnwritableFile(f"{self.path} cannot be written: {error.strerror or error}") from None
-        finally:
-            with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
 
 
 def _listed(words: Sequence[str]) -> str:

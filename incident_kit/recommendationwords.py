@@ -60,14 +60,17 @@ def sentences(found: Recommendation) -> Iterator[str]:
 def _gained(found: Recommendation) -> str:
     total, low, high = found.gain
     report = found.report([bill.name for bill in found.bills])
-    size = f"{number(len(found.bills))} incident{'s' if len(found.bills) != 1 else ''}"
-    said = f"Over {size} it costs {_less(total, low, high)}"
+    said = f"Over {_incidents(len(found.bills))} it costs {_less(total, low, high)}"
     if report["gain_share"] is None:
         return f"{said}; there, hindsight itself gains nothing."
     return (
         f"{said}: {report['gain_share']:.0%} of what hindsight would have gained; the policy as it stands "
         f"{report['as_it_stands']:.0%}, what was logged {report['as_logged']:.0%}."
     )
+
+
+def _incidents(size: int) -> str:
+    return "one incident" if size == 1 else f"{number(size)} incidents"
 
 
 def _less(gain: float | None, low: float | None, high: float | None) -> str:
@@ -121,7 +124,7 @@ def terms(found: Recommendation) -> Iterator[str]:
         report = found.report()
         share = "" if report["gain_share"] is None else f", {report['gain_share']:.0%} of hindsight's gain"
         yield (
-            f"On the {number(len(found.others))} incidents it was not chosen on it costs "
+            f"On the {_incidents(len(found.others))} it was not chosen on it costs "
             f"{_less(report['gain'], report['gain_low'], report['gain_high'])}{share}."
         )
     if found.left_out.height:

@@ -155,7 +155,7 @@ def test_tune(run: Run, library: Path, policy: Path, tmp_path: Path) -> None:
     assert code == 0
     assert said.startswith(("Recommended: refund.max_p95_ms", "Keep the policy as it stands: refund.max_p95_ms 2500"))
     assert "Over 2 incidents it costs" in said
-    assert "On the 1 incidents it was not chosen on it costs" in said
+    assert "On the one incident it was not chosen on it costs" in said
     assert "a suggestion edited or rejected 3;" in said
     assert "It rests on 2 incidents: a threshold tuned on so few is an anecdote." in said
     table = pl.read_csv(tmp_path / "t.csv")

@@ -145,10 +145,10 @@ def test_another_sweep_does_not_go_on_in_the_file(tiny: Incident, store: Store, 
     sweep(tiny, POLICY, {LIMIT: [1000]}, **options)
     other = POLICY.with_value("chat.breaker.min_requests", 2)
     for incident, policy, grid, changed, said in [
-        (tiny, other, {LIMIT: [1000]}, {}, "its policy and grid differ|its policy differ"),
-        (tiny, POLICY, {LIMIT: [1100]}, {}, "its grid differ"),
-        (tiny, POLICY, {LIMIT: [1000]}, {"seed": 2}, "its options differ"),
-        (many_calls(store), POLICY, {LIMIT: [1000]}, {}, "its incident differ"),
+        (tiny, other, {LIMIT: [1000]}, {}, "its policy and grid differ|its policy differs"),
+        (tiny, POLICY, {LIMIT: [1100]}, {}, "its grid differs"),
+        (tiny, POLICY, {LIMIT: [1000]}, {"seed": 2}, "its options differs"),
+        (many_calls(store), POLICY, {LIMIT: [1000]}, {}, "its incident differs"),
     ]:
         with pytest.raises(InvalidSweep, match=said):
             sweep(incident, policy, grid, **(options | changed))

@@ -127,7 +127,7 @@ def test_a_recommendation_says_what_it_rests_on(tuned: tunings.Tuning) -> None:
     assert (found.incidents["best"] <= found.incidents["recommended"] + 1e-9).all()
     assert found.left_out["incident"].to_list() == ["a", "b"]
     assert set(found.other_weights["part"]) == set(PARTS)
-    assert "On the 1 incidents it was not chosen on it costs" in said
+    assert "On the one incident it was not chosen on it costs" in said
     assert "It rests on 2 incidents: a threshold tuned on so few is an anecdote." in said
     assert "What would change the verdict:" in said
     assert all(
@@ -157,7 +157,7 @@ def test_a_stopped_tuning_goes_on(library: Library, tuned: tunings.Tuning, tmp_p
     changed = Library({**{name: library[name] for name in "ab"}, "c": incident(51, slow_ms=9000)})
     ik.tune(changed, POLICY, GRID, **OPTIONS, resume=file, progress=lambda done, _: seen.append(done))
     assert seen == [3, 3]  # an incident that changed is replayed anew, and no other
-    with pytest.raises(InvalidSweep, match="its grid differ"):
+    with pytest.raises(InvalidSweep, match="its grid differs"):
         ik.tune(library, POLICY, {LIMIT: [1000]}, **OPTIONS, resume=file)
 
 
