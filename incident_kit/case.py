@@ -19,6 +19,7 @@ from ruamel.yaml.error import YAMLError
 
 from incident_kit.asked import Decision, Owner
 from incident_kit.errors import InvalidCase, InvalidClock, did_you_mean
+from incident_kit.gatewayversions import GatewayVersion, in_order
 from incident_kit.incident import SLOW_MS, Incident
 from incident_kit.inforce import InForce, in_force_of, read_in_force
 from incident_kit.notebookruns import of_a_case
@@ -28,6 +29,7 @@ from incident_kit.policy import Policy
 from incident_kit.samples import notebooks
 from incident_kit.slasettings import SlaEntry, SlaSettings
 from incident_kit.sources.files import expand
+from incident_kit.versionspans import instant
 
 FILE = "incident.yaml"
 STORE = "incident.duckdb"
@@ -49,10 +51,19 @@ class Source(_Strict):
 
 
 class Gateway(_Strict):
-    """The gateway's own configuration that was in force, below the folder, and the gateway's version."""
+    """A gateway's own configuration that was in force, below the folder, the gateway's version, and from when until when."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     config: str
     version: str | None = None
+    since: datetime | None = Field(default=None, alias="from")
+    until: datetime | None = None
+
+    @field_validator("since", "until", mode="before")
+    @classmethod
+    def _is_an_instant(cls, at: Any) -> Any:
+        return None if at is None else instant(at if isinstance(at, datetime) else str(at), "it")
 
 
 class Annotation(_Strict):
@@ -114,7 +125,7 @@ class Case(_Strict):
     sources: tuple[Source, ...] = ()
     phases: tuple[Annotation, ...] = ()
     in_force: str | tuple[InForce, ...] | None = None
-    gateway: Gateway | None = None
+    gateway: tuple[Gateway, ...] = ()
     policies: tuple[str, ...] = ()
     prices: dict[str, Price] = {}
     sla: SlaEntry = SlaEntry()
@@ -129,6 +140,11 @@ class Case(_Strict):
         if link and (not link.startswith(("https://", "http://")) or "{ticket_id}" not in link):
             raise ValueError(f"{link!r} is no link; write https://desk.example/tickets/{{ticket_id}}")
         return link
+
+    @field_validator("gateway", mode="before")
+    @classmethod
+    def _are_gateways(cls, said: Any) -> Any:
+        return [] if said is None else [said] if isinstance(said, dict) else said
 
     @field_validator("in_force", mode="before")
     @classmethod
@@ -177,8 +193,10 @@ def _fault(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         parts: dict[str, type[BaseModel]] = {
             "sla": SlaEntry, "sources": Source, "phases": Annotation, "prices": Price, "decision": Asked, "owners": Owned,
+            "gateway": Gateway,
         }  # fmt: skip
-        known = list(parts.get(str(error["loc"][0]), Case).model_fields)
+        fields = parts.get(str(error["loc"][0]), Case).model_fields
+        known = [field.alias or name for name, field in fields.items()]
         key = str(error["loc"][-1])
         return f"{where}: there is no key {key!r}{did_you_mean(key, known)}; there are {', '.join(known)}"
     return f"{where}: {error['msg'].removeprefix('Value error, ')}"
@@ -225,8 +243,9 @@ def open_case(
     incident.prices = {target: (price.input, price.output) for target, price in case.prices.items()}
     incident.policies, incident.in_force = policies, in_force
     incident.sla_settings = sla
-    if case.gateway is not None:
-        incident.gateway = (_there(root / case.gateway.config), case.gateway.version)
+    incident.gateways = in_order(
+        [GatewayVersion(_there(root / one.config), one.version, one.since, one.until) for one in case.gateway]
+    )
     return incident
 
 

@@ -140,11 +140,12 @@ def _believe(incident: Incident, board: Board) -> None:
     for name, one in board.replays.items():
         if name != "as logged":
             terminal.said(out, terminal.standing(one))
-    if incident.gateway is not None:
-        from incident_kit.gateways.emulation import READ, emulate
+    if incident.gateways:
+        from incident_kit.gatewayversions import emulations
 
-        config, version = incident.gateway
-        terminal.said(out, str(emulate(incident, config, version=version or READ[0])))
+        for version, emulation in emulations(incident):
+            head = f"{version}: " if len(incident.gateways) > 1 else ""
+            terminal.said(out, f"{head}{emulation}")
     if incident.in_force is not None:
         terminal.said(out, terminal.fidelity(board.replays[incident.in_force.name]))
     elif incident.gateway is None:

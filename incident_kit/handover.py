@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SAID = (
-    "title", "zone", "slow_ms", "is_simulated", "in_force", "policies", "prices", "sla_settings", "gateway", "ticket_link",
+    "title", "zone", "slow_ms", "is_simulated", "in_force", "policies", "prices", "sla_settings", "gateways", "ticket_link",
 )  # fmt: skip
 _TABLES = "select table_name from duckdb_tables() where not temporary and table_name <> 'meta' order by 1"
 

@@ -22,6 +22,7 @@ from incident_kit.sources import Answer, LoadReport
 from incident_kit.store import Store
 
 if TYPE_CHECKING:
+    from incident_kit.gatewayversions import GatewayVersion
     from incident_kit.model import Model
     from incident_kit.policy import Policy
     from incident_kit.replays import Replay
@@ -35,7 +36,7 @@ class Incident:
 
     ``zone`` is the reader's (an IANA name); ``slow_ms`` is the wait that counts as slow in sentences; ``in_force`` is the
     policy that made the log, where it is known, ``policies`` are what to compare it with, and ``prices`` US dollars for a
-    million tokens in and out, by target; ``gateway`` the gateway's own configuration that was in force, and its version;
+    million tokens in and out, by target; ``gateways`` the gateway's own configurations that were in force;
     ``ticket_link`` where a ticket opens, with ``{ticket_id}`` in it; ``decision`` and ``owners`` what a brief asks, and of
     whom: what a case's ``incident.yaml`` says.
     """
@@ -47,7 +48,7 @@ class Incident:
         self.slow_ms = SLOW_MS
         self.is_simulated = False
         self.in_force: Policy | None = None
-        self.gateway: tuple[Path, str | None] | None = None
+        self.gateways: tuple[GatewayVersion, ...] = ()
         self.policies: tuple[Policy, ...] = ()
         self.prices: Mapping[str, tuple[float, float]] = {}
         self.sla_settings = SlaSettings()
@@ -56,6 +57,11 @@ class Incident:
         self.owners: tuple[Owner, ...] = ()
         self.contacts: Mapping[str, str] = {}  # whom a page reaches, by alert, owner or severity
         self.reports: tuple[LoadReport, ...] = ()
+
+    @property
+    def gateway(self) -> tuple[Path, str | None] | None:
+        """The gateway's own configuration that was in force last, and the gateway's version; None where none is named."""
+        return (self.gateways[-1].config, self.gateways[-1].version) if self.gateways else None
 
     @classmethod
     def create(cls, path: str | Path | None = None) -> Incident:
