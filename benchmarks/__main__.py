@@ -9,7 +9,7 @@ from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # many small matrices: threads only wait for one another
 
-from benchmarks import compare, evidence, likeness, load, replay, slider, tuning
+from benchmarks import check, compare, evidence, likeness, load, replay, slider, tuning
 
 
 def main() -> int:  # noqa: PLR0911 - one return a command
@@ -59,7 +59,16 @@ def main() -> int:  # noqa: PLR0911 - one return a command
     six.add_argument("--smoke", action="store_true", help="a small run, of under a minute")
     six = commands.add_parser("cluster", help="a replay on a standalone Spark cluster against DuckDB's, row for row")
     six.add_argument("--requests", type=int, default=5_000_000, help="how many (default: %(default)s)")
+    gate = commands.add_parser("check", help="a policy against a folder of packed incidents")
+    gate.add_argument("--incidents", type=int, default=check.INCIDENTS, help="how many (default: %(default)s)")
+    gate.add_argument("--requests", type=int, default=check.REQUESTS, help="of each (default: %(default)s)")
+    gate.add_argument("--jobs", type=int, help="at a time (default: one a core)")
+    gate.add_argument("--folder", type=Path, help="keep the packs here, or take those that lie there")
     arguments = parser.parse_args()
+    if arguments.command == "check":
+        return check.main(
+            incidents=arguments.incidents, requests=arguments.requests, jobs=arguments.jobs, folder=arguments.folder
+        )
     if arguments.command == "cluster":
         from benchmarks import cluster
 
