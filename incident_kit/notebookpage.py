@@ -14,6 +14,7 @@ from incident_kit.errors import UnfitNotebook, UnwritableFile
 from incident_kit.fingerprints import Fingerprints
 from incident_kit.notebookcells import Leavings, Shown, shown, texts
 from incident_kit.notebookruns import parameters_of, ran
+from incident_kit.outputs import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,7 +87,7 @@ def notebook_page(
         left.note(f"{len(prints.lookalikes)} numbers are also ids of the incident, and stay: look at them")
     if incident is None and not with_ids:
         left.note("no case is known to this notebook: ids in it were not looked for")
-    target.write_text(_page(parts, title=_title(tree, source)), encoding="utf-8")
+    write_whole(target, _page(parts, title=_title(tree, source)))
     return NotebookPage(target, tuple(left.said))
 
 
