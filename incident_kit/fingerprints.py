@@ -44,7 +44,11 @@ class Fingerprints:
         longest = "|".join(re.escape(one) for one in sorted(self._folders, key=lambda one: (-len(one), one)))
         self._known = re.compile(rf"(?<![\w.-])(?:{longest})(?:[\\/]{_STOP}*|(?![\w-]))")
         host = platform.node()
-        self._host = re.compile(rf"(?<![\w.-]){re.escape(host)}(?![\w-])") if len(host) > 3 else None
+        # a name that is a plain word would take that word out of every sentence
+        is_telling = len(host) > 3 and re.search(r"[\d.-]", host)
+        self._host = re.compile(rf"(?<![\w.-]){re.escape(host)}(?![\w-])") if is_telling else None
+        named = ((name, value) for name, value in os.environ.items() if _SECRET.search(name))
+        self._secrets = [(name, value) for name, value in named if len(value) > 7]
         self._find = ids
         self._ids: dict[str, str] = {}
         self.paths: Counter[str] = Counter()
@@ -69,8 +73,8 @@ class Fingerprints:
         UnfitNotebook
             It shows the value of an environment variable that is a secret; the message names the variable only.
         """
-        for name, value in os.environ.items():
-            if len(value) > 7 and _SECRET.search(name) and value in text:
+        for name, value in self._secrets:
+            if value in text:
                 raise UnfitNotebook(
                     f"{where} shows the value of the environment variable {name}: remove it there, run the notebook again, "
                     "and change that secret if anybody has seen it"

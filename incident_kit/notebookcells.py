@@ -137,7 +137,12 @@ def _best(data: dict[str, Any], *, clean: Callable[[str], str], left: Leavings, 
     if chart is not None:
         spec = _cleaned(data[chart], clean)
         alt = str(spec.get("description") or plain or "Chart")
-        yield Shown("chart", _picture(data, clean), alt, spec)
+        if _asks(spec):
+            left.note(f"cell {place}: a chart whose data lie elsewhere is a picture only")
+            picture = _picture(data, clean)
+            yield Shown("picture", picture, alt) if picture else Shown("note", alt)
+        else:
+            yield Shown("chart", _picture(data, clean), alt, spec)
     elif _WIDGET in data:
         left.note(f"cell {place}: a control cannot work in a page; a cell with its .snapshot() shows how it stood")
         yield Shown("note", WIDGET)
@@ -154,6 +159,13 @@ def _best(data: dict[str, Any], *, clean: Callable[[str], str], left: Leavings, 
         yield Shown("note", "A result stood here that needs a script from elsewhere.")
     elif plain:
         yield _printed(plain)
+
+
+def _asks(node: Any) -> bool:
+    """Return whether a chart's form names data that would have to be fetched."""
+    if isinstance(node, dict):
+        return isinstance(node.get("url"), str) or any(map(_asks, node.values()))
+    return isinstance(node, list) and any(map(_asks, node))
 
 
 def _cleaned(node: Any, clean: Callable[[str], str]) -> Any:

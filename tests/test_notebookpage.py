@@ -101,6 +101,15 @@ def test_what_a_log_brought_cannot_run_or_load(tmp_path: Path, data: dict[str, s
     assert "\x1b" not in text
 
 
+def test_a_chart_whose_data_lie_elsewhere_is_a_picture_only(tmp_path: Path) -> None:
+    spec = SPEC | {"data": {"url": "https://x.example/waits.csv"}}
+    outputs = [output({"application/vnd.vegalite.v6+json": spec, "image/svg+xml": "<svg/>"}), stream("a")]
+    made = notebook_page(saved(tmp_path / "n.ipynb", *outputs), tmp_path / "n.html")
+    assert "x.example" not in made.path.read_text("utf-8")
+    assert 'alt="Waits by hour"' in body(made.path.read_text("utf-8"))
+    assert "picture only" in str(made)
+
+
 def test_a_table_stays_a_table(tmp_path: Path) -> None:
     cell = '<td style="text-align: right; position: fixed">1</td>'
     table = f'<style>td {{color: red}}</style><table><tr><th scope="col">a</th></tr><tr>{cell}</tr></table>'
