@@ -10,6 +10,7 @@ import typer
 
 from incident_kit import (
     cli_brief,
+    cli_cluster,
     cli_desk,
     cli_evidence,
     cli_findings,
@@ -21,6 +22,7 @@ from incident_kit import (
     cli_versions,
 )
 from incident_kit.errors import IncidentKitError, InvalidCase
+from incident_kit.outputs import write_whole
 from incident_kit.verbs import CASE, DURING, POLICIES, chosen, compared, err, opened, out, working, writable
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ DRAWS_OF_BREACHES = 10  # each is replayed once more, for a count of a few
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 cli_policies.add_to(app)
 cli_brief.add_to(app)
+cli_cluster.add_to(app)
 cli_evidence.add_to(app)
 cli_desk.add_to(app)
 cli_findings.add_to(app)
@@ -102,7 +105,7 @@ def timeline(
     out.print(terminal.timeline(series, incident.answers))
     if chart is not None:
         picture = charts.timeline(series, phases=incident.phases, answers=incident.answers)
-        chart.write_bytes(charts.png(picture) if chart.suffix == ".png" else charts.svg(picture).encode())
+        write_whole(chart, charts.png(picture) if chart.suffix == ".png" else charts.svg(picture))
         terminal.said(out, f"wrote {chart}")
 
 
@@ -159,15 +162,12 @@ def _write_decisions(board: Board, policies: list[Policy], path: Path) -> None:
     import polars as pl
 
     from incident_kit import terminal
+    from incident_kit.framefiles import write_frame
 
-    frames = [board.replays[one.name].decisions for one in policies]
-    text = [frame.with_columns(pl.col(pl.Enum).cast(pl.String)) for frame in frames]
-    whole = pl.concat(text)
-    if path.suffix == ".parquet":
-        whole.write_parquet(path)
-    else:
-        whole.write_csv(path)
-    terminal.said(out, f"wrote {whole.height:,} decisions to {path}")
+    frames = [board.replays[one.name].decisions.with_columns(pl.col(pl.Enum).cast(pl.String)) for one in policies]
+    every = pl.concat(frames)
+    write_frame(every, path)
+    terminal.said(out, f"wrote {every.height:,} decisions to {path}")
 
 
 @app.command()

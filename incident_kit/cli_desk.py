@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from incident_kit import verbs
+from incident_kit.framefiles import write_frame
 
 FORMS = (".csv", ".json", ".parquet")
 
@@ -27,8 +28,6 @@ def sla(
     ] = None,
 ) -> None:
     """Count every SLA clock anew: verdicts by metric, what differs from the records and why, breaches where they fall due."""
-    import polars as pl
-
     from incident_kit import terminal, terminal_desk
 
     verbs.writable(table, *FORMS)
@@ -38,16 +37,7 @@ def sla(
         clock = incident.clock
     verbs.out.print(terminal_desk.sla(clock, zone=ZoneInfo(incident.zone), most=most))
     if table is not None:
-        frame = clock.instances
-        if table.suffix == ".csv":
-            # a sheet would run what starts like a formula
-            text = pl.col(pl.String)
-            formula = text.str.contains(r"^[=+\-@\t\r]")
-            frame.with_columns(pl.when(formula).then("'" + text).otherwise(text).name.keep()).write_csv(table)
-        elif table.suffix == ".json":
-            frame.write_json(table)
-        else:
-            frame.write_parquet(table)
+        write_frame(clock.instances, table)
         terminal.said(verbs.out, f"wrote {table}")
 
 

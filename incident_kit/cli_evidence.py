@@ -9,6 +9,7 @@ import typer
 
 from incident_kit import verbs
 from incident_kit.errors import InvalidCase
+from incident_kit.outputs import write_whole
 
 if TYPE_CHECKING:
     import polars as pl
@@ -99,25 +100,17 @@ def evaluate(
 
 
 def write(frame: pl.DataFrame, path: Path) -> None:
-    """Write a frame; lists of flags as one text, enumerations as text."""
-    import polars as pl
-
+    """Write a frame, and say so."""
     from incident_kit import terminal
+    from incident_kit.framefiles import write_frame
 
-    lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
-    plain = frame.with_columns(pl.col(lists).list.join("; "))
-    if path.suffix == ".parquet":
-        plain.write_parquet(path)
-    elif path.suffix == ".json":
-        plain.write_json(path)
-    else:
-        plain.write_csv(path)
-    terminal.said(verbs.out, f"wrote {plain.height:,} rows to {path}")
+    write_frame(frame, path)
+    terminal.said(verbs.out, f"wrote {frame.height:,} rows to {path}")
 
 
 def draw(picture: Any, path: Path) -> None:
     """Write a chart."""
     from incident_kit import charts, terminal
 
-    path.write_bytes(charts.png(picture) if path.suffix == ".png" else charts.svg(picture).encode())
+    write_whole(path, charts.png(picture) if path.suffix == ".png" else charts.svg(picture))
     terminal.said(verbs.out, f"wrote {path}")

@@ -10,6 +10,7 @@ import typer
 
 from incident_kit import verbs
 from incident_kit.errors import InvalidCase
+from incident_kit.framefiles import write_frame
 
 if TYPE_CHECKING:
     from incident_kit.battery import Findings
@@ -38,8 +39,6 @@ def findings(
     ] = None,
 ) -> None:
     """Say what small checks find in an incident beside its usual time, ranked; how long it took to detect, mitigate, recover."""
-    import polars as pl
-
     from incident_kit import terminal
     from incident_kit.battery import findings as look
     from incident_kit.contrasts import contrast as beside
@@ -60,16 +59,7 @@ def findings(
         terminal.said(verbs.out, "")
         terminal.said(verbs.out, str(other))
     if table is not None:
-        frame = found.rows
-        if table.suffix == ".csv":
-            # a sheet would run what starts like a formula
-            text = pl.col(pl.String)
-            formula = text.str.contains(r"^[=+\-@\t\r]")
-            frame.with_columns(pl.when(formula).then("'" + text).otherwise(text).name.keep()).write_csv(table)
-        elif table.suffix == ".json":
-            frame.write_json(table)
-        else:
-            frame.write_parquet(table)
+        write_frame(found.rows, table)
         terminal.said(verbs.out, f"wrote {table}")
 
 

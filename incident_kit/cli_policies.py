@@ -10,6 +10,7 @@ import typer
 
 from incident_kit import cli_notebooks, verbs
 from incident_kit.errors import InvalidConfiguration
+from incident_kit.outputs import write_whole
 
 POLICY = Annotated[Path, typer.Argument(help="A policy file.", show_default=False)]
 OUT = Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file instead of the terminal.")]
@@ -34,7 +35,7 @@ def draft(case: verbs.CASE = Path(), path: OUT = None) -> None:
     if path is None:
         sys.stdout.write(terminal.shown(text))
     else:
-        path.write_text(text, encoding="utf-8", newline="\n")
+        write_whole(path, text)
         terminal.said(verbs.out, f"wrote {path}")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from incident_kit.conditions import Condition, Rule
 from incident_kit.errors import NoSuchItem, UnreadableFile, did_you_mean
+from incident_kit.outputs import write_whole
 from incident_kit.policydiff import Change, Diff, diff
 from incident_kit.policyedit import changed_tree
 from incident_kit.policyfile import file_text
@@ -155,10 +156,7 @@ class Policy(Notes):
         A policy that came from a file keeps its comments and order, and only what changed changes; one that did not
         (a baseline), or whose routes are others now, is written in the long form.
         """
-        path = Path(path)
-        unfinished = path.with_name(f"{path.name}.unfinished")
-        unfinished.write_bytes(file_text(self).encode())
-        unfinished.replace(path)
+        write_whole(path, file_text(self))
 
     def with_value(self, path: str, value: Any) -> Policy:
         """Return a validated copy with one value changed, as a file would write it; None removes it.

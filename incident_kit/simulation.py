@@ -21,6 +21,7 @@ from incident_kit.case import FILE, read_case
 from incident_kit.desk import Desk
 from incident_kit.errors import IncidentKitError, InvalidScenario, UnwritableFile, did_you_mean
 from incident_kit.litellmlog import litellm_records
+from incident_kit.outputs import whole, write_whole
 from incident_kit.played import Played, play
 from incident_kit.policy import Policy
 from incident_kit.scenario import Scenario, since
@@ -150,7 +151,8 @@ def _write_log(folder: Path, played: Played, name: str) -> list[Mapping[str, str
         file = folder / "logs" / f"{table}.{suffix}"
         if suffix == "parquet":
             file.parent.mkdir(parents=True, exist_ok=True)
-            frame.write_parquet(file, compression="zstd")
+            with whole(file) as beside:
+                frame.write_parquet(beside, compression="zstd")
         else:
             _gzip(file, _ndjson(frame.iter_rows(named=True)))
     return [{"path": f"logs/{table}.{suffix}", "format": "canonical"} for table in tables]
@@ -311,11 +313,15 @@ def _csv(frame: pl.DataFrame) -> Iterable[str]:
 def _gzip(file: Path, parts: Iterable[str]) -> None:
     """Write text, compressed: the same text gives the same bytes."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=6, mtime=0) as packed:
+    with (
+        whole(file) as beside,
+        beside.open("wb") as raw,
+        gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=6, mtime=0) as packed,
+    ):
         for part in parts:
             packed.write(part.encode())
 
 
 def _write(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8", newline="\n")
+    write_whole(file, text)

@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from incident_kit.errors import UnwritableFile
+from incident_kit.outputs import write_whole
 from incident_kit.words import undirected
 
 LONGEST = 32_000  # characters of a cell: Excel takes 32,767
@@ -70,11 +71,7 @@ def write_table(
     shown = frame.select(list(titles))
     rows = [[_cell(value, is_link=name == link) for name, value in row.items()] for row in shown.iter_rows(named=True)]
     content = _csv(titles, rows) if target.suffix.lower() == ".csv" else _xlsx(titles, rows, about, link)
-    try:
-        target.write_bytes(content)
-    except OSError as error:
-        raise UnwritableFile(f"{target} cannot be written: {error.strerror or error}") from None
-    return target
+    return write_whole(target, content)
 
 
 def _cell(value: Any, *, is_link: bool = False) -> Any:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from incident_kit.errors import UnwritableFile
 from incident_kit.gateways.conversion import convert
 from incident_kit.gateways.export import export
+from incident_kit.outputs import write_whole
 from incident_kit.policy import Policy
 
 
@@ -48,8 +48,5 @@ def _written(text: str, out: Path | None) -> str:
     """Return the text, or, once it is in the file, a sentence that says so."""
     if out is None:
         return text
-    try:
-        out.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise UnwritableFile(f"{out} cannot be written: {error.strerror or error}") from None
+    write_whole(out, text)
     return f"wrote {out}"

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from incident_kit.errors import InvalidConfiguration, UnwritableFile, did_you_mean
+from incident_kit.errors import InvalidConfiguration, did_you_mean
 from incident_kit.gateways.loss import Fidelity, Ledger, Losses
+from incident_kit.outputs import write_whole
 from incident_kit.policywriter import leaves, long_form
 
 if TYPE_CHECKING:
@@ -38,10 +39,7 @@ class Export:
         UnwritableFile
             The file cannot be written.
         """
-        try:
-            Path(path).write_text(self.text, encoding="utf-8", newline="\n")
-        except OSError as error:
-            raise UnwritableFile(f"{path} cannot be written: {error.strerror or error}") from None
+        write_whole(path, self.text)
 
 
 class Books:
