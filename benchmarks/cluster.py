@@ -12,11 +12,12 @@ from typing import Any
 from urllib.request import urlopen
 
 import polars as pl
+import pyarrow.compute as pc
 
 from benchmarks import traffic
 from benchmarks.measure import environment
 from benchmarks.standalone import standalone
-from incident_kit import Incident, cluster, replay
+from incident_kit import Incident, cluster, lakerows, partitions, replay
 from incident_kit.evidence import nearest
 from incident_kit.resulttables import plain
 from incident_kit.sessions import session
@@ -24,6 +25,7 @@ from incident_kit.sessions import session
 FILES = 8  # of the lake, its rows shuffled
 WORKERS = (1, 2)
 _MEMORY = "1g"
+_READING = lakerows.Reading("canonical", "requests")
 _MIB, _GIB = 2**20, 2**30
 
 
@@ -34,6 +36,7 @@ def main(*, requests: int) -> int:
         print(f"{requests:,} requests, {len(traffic.INTENTS)} intents; {environment()}")
         size = _lake(folder / "lake", folder, requests)
         print(f"lake: {FILES} Parquet files, {size / _MIB:,.0f} MiB, {size / requests:.0f} bytes a request")
+        _phases(folder / "lake" / "requests-0.parquet")
         for workers in WORKERS:
             _on_cluster(folder, workers, requests)
         return _judged(folder, requests)
@@ -53,6 +56,31 @@ def _lake(lake: Path, folder: Path, requests: int) -> int:
     incident.store.close()
     (folder / "made.duckdb").unlink()
     return sum(file.stat().st_size for file in lake.iterdir())
+
+
+def _phases(file: Path) -> None:
+    """Print what each kind of task costs a core, without Spark: time on the processor, whatever else the machine does."""
+    policy = traffic.policy()
+    loaded = lakerows.loaded(None, reading=_READING)
+    lakerows.loaded(file, reading=_READING)  # warms up
+    for warm in (True, False):
+        began = time.process_time()
+        rows = lakerows.loaded(file, reading=_READING).cast(loaded.schema)
+        read_s, began = time.process_time() - began, time.process_time()
+        rolled = partitions.rolled(rows.to_batches(), schema=rows.schema)
+        rolled_s, began = time.process_time() - began, time.process_time()
+        kept = rolled.filter(pc.is_valid(rolled["request_id"])).drop_columns("tally")
+        mine = kept.filter(pc.equal(kept["intent"], traffic.INTENTS[0])) if warm else kept
+        result = partitions.decided(mine.to_batches(), schema=mine.schema, policy=policy, desk={}, reviewed=True)
+        decided_s = time.process_time() - began
+    requests = kept.num_rows
+    for what, seconds, table in (
+        ("reads", read_s, rows),
+        ("puts together", rolled_s, rolled),
+        ("replays", decided_s, result),
+    ):
+        rate = f"{requests / seconds:>9,.0f} requests a second"
+        print(f"a core {what:<14}{rate}; hands on {table.nbytes / requests:,.0f} bytes each")
 
 
 def _on_cluster(folder: Path, workers: int, requests: int) -> None:

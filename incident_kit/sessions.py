@@ -58,9 +58,11 @@ def session(
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
 
+    if SparkSession.getActiveSession() is not None:
+        raise UnavailableCluster("a Spark session is open in this process already: give it as the master")
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     with TemporaryDirectory(prefix="incident-kit-") as folder:
-        chosen = _settings(master) | (_shipped(Path(folder)) if ship else {}) | (settings or {})
+        chosen = _settings(master) | _hushed(Path(folder)) | (_shipped(Path(folder)) if ship else {}) | (settings or {})
         builder = SparkSession.builder.master(master).appName(name)
         for key, value in chosen.items():
             builder = builder.config(key, value)
@@ -124,6 +126,18 @@ def _settings(master: str) -> dict[str, str]:
     if re.fullmatch(r"local(\[.*\])?|spark://(127\.0\.0\.1|localhost):\d+", master):
         found |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
     return found
+
+
+def _hushed(folder: Path) -> dict[str, str]:
+    """Return settings with which Spark says on the terminal what went wrong only."""
+    lines = (
+        "rootLogger.level = error", "rootLogger.appenderRef.stderr.ref = console", "appender.console.type = Console",
+        "appender.console.name = console", "appender.console.target = SYSTEM_ERR", "appender.console.layout.type = PatternLayout",
+        "appender.console.layout.pattern = %p %c{1}: %m%n",
+    )  # fmt: skip
+    file = folder / "log4j2.properties"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    return {"spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={file.as_uri()}"}
 
 
 def _shipped(folder: Path) -> dict[str, str]:
