@@ -105,8 +105,13 @@ class Exploration:
         begin, end = self.limits
         for phase in self.incident.phases:
             if phase.kind == "impact" and phase.at < end and (phase.until or end) > begin:
-                return self.within(*self.incident.span("impact"))
+                return self.within(*self.lasting(phase))
         return self.series.sort("p95_wait_ms", "at", descending=[True, False], nulls_last=True).row(0)[:2]
+
+    def lasting(self, phase: Phase) -> Span:
+        """Return when a phase began and ended: one without an end lasts to the recovery after it, or to the log's end."""
+        after = (one.at for one in self.incident.phases if one.kind == "recovered" and one.at > phase.at)
+        return phase.at, phase.until or next(after, max(self.limits[1], phase.at))
 
     @cached_property
     def outcomes(self) -> int:

@@ -162,11 +162,11 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
         for phase in incident.phases:
             if not (phase.at < end and (phase.until or phase.at) >= begin):
                 continue
-            until = phase.until or (incident.span("impact")[1] if phase.kind == "impact" else None)
+            lasts = phase.until is not None or phase.kind == "impact"
             kind = KIND_WORDS[phase.kind]
-            name = kind if until else f"Around {kind[0].lower()}{kind[1:]}"
+            name = kind if lasts else f"Around {kind[0].lower()}{kind[1:]}"
             name += f" {phase.at:%H:%M}" if kinds.count(phase.kind) > 1 else ""
-            yield name, (phase.at, until) if until else (phase.at - around, phase.at + around)
+            yield name, self.exploration.lasting(phase) if lasts else (phase.at - around, phase.at + around)
 
     def _at(self, selection: str | Span, baseline: str | Span) -> Look:
         span, beside = self._span(selection), baseline

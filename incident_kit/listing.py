@@ -13,6 +13,7 @@ from incident_kit.spreadsheets import safe_link
 from incident_kit.words import clock, label, number
 
 MOST = 12
+WRONG = [name for name in OUTCOMES if name != "is_fallback"]  # who answered has a column of its own
 Cell = Callable[[dict[str, Any]], str]
 
 
@@ -27,10 +28,10 @@ def requests(frame: pl.DataFrame, *, when: str, most: int = MOST) -> str:
         "About": lambda row: _text(row["intent"]),
         "Answered by": lambda row: _text(row["served"]),
         "Wait": lambda row: number(row["wait_ms"], "s"),
-        "What went wrong": lambda row: ", ".join(OUTCOMES[name][0] for name in OUTCOMES if row[name]),
+        "What went wrong": lambda row: ", ".join(OUTCOMES[name][0] for name in WRONG if row[name]),
     }
-    said = "the worst first: without an answer, rewritten, a look-up failed, then the longest waits"
-    return _table(worst, columns, f"Requests, {when}", frame.height, f"{said}; .requests holds all", right={"Wait"})
+    said = "the worst first; .requests holds all"
+    return _table(worst, columns, f"Requests, {when}", frame.height, said, right={"Wait"})
 
 
 def tickets(frame: pl.DataFrame, *, when: str, most: int = MOST) -> str:
@@ -38,13 +39,11 @@ def tickets(frame: pl.DataFrame, *, when: str, most: int = MOST) -> str:
     columns: dict[str, Cell] = {
         "Ticket": _ticket,
         "About": lambda row: _text(row["intent"]),
-        "Created (UTC)": lambda row: clock(row["created_at"]).removesuffix(" UTC") if row["created_at"] else "",
         "Requests": lambda row: number(row["requests"]),
         "Longest wait": lambda row: number(_ms(row["longest_wait_s"]), "s"),
         "By the backup": lambda row: _part(row["by_backup"], row["requests"]),
         "Rewritten": lambda row: _part(row["overridden"], row["suggestions"]),
-        "Target missed": lambda row: _text(row["breach"]),
-        "Why": lambda row: _text((row["why"] or "").split(". ")[0], longest=80),
+        "Target missed": lambda row: _text((row["why"] or "").split(". ")[0], longest=80),
     }  # fmt: skip
     said = "those that missed a target first; .tickets holds all"
     return _table(frame.head(most), columns, f"Tickets, {when}", frame.height, said, right={"Requests", "Longest wait"})

@@ -196,6 +196,20 @@ def test_a_quiet_log_begins_with_its_longest_waits(tmp_path: Path) -> None:
     assert begin <= START + timedelta(minutes=30) < end
 
 
+def test_every_impact_has_a_button_and_an_open_one_lasts_to_the_end(tmp_path: Path) -> None:
+    incident = Incident.create()
+    incident.load(write(tmp_path, [Request(f"r{i}", 60_000 * i, [Call("a", 900)]) for i in range(60)]))
+    minutes = [START + timedelta(minutes=at) for at in (10, 20, 40)]
+    incident.annotate("impact", START - timedelta(days=2), START - timedelta(days=1))
+    incident.annotate("impact", minutes[0], minutes[1])
+    incident.annotate("impact", minutes[2])
+    explorer = Explorer(incident)
+    assert explorer.selection == (minutes[0], minutes[1]), "the first within the log"
+    assert explorer.phases == {
+        "Impact 12:10": (minutes[0], minutes[1]), "Impact 12:40": (minutes[2], START + timedelta(minutes=60)),
+    }  # fmt: skip
+
+
 def test_what_is_shown_of_a_contrast(outage: Incident) -> None:
     ready = Exploration(outage)
     found = ready.look(ready.first).found

@@ -27,7 +27,7 @@ function isDark() {
 }
 
 function render({ model, el }) {
-  const held = {}; // the newest rows of every dataset
+  const held = { ...model.get("patch").rows }; // the newest rows of every dataset
   let drawn = null; // { view, finalize }
   let busy = Promise.resolve();
   let waiting = false;

@@ -41,6 +41,7 @@ both""",
     """views[0].update(words=words("second"))
 views[0].update(waits=waits(1, 2, 5))
 views[1].update(words=words("third"), waits=waits(3, 1))
+views[2].update(words=words("before it was shown"))
 live.bundle().code = good""",
     """last = ipywidgets.VBox(views[2:]); last.add_class("later")
 last""",
@@ -270,7 +271,7 @@ def test_a_view_recovers_from_a_failed_load_and_one_bundle_serves_all(visit: Cal
         assert [line.count("L") for line in lines] == [2, 1]
         assert failed.count() == 0
         run(2)
-        page.locator(".later svg.marks").wait_for(timeout=30_000)
+        page.locator(".later svg.marks text", has_text="before it was shown").wait_for(timeout=30_000)
         run(3)
         page.locator(".jp-OutputArea-output", has_text="bundles: 1").wait_for(timeout=30_000)
         choose(page, "Settings", "Theme", "JupyterLab Dark")
