@@ -41,6 +41,8 @@ def main() -> int:  # noqa: PLR0911 - one return a command
         "slider", help="a key on the Tuner's slider to four redrawn panels, in a real JupyterLab"
     )
     four.add_argument("--requests", type=int, default=slider.REQUESTS, help="how many (default: %(default)s)")
+    drag = commands.add_parser("brush", help="the end of a drag on the Explorer to its contrast, in a real JupyterLab")
+    drag.add_argument("--requests", type=int, default=100_000, help="how many (default: %(default)s)")
     four = commands.add_parser(
         "load", help="a gateway's log into tables against DuckDB's own reading and extraction of it"
     )
@@ -69,6 +71,10 @@ def main() -> int:  # noqa: PLR0911 - one return a command
         return check.main(
             incidents=arguments.incidents, requests=arguments.requests, jobs=arguments.jobs, folder=arguments.folder
         )
+    if arguments.command == "brush":
+        from benchmarks import brush
+
+        return brush.main(requests=arguments.requests)
     if arguments.command == "cluster":
         from benchmarks import cluster
 
