@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -22,34 +22,58 @@ if TYPE_CHECKING:
 
 LOGGED, LOADED, TUNED = "as it was", "as loaded", "as tuned"
 HERE = "you are here"
-MEASURES = ("p95_wait_ms", "override_rate")
 MOST = 0.5  # change from the log that is drawn
 MARKS = {"better": "better", "worse": "worse", "no different": "same", "cannot be told": "cannot tell"}
 _INSTANT = pl.Datetime("us", "UTC")
-_LINES: dict[str, Any] = {"line": pl.String, "middle": _INSTANT, "wait_s": pl.Float64, "override_rate": pl.Float64}
+_LINES: dict[str, Any] = {"line": pl.String, "middle": _INSTANT, "wait_s": pl.Float64, "quality": pl.Float64}
 _STATES: dict[str, Any] = {"row": pl.String, "state": pl.String, "start": _INSTANT, "end": _INSTANT, "said": pl.String}
 _POINTS: dict[str, Any] = {
     "kind": pl.String, "wait_s": pl.Float64, "quality": pl.Float64, "cost": pl.Float64, "value": pl.Float64, "said": pl.String,
 }  # fmt: skip
 
 
-def over_time(replays: Mapping[str, Replay]) -> pl.DataFrame:
-    """Return the slow end of waits, and overrides, one row a line and interval."""
+class Quality(NamedTuple):
+    """What stands for the quality of answers: a metric, how it is called, and whether it is good: then its opposite is shown."""
+
+    metric: str
+    title: str
+    is_good: bool = False
+
+    def of(self, value: Any) -> Any:
+        """Return the share of bad answers, of the metric's value."""
+        return value if value is None or not self.is_good else 1 - value
+
+
+QUALITIES = (
+    Quality("override_rate", "drafts that agents rewrote"),
+    Quality("tool_success_rate", "tool calls that failed", is_good=True),
+    Quality("error_rate", "requests that failed"),
+)
+
+
+def quality_of(bench: Workbench) -> Quality:
+    """Return the first of the qualities that the log tells of."""
+    logged = bench.named(bench.observed)
+    return next((one for one in QUALITIES if logged.get(one.metric) is not None), QUALITIES[-1])
+
+
+def over_time(replays: Mapping[str, Replay], quality: Quality) -> pl.DataFrame:
+    """Return the slow end of waits, and the share of bad answers, one row a line and interval."""
     parts = [pl.DataFrame(schema=_LINES)]
-    wait, overrides = metric("p95_ms").value, metric("override_rate").value
+    wait, bad = metric("p95_ms").value, quality.of(metric(quality.metric).value)
     for line, one in replays.items():
         every = step(one.outcomes)
-        binned = one.outcomes.select(pl.col("at").dt.truncate(every), "wait_ms", "overridden")
+        binned = one.outcomes.with_columns(pl.col("at").dt.truncate(every))
         if binned.is_empty():
             continue
         found = binned.group_by("at").agg(
             (wait / 1000).cast(pl.Float64).round(3).alias("wait_s"),
-            overrides.cast(pl.Float64).round(4).alias("override_rate"),
+            bad.cast(pl.Float64).round(4).alias("quality"),
         )
         grid = pl.DataFrame({"at": pl.datetime_range(found["at"].min(), found["at"].max(), every, eager=True)})  # type: ignore[arg-type]
         bins = grid.join(found, on="at", how="left", maintain_order="left")  # empty intervals are gaps of the line
         middle = (pl.col("at") + every / 2).cast(_INSTANT).alias("middle")
-        parts.append(bins.select(pl.lit(line).alias("line"), middle, "wait_s", "override_rate"))
+        parts.append(bins.select(pl.lit(line).alias("line"), middle, "wait_s", "quality"))
     return pl.concat(parts)
 
 
@@ -114,7 +138,7 @@ def scorecard(bench: Workbench, tuned: pl.DataFrame, *, draws: int, wanted: int)
     Ranges are of so many ``draws`` of those ``wanted``: without any there is none yet, and until all are there each says how
     far it is and settles nothing.
     """
-    is_fresh = draws > 0
+    is_fresh, beside = draws > 0, bench.loaded_beside(draws)
     rows = []
     for place, row in enumerate(tuned.iter_rows(named=True)):
         named = words.metric(row["metric"])
@@ -124,15 +148,15 @@ def scorecard(bench: Workbench, tuned: pl.DataFrame, *, draws: int, wanted: int)
             return None if value is None or not base else max(-MOST, min(MOST, value / base - 1))
 
         low, high = (row["low"], row["high"]) if is_fresh else (None, None)
-        loaded = float(bench.loaded_values[place])
+        loaded = beside[place]
         span = "" if low is None else f"{named.shown(low)} to {named.shown(high)}"
         rows.append(
             {
                 "metric": named.title,
                 "place": place,
                 "was": named.shown(observed),
-                "loaded": named.shown(None if loaded != loaded else loaded),  # noqa: PLR0124 - not a number
-                "tuned": "these logs cannot tell" if row["estimate"] is None else named.shown(row["estimate"]),
+                "loaded": named.shown(loaded) if observed is None or loaded is not None else "cannot tell",
+                "tuned": "cannot tell" if row["estimate"] is None else named.shown(row["estimate"]),
                 "range": f"{span} ..." if 0 < draws < wanted and span else span if is_fresh else "working out ...",
                 "verdict": MARKS.get(row["verdict"], row["verdict"]) if draws >= wanted else "",
                 "change": change(row["estimate"]),
@@ -150,14 +174,19 @@ def scorecard(bench: Workbench, tuned: pl.DataFrame, *, draws: int, wanted: int)
 
 
 def point(
-    kind: str, values: Mapping[str, float | None], *, value: float | None = None, said: str = ""
+    kind: str,
+    values: Mapping[str, float | None],
+    quality: Quality,
+    *,
+    value: float | None = None,
+    said: str = "",
 ) -> dict[str, Any]:
-    """Return one point of the frontier: the slow end of waits, drafts rewritten, cost of a thousand answers."""
+    """Return one point of the frontier: the slow end of waits, bad answers, cost of a thousand answers."""
     wait, cost = values.get("p95_ms"), values.get("cost_per_request")
     return {
         "kind": kind,
         "wait_s": None if wait is None else round(wait / 1000, 3),
-        "quality": values.get("override_rate"),
+        "quality": quality.of(values.get(quality.metric)),
         "cost": None if cost is None else 1000 * cost,
         "value": value,
         "said": said or kind,

@@ -92,6 +92,7 @@ class Tuner(widgets.VBox):  # type: ignore[misc]
         if during == "":
             during = "impact" if any(phase.kind == "impact" for phase in incident.phases) else None
         self.bench = Workbench(incident, policy, during=during, metrics=metrics, draws=draws, seed=seed)
+        self.quality = panels.quality_of(self.bench)
         self.settings = Settings(policy)
         self.dials = {one.path: one for one in known}
         self.in_hand = known[0]
@@ -110,6 +111,7 @@ class Tuner(widgets.VBox):  # type: ignore[misc]
             "rows": panels.rows_of(self.bench.as_loaded, (TUNED, LOADED)),
             "metrics": len(self.bench.metrics),
             "scored": f"{scored} scored",
+            "quality": self.quality.title,
         }
         self.view = View(self._chart(), self._still | self._rows())
         self.knobs = Knobs(
@@ -191,7 +193,15 @@ class Tuner(widgets.VBox):  # type: ignore[misc]
         self._stop()
         one = self.in_hand
         values = grid(one, self.settings.values.get(one.path, one.value), most=KEPT)
-        made = snapshot(self.bench, self.settings, one, values=values, still=self._still, options=self._options)
+        made = snapshot(
+            self.bench,
+            self.settings,
+            one,
+            values=values,
+            still=self._still,
+            quality=self.quality,
+            options=self._options,
+        )
         self._rest()
         return made
 
@@ -243,7 +253,7 @@ class Tuner(widgets.VBox):  # type: ignore[misc]
     def _rows(self) -> dict[str, pl.DataFrame]:
         """Return what belongs to the setting that is shown."""
         return {
-            "lines": panels.over_time({TUNED: self._replay}),
+            "lines": panels.over_time({TUNED: self._replay}, self.quality),
             "states": panels.states({TUNED: self._replay}),
             "scores": panels.scorecard(self.bench, self.scores, draws=len(self._drawn), wanted=self._wanted()),
             "points": self._points(),
@@ -256,17 +266,18 @@ class Tuner(widgets.VBox):  # type: ignore[misc]
     def _points(self) -> pl.DataFrame:
         """Return the settings along the dial in hand, where they are worked out, and those that have names."""
         bench = self.bench
-        here = bench.values(self._replay)[0]
-        named = ((LOGGED, bench.observed), (LOADED, bench.loaded_values), (HERE, here))
+        named = ((LOGGED, bench.observed), (LOADED, bench.loaded_told), (HERE, bench.shown(self._replay)))
         others = self._others.get(self._key(), [])
-        return panels.points([*others, *(panels.point(kind, bench.named(values)) for kind, values in named)])
+        return panels.points(
+            [*others, *(panels.point(kind, bench.named(values), self.quality) for kind, values in named)]
+        )
 
     @cached_property
     def _still(self) -> dict[str, pl.DataFrame]:
         """What stays where it is, whatever is turned."""
         logged, loaded = self.bench.as_logged, self.bench.as_loaded
         return {
-            "lines_still": panels.over_time({LOGGED: logged, LOADED: loaded}),
+            "lines_still": panels.over_time({LOGGED: logged, LOADED: loaded}, self.quality),
             "states_still": panels.states({LOADED: loaded}),
         }
 
@@ -288,7 +299,8 @@ class Tuner(widgets.VBox):  # type: ignore[misc]
             if unsaid
             else ""
         )
-        return f"{PARAGRAPH}Of the requests that are scored: {rests}.{implied}</p>"
+        withheld = "" if self.bench.is_told(self._replay) else " That is too many of them for an estimate."
+        return f"{PARAGRAPH}Of the requests that are scored: {rests}.{withheld}{implied}</p>"
 
     def _key(self) -> str:
         """Return what the other settings along the dial in hand depend on."""
@@ -303,6 +315,8 @@ class Tuner(widgets.VBox):  # type: ignore[misc]
         central, one, settings, key = self._replay, self.in_hand, self.settings, self._key()
         drawn: list[Any] = []
         wanted = self._wanted()
+        while not self.bench.is_loaded_drawn and is_wanted():
+            self.bench.draw_loaded(at_once=COLD)
         while len(drawn) < wanted and is_wanted():
             size = len(drawn)
             until = size + COLD if not self.bench.is_warm(size + COLD) else FIRST if size < FIRST else self.bench.draws
@@ -319,8 +333,9 @@ class Tuner(widgets.VBox):  # type: ignore[misc]
                 other = self.bench.other(settings.turned(one.path, value).policy)
             except InvalidPolicy:
                 continue
-            scores = self.bench.named(self.bench.values(other)[0])
-            found.append(panels.point("other settings", scores, value=value, said=f"{one.label} {value:g}"))
+            scores = self.bench.named(self.bench.shown(other))
+            said = f"{one.label} {value:g}"
+            found.append(panels.point("other settings", scores, self.quality, value=value, said=said))
         yield partial(self._show_others, key, found)
 
     def _show_ranges(self, drawn: list[Any]) -> None:

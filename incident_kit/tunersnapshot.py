@@ -32,6 +32,7 @@ def snapshot(
     *,
     values: Sequence[float],
     still: Mapping[str, pl.DataFrame],
+    quality: panels.Quality,
     options: Mapping[str, Any],
 ) -> alt.VConcatChart:
     """Return the panels of one dial's settings, in even steps; the page opens on the present one.
@@ -50,16 +51,16 @@ def snapshot(
             continue
         replay = bench.other(policy)
         drawn = bench.drawn(replay)
-        named = bench.named(bench.values(replay)[0])
-        found["lines"].append(_at(panels.over_time({TUNED: replay}), value))
+        named = bench.named(bench.shown(replay))
+        found["lines"].append(_at(panels.over_time({TUNED: replay}, quality), value))
         apart[str(value)] = _at(panels.states({TUNED: replay}), value)
         card = panels.scorecard(bench, bench.scored(replay, drawn), draws=len(drawn), wanted=len(drawn))
         found["scores"].append(_at(card, value))
-        others.append(panels.point("other settings", named, value=value, said=f"{one.label} {value:g}"))
-        found["points"].append(_at(panels.points([panels.point(HERE, named)]), value))
+        others.append(panels.point("other settings", named, quality, value=value, said=f"{one.label} {value:g}"))
+        found["points"].append(_at(panels.points([panels.point(HERE, named, quality)]), value))
     found["states"] += _shared(list(apart.values()), moved)
-    named_points = ((LOGGED, bench.observed), (LOADED, bench.loaded_values))
-    others += [panels.point(kind, bench.named(row)) for kind, row in named_points]
+    named_points = ((LOGGED, bench.observed), (LOADED, bench.loaded_told))
+    others += [panels.point(kind, bench.named(row), quality) for kind, row in named_points]
     found["points"].insert(0, _at(panels.points(others), None))
     rows = {name: plain(frame) for name, frame in still.items()}
     rows |= {name: plain(pl.concat(frames)) for name, frames in found.items()}

@@ -12,7 +12,7 @@ from dataclasses import fields
 from datetime import datetime
 from functools import cached_property
 from hashlib import blake2b
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,7 +127,8 @@ class Workbench:
         self.estimator = Remembered(incident.model if estimator is None else estimator)
         self._rows = None if self.window.spans is None else np.flatnonzero(self.window.rows)
         self._turns, self._beside = Turns(incident, self.estimator), Turns(incident, self.estimator)
-        self._drawn, self._lock = list[Turns](), Lock()
+        self._drawn, self._lock = list[Turns](), RLock()
+        self.loaded_drawn: list[NDArray[np.float64]] = []
         self._valued: tuple[Replay | None, NDArray[np.float64]] = None, np.empty(0)  # the last one
         # it also says what these logs cannot answer
         self.as_loaded: Replay = replay(incident, loaded, estimator=self.estimator)
@@ -158,9 +159,14 @@ class Workbench:
         counts = np.bincount(labels, minlength=len(LABELS)) / max(len(labels), 1)
         return dict(zip(LABELS, counts.tolist(), strict=True))
 
-    def named(self, values: NDArray[np.float64]) -> dict[str, float | None]:
-        """Return one row of `values` by metric; None where there is no number."""
-        return {of.name: _number(value) for of, value in zip(self.metrics, values.tolist(), strict=True)}
+    def is_told(self, one: Replay) -> bool:
+        """Return whether the logs can tell of enough requests that an estimate is of the log's own."""
+        return self.shares(one)["none"] <= WITHHELD
+
+    def named(self, values: Sequence[float | None] | NDArray[np.float64]) -> dict[str, float | None]:
+        """Return one value a metric by its name; None where there is no number."""
+        known = [None if value is None else _number(value) for value in values]
+        return {of.name: value for of, value in zip(self.metrics, known, strict=True)}
 
     def is_drawn(self, central: Replay) -> bool:
         """Return whether there is anything to draw: whether the setting used what is not in the log."""
@@ -239,7 +245,7 @@ class Workbench:
 
         Without draws, low and high are NULL and there is no verdict yet: a number alone settles nothing.
         """
-        told = self.shares(central)["none"] <= WITHHELD
+        told = self.is_told(central)
         here = self.values(central)[VALUE] if not drawn else None
         rows = []
         for i, of in enumerate(self.metrics):
@@ -260,11 +266,42 @@ class Workbench:
             rows.append((of.name, observed, estimate, low, high, verdict))
         return pl.DataFrame(rows, schema=SCORED, orient="row")
 
+    def shown(self, one: Replay) -> list[float | None]:
+        """Return every metric of a replay on the most likely outcomes; None where the logs cannot tell."""
+        is_told = self.is_told(one)
+        values = self.values(one)[VALUE].tolist()
+        return [
+            _number(value) if is_told or of.is_decided else None for of, value in zip(self.metrics, values, strict=True)
+        ]
+
     @cached_property
-    def loaded_values(self) -> NDArray[np.float64]:
+    def loaded_told(self) -> list[float | None]:
         """Every metric of the policy as it was loaded, on the most likely outcomes."""
-        found: NDArray[np.float64] = self.values(self.as_loaded)[VALUE]
-        return found
+        return self.shown(self.as_loaded)
+
+    def loaded_beside(self, draws: int) -> list[float | None]:
+        """Return every metric of the policy as it was loaded, as one of so many draws is to be held against it."""
+        if not draws or len(self.loaded_drawn) < min(draws, self._all_of(self.as_loaded)):
+            return self.loaded_told
+        drawn = self.loaded_drawn[:draws]
+        told = self.loaded_told
+        return [
+            None if told[i] is None else interval([one[VALUE, i] for one in drawn])[0] for i in range(len(self.metrics))
+        ]
+
+    def draw_loaded(self, *, at_once: int) -> None:
+        """Draw the next few of the policy as it was loaded: what is drawn of a setting stands beside the same draws of it."""
+        with self._lock:
+            first = len(self.loaded_drawn)
+            self.loaded_drawn += self.drawn(self.as_loaded, first=first, until=first + at_once)
+
+    @property
+    def is_loaded_drawn(self) -> bool:
+        """Whether all draws of the policy as it was loaded are there."""
+        return len(self.loaded_drawn) >= self._all_of(self.as_loaded)
+
+    def _all_of(self, central: Replay) -> int:
+        return self.draws if self.is_drawn(central) else 1
 
 
 def _of_outcomes(name: str) -> Metric:

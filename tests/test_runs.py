@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from policies import policies
-from test_properties import ALL_ERRORS, given_matrix, log_of, logs
+from test_properties import ALL_ERRORS, given_matrix, log_of, logs, routes
+from test_properties import policy as policy_of
 from written import Request
 
 from incident_kit import runs
@@ -40,6 +41,31 @@ def assert_same(one: Replay, other: Replay) -> None:
 def test_apart_is_at_once(requests: list[Request], policy: Policy, seed: int) -> None:
     log, estimator = log_of([*ALL_ERRORS, *requests]), given_matrix(seed)
     assert_same(replay_log(log, policy, estimator=estimator), at_once(log, policy, estimator=estimator))
+
+
+ENDS = ("human", "reject", {"template": "busy"})
+GROWTHS = ({"base": "100ms", "factor": 2, "max": "1s"}, {"base": "300ms", "factor": 1.5, "max": "500ms"})
+
+
+@st.composite
+def quick_policies(draw: Any) -> Policy:
+    """Policies of one route that the kernel knows beyond plain ones: an end without a model, cooldowns that grow."""
+    tree = draw(routes(intent="*"))
+    tree["fallback"] = [*tree.get("fallback", []), draw(st.sampled_from(ENDS))]
+    tree["breaker"]["cooldown"] = draw(st.sampled_from(GROWTHS))
+    tree["breaker"]["half_open"] = {"requests": draw(st.integers(0, 2))}
+    return policy_of([tree])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(logs(), quick_policies(), st.integers(0, 9))
+def test_the_kernel_ends_and_rests_as_the_machine_does(requests: list[Request], policy: Policy, seed: int) -> None:
+    assert not runs.is_plain(policy)
+    log, estimator = log_of([*ALL_ERRORS, *requests]), given_matrix(seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "by_machine", None)  # it is not asked
+        quick = replay_log(log, policy, estimator=estimator)
+    assert_same(quick, at_once(log, policy, estimator=estimator))
 
 
 def test_random_policies_are_of_both_kinds() -> None:

@@ -45,6 +45,7 @@ def tuner(
     rows: Sequence[str],
     metrics: int,
     scored: str,
+    quality: str = "drafts that agents rewrote",
     width: int = theme.WIDTH,
 ) -> alt.VConcatChart:
     """Return the chart; its data are named ``lines``, ``states``, ``scores`` and ``points``.
@@ -61,6 +62,8 @@ def tuner(
         How many the scorecard has.
     scored
         What is scored, in words.
+    quality
+        What stands for the quality of answers, in words.
     width
         Of the whole chart, in pixels.
     """
@@ -69,13 +72,13 @@ def tuner(
     parts: list[Any] = [phasing.strip(marks, axis)] if marks.height else []
     for field, title, form in (
         ("wait_s", "The slowest one in twenty waited over, seconds", "~g"),
-        ("override_rate", "Drafts that agents rewrote", "%"),
+        ("quality", quality[:1].upper() + quality[1:], "%"),
     ):
         parts.append(_over_time(field, title, form, axis, marks))
-    parts += [_states(rows, axis, marks), _scores(metrics, scored, width), _points(width)]
+    parts += [_states(rows, axis, marks), _scores(metrics, scored, width), _points(quality, width)]
     return theme.finished(
         alt.vconcat(*parts).resolve_scale(color="independent", shape="independent", strokeDash="independent"),
-        "Four panels of one setting: waits and rewritten drafts over time, where each route was sent, its scores beside what "
+        f"Four panels of one setting: waits and {quality} over time, where each route was sent, its scores beside what "
         "was logged, and how it compares with other settings of the same threshold.",
     )
 
@@ -160,12 +163,12 @@ def _scores(metrics: int, scored: str, width: int) -> Any:
     return both.properties(title=theme.heading(f"Scorecard, {scored}", width=width))
 
 
-def _points(width: int) -> Any:
+def _points(quality: str, width: int) -> Any:
     domain = alt.Scale(domain=list(KINDS), range=[look[0] for look in KINDS.values()])
     shapes = alt.Scale(domain=list(KINDS), range=[look[1] for look in KINDS.values()])
     is_other = alt.datum.kind == "other settings"
     x = alt.X("wait_s:Q", title="the slowest one in twenty waited over, seconds", scale=alt.Scale(zero=False))
-    y = alt.Y("quality:Q", title="drafts that agents rewrote", axis=alt.Axis(format="%"), scale=alt.Scale(zero=False))
+    y = alt.Y("quality:Q", title=quality, axis=alt.Axis(format="%"), scale=alt.Scale(zero=False))
     size = alt.Size("cost:Q", scale=alt.Scale(range=[25, 140], zero=False), legend=None)
     data = alt.NamedData("points")
     along = alt.Chart(data).mark_line(color=theme.MUTED, strokeWidth=1).encode(x=x, y=y, order=alt.Order("value:Q"))
@@ -177,7 +180,7 @@ def _points(width: int) -> Any:
         tooltip=[
             alt.Tooltip("said:N", title="Setting"),
             alt.Tooltip("wait_s:Q", title="Wait, s", format=".2f"),
-            alt.Tooltip("quality:Q", title="Rewritten", format=".1%"),
+            alt.Tooltip("quality:Q", title=quality, format=".1%"),
             alt.Tooltip("cost:Q", title="USD for 1,000", format=".2f"),
         ],
     )
