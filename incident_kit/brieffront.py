@@ -125,7 +125,7 @@ def front(
 def _rules(proposal: Proposal) -> str:
     reason = f" ({words.label(proposal.reason, longest=REASON)})" if proposal.reason else ""
     name = words.label(proposal.policy, longest=NAMES)
-    return f"Had the rules “{name}” been in force{reason}, on the same requests:"
+    return f"Had the rules “{name}” been in force{reason}:"
 
 
 def _asked(decision: Decision | None, proposal: Proposal | None) -> tuple[str, str]:
@@ -254,9 +254,8 @@ def _cost(cost: tuple[float, float] | None) -> str:
 
 def _sure(proposal: Proposal | None, answers: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return each of the fixed phrases with what it holds of."""
-    bounds = [QUESTIONS.get(name, words.label(name)) for name, one in answers.items() if one.answer == "lower bound"]
+    least = ", at least" if any(one.answer == "lower bound" for one in answers.values()) else ""
     untold = [QUESTIONS.get(name, words.label(name)) for name, one in answers.items() if one.answer == "no"]
-    least = f"; it may be worse for {listed(bounds[:TOPICS])}" if bounds else ""
     lines = [(SAW, f"what people felt{least}.")]
     if proposal is not None:
         lines.append((WORKED_OUT, f"what would change, for {_about(1 - proposal.seen)} of the answers."))

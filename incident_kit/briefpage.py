@@ -23,6 +23,7 @@ from incident_kit.brieffront import QUESTIONS, Count
 from incident_kit.briefpictures import WHATIF, Picture
 from incident_kit.charts import offline, theme
 from incident_kit.errors import UnwritableFile
+from incident_kit.outputs import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -87,21 +88,19 @@ def write(content: BriefContent, path: str | Path) -> Path:
     """Write the brief in the form that the file's name says, and return its path."""
     file = Path(path)
     refuse_other_names(file)
-    if file.suffix.lower() == ".html":
-        file.write_text(page(content), encoding="utf-8")
-        return file
-    if file.suffix.lower() == ".pdf":
+    return write_whole(file, _made(content, file.suffix.lower()))
+
+
+def _made(content: BriefContent, form: str) -> str | bytes:
+    if form == ".html":
+        return page(content)
+    if form == ".pdf":
         from incident_kit.briefpdf import pdf
 
-        file.write_bytes(pdf(content))
-        return file
+        return pdf(content)
     from incident_kit import briefmail
 
-    if file.suffix.lower() == ".md":
-        file.write_text(briefmail.markdown(content), encoding="utf-8")
-    else:
-        file.write_bytes(briefmail.mail(content))
-    return file
+    return briefmail.markdown(content) if form == ".md" else briefmail.mail(content)
 
 
 def save_pictures(content: BriefContent, folder: str | Path) -> list[Path]:
@@ -112,9 +111,7 @@ def save_pictures(content: BriefContent, folder: str | Path) -> list[Path]:
     for picture in content.pictures:
         drawing = picture.draw(width=theme.WIDTH)
         for suffix, drawn in ((".svg", offline.svg(drawing).encode()), (".png", offline.png(drawing))):
-            file = place / f"{picture.id}{suffix}"
-            file.write_bytes(drawn)
-            files.append(file)
+            files.append(write_whole(place / f"{picture.id}{suffix}", drawn))
     return files
 
 

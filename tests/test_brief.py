@@ -155,7 +155,7 @@ def test_plain_words_stand_first() -> None:
         "We cannot tell about requests without an answer and rewritten drafts.",
         "Answered by the backup model without tools (better): refund policy",
         "Goes to a person (we cannot tell if better): chat",
-        "We saw this : what people felt; it may be worse for how long people waited.",
+        "We saw this : what people felt, at least.",
         "Worked out from similar requests : what would change, for about one in ten of the answers.",
         "These logs cannot tell : which drafts agents rewrote.",
         "refund-policy: reads refund-policy, by 14 October 2026",
@@ -357,6 +357,24 @@ def test_caveats_come_from_what_the_logs_can_answer() -> None:
 )
 def test_evidence_has_three_phrases(row: dict[str, Any], said: tuple[str, ...]) -> None:
     assert brieftable.evidence(row) == said
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        ((0.02, 0.31), "between 2 % and 31 % whatever happened"),
+        ((0.0, 1.0), ""),
+        ((None, 0.5), ""),
+    ],
+)
+def test_what_cannot_be_told_lies_between_bounds(ends: tuple[Any, Any], said: str) -> None:
+    frame = made_up.table(("all",)).with_columns(
+        pl.when(pl.col("policy") == "blind").then(None).otherwise("estimate").alias("estimate"),
+        pl.lit(ends[0], pl.Float64).alias("bound_low"), pl.lit(ends[1], pl.Float64).alias("bound_high"),
+    )  # fmt: skip
+    (table,) = brieftable.tables(frame)
+    cell = dict(table.rows)["Look-ups and actions that worked"][table.columns.index("Switch everything at once")]
+    assert (cell.evidence, cell.limits) == (("these logs cannot tell",), said)
 
 
 def test_what_happened_is_a_column_even_if_it_is_no_policy() -> None:

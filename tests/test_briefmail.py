@@ -72,7 +72,7 @@ def test_the_name_of_the_file_says_the_form(tmp_path: Path) -> None:
     content = made_up.content(pictures=())
     assert briefpage.write(content, tmp_path / "brief.md").read_text(encoding="utf-8").startswith("# ")
     assert briefpage.write(content, tmp_path / "brief.EML").read_bytes().startswith(b"Subject: ")
-    with pytest.raises(UnwritableFile, match=r"brief\.docx.*\.html, \.md, \.eml"):
+    with pytest.raises(UnwritableFile, match=r"brief\.docx.*\.html, \.pdf, \.md, \.eml"):
         briefpage.write(content, tmp_path / "brief.docx")
 
 
