@@ -125,7 +125,7 @@ def _output(output: Any, *, clean: Callable[[str], str], left: Leavings, place: 
     if kind == "stream" and output["name"] != "stdout":
         left.note(f"cell {place}: warnings on the error stream are left out")
     elif kind == "stream":
-        yield _printed(clean(output["text"]))
+        yield from _printed(clean(output["text"]))
     else:
         yield from _best(output["data"], clean=clean, left=left, place=place)
 
@@ -158,7 +158,7 @@ def _best(data: dict[str, Any], *, clean: Callable[[str], str], left: Leavings, 
         )
         yield Shown("note", "A result stood here that needs a script from elsewhere.")
     elif plain:
-        yield _printed(plain)
+        yield from _printed(plain)
 
 
 def _asks(node: Any) -> bool:
@@ -192,21 +192,32 @@ def _plain(text: str) -> str:
     return _ANSI.sub("", text).strip("\n")
 
 
-def _printed(text: str) -> Shown:
-    """Return what was printed: as columns where it is a table, else as sentences, their wrapped lines joined again."""
-    lines = _plain(text).split("\n")
-    if sum(bool(_COLUMNS.search(line)) for line in lines) > 1:
-        return Shown("columns", "\n".join(lines))
+def _printed(text: str) -> Iterator[Shown]:
+    """Yield what was printed, block by block: columns where it is a table, else sentences."""
     flowing: list[str] = []
+    for block in re.split(r"\n(?: *\n)+", _plain(text)):
+        if sum(bool(_COLUMNS.search(line)) for line in block.split("\n")) < 2:
+            flowing.append(_flowing(block))
+            continue
+        if flowing:
+            yield Shown("text", "\n\n".join(flowing))
+            flowing = []
+        yield Shown("columns", block)
+    if flowing:
+        yield Shown("text", "\n\n".join(flowing))
+
+
+def _flowing(block: str) -> str:
+    """Return sentences whose lines were wrapped where they were printed, with these lines joined again."""
+    found: list[str] = []
     last = ""
-    for line in lines:
-        is_more = len(last) > _WRAPPED and line.startswith("  ") and not line.lstrip().startswith("- ")
-        if is_more:
-            flowing[-1] += " " + line.strip()
+    for line in block.split("\n"):
+        if len(last) > _WRAPPED and line.startswith("  ") and not line.lstrip().startswith("- "):
+            found[-1] += " " + line.strip()
         else:
-            flowing.append(line)
+            found.append(line)
         last = line
-    return Shown("text", "\n".join(flowing))
+    return "\n".join(found)
 
 
 def _prose(source: str) -> str:

@@ -141,7 +141,9 @@ def test_widgets_scripts_and_warnings_are_left_out_and_said(tmp_path: Path) -> N
 
 def test_printed_tables_keep_their_columns_and_sentences_their_flow(tmp_path: Path) -> None:
     wrapped = "a sentence that was wrapped by whoever printed it, since it is longer than a line\n  may be, goes on"
-    text = body(page(tmp_path, stream("policy  wait\nfounding  2 s\n"), output({"text/plain": wrapped})))
+    printed = stream("Said first.\n\npolicy  wait\nfounding  2 s\n")
+    text = body(page(tmp_path, printed, output({"text/plain": wrapped})))
+    assert "Said first.</div>" in text
     assert '<pre tabindex="0">policy  wait\nfounding  2 s</pre>' in text
     assert "longer than a line may be, goes on</div>" in text
 
