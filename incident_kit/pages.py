@@ -104,11 +104,11 @@ def _is_visible(name: str, usual: float | None, during: float | None) -> bool:
 
 def gaps(day: GameDay) -> pl.DataFrame:
     """Return what changes visibly without anybody being called for the intent: one row a policy, intent and metric."""
-    begin, _ = day.span
+    begin, end = day.span
     rows = []
     for policy in day.policies:
         mine = pl.col("policy") == policy.name
-        fired = set(day.pages.filter(mine & ~pl.col("needless"))["alert"])
+        fired = set(day.pages.filter(mine & ~pl.col("needless") & (pl.col("fired_at") <= end))["alert"])
         away = set(day.switches.filter(mine & (pl.col("at") >= begin) & (pl.col("to") == "on backup"))["route"])
         for row in day.moved.filter("changed").iter_rows(named=True):
             about = [alert for alert in policy.alerts if alert.matches(row["intent"])]

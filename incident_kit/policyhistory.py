@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from incident_kit.errors import IncidentKitError, InvalidPolicy, UnreadableFile
+from incident_kit.outputs import write_whole
 from incident_kit.policy import Policy
 from incident_kit.versionspans import span
 
@@ -126,7 +127,7 @@ def keep_history(file: str | Path, folder: str | Path, *, below: str = "policies
     entries = []
     for i, (commit, _) in enumerate(kept):
         name = f"{below}/{stem}-{commit.at:%Y%m%dT%H%M%SZ}-{commit.sha[:7]}.yaml"
-        (Path(folder) / name).write_bytes(commit.text.encode())
+        write_whole(Path(folder) / name, commit.text)
         until = kept[i + 1][0].at if i + 1 < len(kept) else None
         entries.append((name, commit.at if i else None, until, commit))
     return Kept(tuple(entries), tuple(skipped))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from incident_kit.errors import InvalidCase
+from incident_kit.outputs import write_whole
 from incident_kit.policywriter import alert_form, route_form
 from incident_kit.routes import Notes
 
@@ -51,10 +52,7 @@ def record(days: Iterable[GameDay], folder: str | Path, *, on: date) -> Path:
             }  # fmt: skip
             if entry not in entries:
                 entries.append(entry)
-    text = json.dumps(entries, indent=1, ensure_ascii=True) + "\n"
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8", newline="\n")
-    return unfinished.replace(path)
+    return write_whole(path, json.dumps(entries, indent=1, ensure_ascii=True) + "\n")
 
 
 def _hit(day: GameDay, policy: Policy) -> list[Route]:

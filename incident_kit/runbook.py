@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from incident_kit.errors import UnwritableFile
+from incident_kit.outputs import write_whole
 from incident_kit.pages import SLOWER, VISIBLE
 from incident_kit.policywords import alert_sentence, sentence
 from incident_kit.sheets import Grid, Items, Say, Section, Sheet
@@ -128,7 +129,8 @@ def _said(day: GameDay, policy: Policy) -> Iterator[str]:
     if row["page_at"] is not None:
         who = label(row["who"] or NOBODY, longest=120)
         how = "" if row["page_exact"] else " (an estimate: it rests on answers that the log does not hold)"
-        yield f"First page: {label(row['alert'])} to {who}, {lasting(row['page_after'])} after the beginning{how}."
+        late = ", when it is over" if row["page_at"] > day.span[1] else ""
+        yield f"First page: {label(row['alert'])} to {who}, {lasting(row['page_after'])} after the beginning{late}{how}."
     elif policy.alerts:
         yield f"NO PAGE: none of the {number(len(policy.alerts))} alerts fires because of it."
     else:
@@ -314,7 +316,5 @@ def save(day: GameDay, folder: str | Path) -> list[Path]:
     files = []
     for name, sheet in (("game-master", master(day)), ("team", team(day))):
         for suffix, text in ((".md", sheet.markdown), (".html", sheet.html)):
-            file = path / f"{name}{suffix}"
-            file.write_text(text, encoding="utf-8", newline="\n")
-            files.append(file)
+            files.append(write_whole(path / f"{name}{suffix}", text))
     return files
