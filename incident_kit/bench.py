@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from incident_kit import judges
@@ -12,10 +12,11 @@ from incident_kit.conditions import Condition, Rule
 from incident_kit.judges import ALERT, ESCALATION, KINDS, LATENCY, REOPEN, SIGNAL, SLA
 from incident_kit.log import UNKNOWN
 from incident_kit.routes import Alert, Breaker, Window
+from incident_kit.routing import microseconds
 
 ANY_INTENT = -2
 LONGEST = 2**62
-_EPOCH = datetime.fromtimestamp(0, tz=UTC)
+Span = tuple[datetime | None, datetime | None]
 _WINDOWS = {"sliding": judges.SLIDING, "count": judges.COUNT, "tumbling": judges.TUMBLING}
 _NO_DATA = {"hold": judges.UNKNOWN, "ok": judges.FALSE, "breach": judges.TRUE}
 
@@ -88,8 +89,8 @@ class Bench:
                 }
             )
 
-    def breaker(self, b: Breaker, route: int, entry: int, intent: int, *, since: datetime | None = None) -> None:
-        """Lay out one breaker; ``since``: nothing is in force of it before."""
+    def breaker(self, b: Breaker, route: int, entry: int, intent: int, *, span: Span = (None, None)) -> None:
+        """Lay out one breaker; ``span`` is when it is in force, where that is a part of the time."""
         elapsed = b.observe == "elapsed"
         trip = self.add(b.when, b.windows, b.min_requests, b.no_data, elapsed=elapsed)
         own = b.half_open.when
@@ -109,7 +110,7 @@ class Bench:
                 "rest": len(self.rests), "rests": len(rests), "probes": b.half_open.requests, "share": b.half_open.share,
                 "max_wait_us": b.half_open.max_wait_ms * 1000,
                 "max_duration_us": (b.half_open.max_duration_ms or 0) * 1000,
-                "uses": sum({1 << KINDS.index(c.kind) for c in b.conditions}), **_born(since),
+                "uses": sum({1 << KINDS.index(c.kind) for c in b.conditions}), **_in_force(*span),
             }
         )  # fmt: skip
         self.rests += [rest * 1000 for rest in rests]
@@ -121,15 +122,17 @@ class Bench:
             {
                 "is_alert": 1, "route": UNKNOWN, "intent": ANY_INTENT, **_places(trip, trip), "windows": len(a.windows),
                 "for_us": a.for_ms * 1000, "every_us": a.every_ms * 1000, "keep_us": a.keep_firing_ms * 1000,
-                "uses": sum({1 << KINDS.index(c.kind) for c in a.when.leaves}), **_born(a.since),
+                "uses": sum({1 << KINDS.index(c.kind) for c in a.when.leaves}), **_in_force(a.since, a.until),
             }
         )  # fmt: skip
 
 
-def _born(since: datetime | None) -> dict[str, int]:
-    if since is None:
-        return {}
-    return {"unborn": 1, "since": (since - _EPOCH) // timedelta(microseconds=1), "epoch": LONGEST}
+def _in_force(since: datetime | None, until: datetime | None) -> dict[str, int]:
+    """Return when a rule is in force: before, it sees nothing; after, nobody sweeps it."""
+    end = LONGEST if until is None else microseconds(until)
+    return (
+        {"until": end} if since is None else {"until": end, "unborn": 1, "since": microseconds(since), "epoch": LONGEST}
+    )
 
 
 def _places(trip: dict[str, int], test: dict[str, int]) -> dict[str, int]:

@@ -81,6 +81,7 @@ JUDGE = np.dtype(
         ("max_duration_us", "i8"),
         ("uses", "i8"),  # bits: the kinds of its leaves
         ("since", "i8"),  # of a rule that came into force later: when
+        ("until", "i8"),  # from then on it is swept no more
         # from here on, what changes while the machine runs
         ("state", "i8"),
         ("epoch", "i8"),  # the number of the event that brought this state

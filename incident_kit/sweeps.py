@@ -19,7 +19,7 @@ def sweep(w: Any, at: int, tick: int) -> None:
     """Evaluate what is due at ``at``: alerts, and the breakers that ask them; then breakers that look now and then (S13, S19)."""
     for j in range(w.breakers, len(w.judges)):
         a = w.judges[j]
-        if a.unborn == 0 and at % a.every_us == 0 and _alert_changes(w, j, at):
+        if a.unborn == 0 and at < a.until and at % a.every_us == 0 and _alert_changes(w, j, at):
             for other in range(w.breakers):
                 if w.judges[other].every_us == 0 and w.judges[other].uses & (1 << ALERT):
                     for leaf in range(w.judges[other].trip, w.judges[other].trip + w.judges[other].trips):
@@ -27,7 +27,8 @@ def sweep(w: Any, at: int, tick: int) -> None:
                             evaluate(w, other, at, tick)
                             break
     for j in range(w.breakers):
-        if w.judges[j].unborn == 0 and w.judges[j].every_us > 0 and at % w.judges[j].every_us == 0:
+        b = w.judges[j]
+        if b.unborn == 0 and at < b.until and b.every_us > 0 and at % b.every_us == 0:
             evaluate(w, j, at, tick)
 
 

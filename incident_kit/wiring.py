@@ -53,7 +53,9 @@ def build(
     breakers = _breakers(policy, log, route)
     laid.alerts = {alert.name: len(breakers) + i for i, alert in enumerate(policy.alerts)}
     for r, e, intent in breakers:
-        laid.breaker(_breaker(chains[r][e].breaker), r, e, intent, since=policy.routes[r].since)
+        laid.breaker(
+            _breaker(chains[r][e].breaker), r, e, intent, span=(policy.routes[r].since, policy.routes[r].until)
+        )
     for alert in policy.alerts:
         laid.alert(alert)
     failing = [*(chains[r][e].breaker for r, e, _ in breakers), *policy.alerts]

@@ -173,6 +173,10 @@ class InVersions(Witness):
         since = one.rules.since if isinstance(one, Watch) else self.routes[one.route].since
         return -(2**62) if since is None else microseconds(since)
 
+    def ended(self, one: Guard | Watch) -> int:
+        until = one.rules.until if isinstance(one, Watch) else self.routes[one.route].until
+        return 2**62 if until is None else microseconds(until)
+
     def set_out(self, request: Request) -> None:
         whole = self.routes
         self.routes = tuple(
@@ -191,13 +195,13 @@ class InVersions(Witness):
     def sweep(self, guard: Guard, at: int) -> None:
         if at < self.born(guard):
             self.put(at + (guard.rules.every_ms or 0) * MS, on_order("SWEEP"), guard.position, "sweep", guard)
-        else:
+        elif at < self.ended(guard):
             super().sweep(guard, at)
 
     def alert_sweep(self, watch: Watch, at: int) -> None:
         if at < self.born(watch):
             self.put(at + watch.rules.every_ms * MS, on_order("ALERT_SWEEP"), watch.position, "alert_sweep", watch)
-        else:
+        elif at < self.ended(watch):
             super().alert_sweep(watch, at)
 
     def lose_exactness(self, sent: Sent) -> None:
