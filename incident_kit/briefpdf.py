@@ -130,5 +130,5 @@ def _clean(node: Any) -> Any:
     if isinstance(node, list):
         return [_clean(one) for one in node]
     if isinstance(node, str):
-        return words.label(node, longest=_LONGEST) if node else ""
+        return words.label(node, longest=_LONGEST).replace(" %", "\u00a0%") if node else ""
     return node

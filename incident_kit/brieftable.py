@@ -118,8 +118,10 @@ def _rests(cells: Sequence[Cell]) -> Cell:
 
 def _bare(cell: Cell, rests: Cell) -> Cell:
     """Return a cell without what its column says once for all."""
-    same = cell.value != _DASH and (cell.evidence, cell.flags) == (rests.evidence, rests.flags)
-    return replace(cell, evidence=(), flags=()) if same else cell
+    if cell.value == _DASH:
+        return cell
+    flags = tuple(flag for flag in cell.flags if flag not in rests.flags)
+    return replace(cell, evidence=() if cell.evidence == rests.evidence else cell.evidence, flags=flags)
 
 
 def _bounds(known: words.Metric, row: dict[str, Any] | None) -> str:
