@@ -14,9 +14,7 @@ from incident_kit.incident import Incident
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SAID = (
-    "title", "zone", "slow_ms", "is_simulated", "in_force", "policies", "prices", "sla_settings", "gateways", "ticket_link",
-)  # fmt: skip
+STAY = ("store", "reports")  # what is not handed over: the connection, and what became of the rows
 _TABLES = "select table_name from duckdb_tables() where not temporary and table_name <> 'meta' order by 1"
 
 
@@ -33,7 +31,10 @@ class Handover:
         store = incident.store
         names = [name for (name,) in store.rows(_TABLES)]
         frames = {name: store.frame(f"select * from {name}") for name in names}  # noqa: S608 - the kit's own tables
-        said = {name: getattr(incident, name) for name in SAID}
+        own = {
+            name: value for name, value in vars(incident).items() if not hasattr(Incident, name)
+        }  # nothing worked out
+        said = {name: value for name, value in own.items() if name not in STAY}
         if (answers := vars(incident).get("answers")) is not None:
             said["answers"] = answers
         return cls({name: frame for name, frame in frames.items() if frame.height}, said)
