@@ -77,7 +77,7 @@ both"""
 FOLLOW = "tuner._rest = follow"
 WATCH = """box => {
     const place = document.querySelector(box);
-    const seen = globalThis.__seen = {began: 0, drawn: 0};
+    const seen = (globalThis.__seen ??= {})[box] = {began: 0, drawn: 0};
     place.addEventListener('keydown', () => { seen.began = performance.now(); seen.drawn = 0; }, true);
     new MutationObserver(() => { seen.drawn ||= performance.now(); })
         .observe(place, {subtree: true, attributes: true, attributeFilter: ['data-drawn']});
@@ -105,7 +105,7 @@ def main(*, requests: int = REQUESTS) -> int:
                 _run(page, place)
                 page.locator(f"{box} svg.marks").wait_for(timeout=600_000)
                 _idle(page)
-            took = [statistics.median(_pressed(page, box)) for box in (moved, ready)]
+            took = [statistics.median(times) for times in _pressed(page, moved, ready)]
             _run(page, 3 * number + 3)
             follows = statistics.median(_followed(page, moved))
             is_missed |= _tell(what, took[0], took[1], follows)
@@ -157,18 +157,20 @@ def _run(page: Any, place: int) -> None:
     page.wait_for_timeout(300)
 
 
-def _pressed(page: Any, box: str) -> list[float]:
-    """Return the milliseconds of each press."""
-    page.evaluate(WATCH, box)
-    page.locator(f"{box}-slider .noUi-handle").first.focus()
-    found = []
+def _pressed(page: Any, *boxes: str) -> list[list[float]]:
+    """Return the milliseconds of each press on each box; they take turns, as a machine is not the same all the time."""
+    found: dict[str, list[float]] = {box: [] for box in boxes}
+    for box in boxes:
+        page.evaluate(WATCH, box)
     for press in range(PRESSES + 3):
-        page.keyboard.press("ArrowRight" if press % 2 else "ArrowLeft")
-        page.wait_for_function("__seen.drawn > 0", timeout=60_000, polling=20)
-        if press >= 3:  # the first ones warm up
-            found.append(page.evaluate("__seen.drawn - __seen.began"))
-        page.wait_for_timeout(250)
-    return found
+        for box in boxes:
+            page.locator(f"{box}-slider .noUi-handle").first.focus()
+            page.keyboard.press("ArrowRight" if press % 2 else "ArrowLeft")
+            page.wait_for_function("box => __seen[box].drawn > 0", arg=box, timeout=60_000, polling=20)
+            if press >= 3:  # the first ones warm up
+                found[box].append(page.evaluate("box => __seen[box].drawn - __seen[box].began", box))
+            page.wait_for_timeout(250)
+    return list(found.values())
 
 
 def _followed(page: Any, box: str) -> list[float]:
