@@ -13,6 +13,7 @@ from rich.text import Text
 
 from incident_kit import verbs
 from incident_kit.errors import InvalidPack, UnwritableFile
+from incident_kit.outputs import write_whole
 from incident_kit.words import number
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _code(code: int, unsure: str | None) -> int:
 
 def _written(path: Path | None, text: Callable[[], str]) -> None:
     if path is not None:
-        path.write_text(text(), encoding="utf-8", newline="\n")
+        write_whole(path, text())
 
 
 def _told(found: Check | Gate) -> None:

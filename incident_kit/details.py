@@ -6,14 +6,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from incident_kit.errors import UnansweredQuestion
 from incident_kit.log import UNKNOWN, Log
 from incident_kit.machinery import FACT
+
+if TYPE_CHECKING:
+    from incident_kit.policy import Policy
+    from incident_kit.store import Store
 
 REVIEWED = -1  # in place of a feedback lag: accepted suggestions are logged too
 
@@ -109,6 +114,25 @@ def feedback_lag_us(facts: NDArray[Any]) -> int:
         return REVIEWED
     lags = np.sort(reviewed["review_after_us"])
     return int(lags[(9 * len(lags) + 9) // 10 - 1])
+
+
+def refuse_unkept(policy: Policy, store: Store) -> None:
+    """Refuse a policy that matches on what a pack left out: it would never match, and nobody would see that.
+
+    Raises
+    ------
+    UnansweredQuestion
+        A route matches on ids, or on a label that the pack does not hold.
+    """
+    for (said,) in store.rows("select value from meta where key = 'pack'"):
+        kept = json.loads(said)
+        for route in policy.routes:
+            for key, _ in route.match:
+                if key in {"ticket_id", "conversation_id"} or (key.startswith("labels.") and key[7:] not in kept):
+                    raise UnansweredQuestion(
+                        f"policy {policy.name}, route {route.name} matches on {key}, which this pack does not hold; it holds "
+                        f"{', '.join(kept) or 'no labels'}. Pack the incident anew with --label NAME; ids are never kept"
+                    )
 
 
 def passes(details: Details, match: Mapping[str, tuple[Any, ...]]) -> NDArray[np.bool_]:

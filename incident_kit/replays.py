@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from incident_kit.books import Book, Outcome
 from incident_kit.conditions import Condition
+from incident_kit.details import refuse_unkept
 from incident_kit.errors import UnansweredQuestion
 from incident_kit.evidence import Estimator, nearest
 from incident_kit.log import Log
@@ -310,6 +311,7 @@ def _asked(policy: Policy) -> Iterator[tuple[str, Condition]]:
 def _refuse_unanswered(policy: Policy, incident: Incident) -> None:
     """Refuse a policy that asks what the loaded logs cannot feed, unless its ``no_data`` says what that means."""
     refuse_unloaded(policy, signal_names(incident.store))
+    refuse_unkept(policy, incident.store)
     answers = incident.answers
     for where, condition in _asked(policy):
         question = QUESTION_OF.get(condition.kind)

@@ -15,7 +15,7 @@ from polars.testing import assert_frame_equal
 from scattered import POLICIES, scattered
 
 import incident_kit as ik
-from incident_kit.errors import InvalidPack, UnwritableFile
+from incident_kit.errors import InvalidPack, UnansweredQuestion, UnwritableFile
 from incident_kit.incident import Incident
 from incident_kit.packed import MANIFEST, is_pack, open_pack, read_manifest
 from incident_kit.packing import pack
@@ -176,6 +176,19 @@ def test_a_policy_that_asks_for_ids_cannot_be_packed(tmp_path: Path) -> None:
     with pytest.raises(InvalidPack, match=r"policy vip, .* matches on ticket_id: a pack holds no ids"):
         pack(incident, tmp_path / "p")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_policy_that_matches_on_what_was_left_out_is_refused(tmp_path: Path) -> None:
+    found = open_pack(pack(scattered(1), tmp_path / "p", labels=["customer"]))
+    with pytest.raises(
+        UnansweredQuestion, match=r"matches on labels\.tier, which this pack does not hold; it holds customer"
+    ):
+        ik.replay(found, POLICIES["of its own kind"])
+    text = (
+        "{name: vip, routes: [{intent: '*', match: {ticket_id: HD-3}, primary: big, fallback: small, max_p95_ms: 9}]}"
+    )
+    with pytest.raises(UnansweredQuestion, match="matches on ticket_id"):
+        ik.replay(found, Policy.parse(text))
 
 
 def test_a_folder_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
