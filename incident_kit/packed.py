@@ -106,7 +106,10 @@ def open_pack(folder: str | Path) -> Incident:
 
     said = read_manifest(folder)
     root = Path(folder).parent if Path(folder).name == MANIFEST else Path(folder)
-    tables = {name: packlayout.instants(_table(root, name, file)) for name, file in said["files"].items()}
+    try:
+        tables = {name: packlayout.instants(_table(root, name, file)) for name, file in said["files"].items()}
+    except (LookupError, TypeError, AttributeError) as error:
+        raise InvalidPack(f"{root / MANIFEST} does not list its files as a pack does: {error}") from None
     incident = Incident.create()
     try:
         _fill(incident, tables, said)

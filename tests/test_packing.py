@@ -278,6 +278,18 @@ def test_a_pack_made_by_hand_is_refused_in_a_sentence(copy: Path, table: str, fr
         open_pack(copy)
 
 
+def test_a_list_of_files_made_by_hand_is_refused(copy: Path) -> None:
+    from incident_kit import packed
+
+    for files in ({"requests": {}}, {"requests": None}, [], {"../../x": {"bytes": 1, "sha256": "x"}}):
+        said = {name: value for name, value in read_manifest(copy).items() if name != "sha256"} | {"files": files}
+        before = (copy / MANIFEST).read_text(encoding="utf-8")
+        (copy / MANIFEST).write_text(json.dumps(said | {"sha256": packed._seal(said)}), encoding="utf-8")
+        with pytest.raises(InvalidPack):
+            open_pack(copy)
+        (copy / MANIFEST).write_text(before, encoding="utf-8")
+
+
 def test_a_pack_that_was_renamed_or_named_by_its_manifest_opens(copy: Path) -> None:
     moved = copy.rename(copy.with_name("other"))
     assert len(open_pack(moved / MANIFEST).log) == len(open_pack(moved).log) == 60
