@@ -12,7 +12,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # many small matrices: threa
 from benchmarks import check, compare, evidence, likeness, load, replay, slider, tuning
 
 
-def main() -> int:  # noqa: PLR0911 - one return a command
+def main() -> int:  # noqa: PLR0911, PLR0915 - one return a command
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the kit on made-up traffic.")
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("replay", help="a replay against DuckDB's window query over the same rows")
@@ -41,6 +41,11 @@ def main() -> int:  # noqa: PLR0911 - one return a command
         "slider", help="a key on the Tuner's slider to four redrawn panels, in a real JupyterLab"
     )
     four.add_argument("--requests", type=int, default=slider.REQUESTS, help="how many (default: %(default)s)")
+    kill = commands.add_parser(
+        "kills", help="kill -9 at random moments of whatever writes: what is left, does it go on"
+    )
+    kill.add_argument("--trials", type=int, default=500, help="how many (default: %(default)s)")
+    kill.add_argument("--seed", type=int, default=0, help="of the moments (default: %(default)s)")
     drag = commands.add_parser("brush", help="the end of a drag on the Explorer to its contrast, in a real JupyterLab")
     drag.add_argument("--requests", type=int, default=100_000, help="how many (default: %(default)s)")
     four = commands.add_parser(
@@ -71,6 +76,10 @@ def main() -> int:  # noqa: PLR0911 - one return a command
         return check.main(
             incidents=arguments.incidents, requests=arguments.requests, jobs=arguments.jobs, folder=arguments.folder
         )
+    if arguments.command == "kills":
+        from benchmarks import kills
+
+        return kills.main(trials=arguments.trials, seed=arguments.seed)
     if arguments.command == "brush":
         from benchmarks import brush
 

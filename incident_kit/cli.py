@@ -26,10 +26,18 @@ from incident_kit.outputs import write_whole
 from incident_kit.verbs import CASE, DURING, POLICIES, chosen, compared, err, opened, out, working, writable
 
 if TYPE_CHECKING:
+    from typer.models import CommandInfo
+
     from incident_kit.incident import Incident
     from incident_kit.policy import Policy
     from incident_kit.scorecard import Board
 
+# as a person meets them: a case, what happened, what if, policies, many settings and incidents, what others are given
+ORDER = (
+    "demo", "new", "load", "sources", "timeline", "findings", "sla", "reconcile", "replay", "explain", "alerts", "compatibility",
+    "draft", "describe", "budget", "policies", "convert", "export", "sweep", "frontier", "sensitivity", "tune", "pack", "check",
+    "simulate", "rehearse", "evaluate", "brief", "verify",
+)  # fmt: skip
 DRAWS_OF_BREACHES = 10  # each is replayed once more, for a count of a few
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 cli_policies.add_to(app)
@@ -221,7 +229,7 @@ def demo(page: Annotated[Path, typer.Option("--out", help="The page to write.")]
         policies = list(incident.policies)
         board = compared(incident, policies, "impact", step)
         step("drawing the brief")
-        written = write_brief(incident, board, page)
+        written = write_brief(incident, board, page, sweep="likely")
     terminal.said(out, f"{incident.title} (simulated)", "bold")
     out.print(terminal.overview(incident))
     terminal.said(out, "\nDuring the impact, as logged and under other policies:\n", "bold")
@@ -244,6 +252,13 @@ def _version(
 
         out.print(f"incident-kit {installed('incident-kit')}", highlight=False)
         raise typer.Exit
+
+
+def _place(command: CommandInfo) -> int:
+    return ORDER.index(command.name or getattr(command.callback, "__name__", ""))
+
+
+app.registered_commands.sort(key=_place)
 
 
 def main() -> None:
