@@ -71,8 +71,8 @@ class Shown:
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _side(right: bool, text: str = "") -> str:  # noqa: FBT001 - of a cell
-    whole = "; white-space: nowrap" if right or _INSTANT.fullmatch(text) else ""
+def _side(right: bool, text: str | None = None) -> str:  # noqa: FBT001 - of a cell; without its text, of a column's head
+    whole = "; white-space: nowrap" if text is not None and (right or _INSTANT.fullmatch(text)) else ""
     return f' style="text-align: {"right" if right else "left"}{whole}"'
 
 

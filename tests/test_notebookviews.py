@@ -24,6 +24,7 @@ def test_a_table_is_for_people() -> None:
     ]
     html = shown._repr_html_()
     assert '<th scope="col" style="text-align: left">kind</th>' in html
+    assert '<th scope="col" style="text-align: right">count</th>' in html, "a long head may break"
     assert '<td style="text-align: right; white-space: nowrap">12,233</td>' in html
     assert '<td style="text-align: left; white-space: nowrap">2026-10-05 13:40:00</td>' in html
 
