@@ -201,7 +201,7 @@ def test_a_folder_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
     folder = pack(scattered(1), tmp_path / "p")
     (folder / "README.md").write_text("kept")
     pack(Incident.create(), folder)
-    assert sorted(file.name for file in folder.iterdir()) == ["README.md", MANIFEST]
+    assert sorted(file.name for file in folder.iterdir()) == ["README.md", MANIFEST, "requests.parquet"]
     assert sorted(file.name for file in tmp_path.iterdir()) == ["mine", "p"]
 
 
@@ -271,7 +271,8 @@ def test_a_pack_made_by_hand_is_refused_in_a_sentence(copy: Path, table: str, fr
     content = copy / f"{table}.parquet"
     frame.write_parquet(content)
     said = read_manifest(copy)
-    said["files"][table] = {"rows": 1, "bytes": 1, "sha256": packed._sha256(content.read_bytes())}
+    size = content.stat().st_size
+    said["files"][table] = {"rows": 1, "bytes": size, "sha256": packed._sha256(content.read_bytes())}
     said.pop("sha256")
     (copy / MANIFEST).write_text(json.dumps(said | {"sha256": packed._seal(said)}), encoding="utf-8")
     with pytest.raises(InvalidPack, match="does not hold what a pack holds"):
