@@ -57,7 +57,7 @@ def test_a_scorecard_has_a_row_a_measure_and_says_what_it_rests_on() -> None:
     incident.answers = {}
     board = ik.compare(incident, [ik.blind("big", "small", max_p95_ms=2000)], draws=2)
     text = repr(scorecard(board))
-    assert text.splitlines()[0].split() == "What happened Switch everything at once".split()
+    assert text.splitlines()[0].split() == ["What", "happened", "Switch", "everything", "at", "once"]
     assert "Drafts that agents rewrote" in text
     assert "rests on" in text
     assert "we saw this" in text
