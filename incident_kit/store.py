@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import importlib.resources
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 
-from incident_kit.errors import InvalidStore, NoSuchItem
+from incident_kit.errors import InvalidStore, NoSuchItem, UnwritableFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,10 +112,17 @@ class Store:
         self.connection.execute("begin transaction")
         try:
             yield
-        except BaseException:
-            self.connection.execute("rollback")
+        except BaseException as error:
+            with suppress(duckdb.Error):  # a database that could not be written to has no transaction any more
+                self.connection.execute("rollback")
+            if isinstance(error, duckdb.IOException):
+                raise _unwritten(error) from error
             raise
-        self.connection.execute("commit")
+        try:
+            with interruptible():
+                self.connection.execute("commit")
+        except duckdb.Error as error:
+            raise _unwritten(error) from error
 
     def close(self) -> None:
         """Close the file."""
@@ -124,13 +131,25 @@ class Store:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Ctrl-C in a query, which DuckDB shows as a RuntimeError, is a KeyboardInterrupt again."""
+    """Ctrl-C in a query, which DuckDB shows as a RuntimeError, is a KeyboardInterrupt again; a file without room says so."""
     try:
         yield
+    except duckdb.FatalException as error:
+        raise _unwritten(error) from error
     except RuntimeError as error:
         if "interrupted" in str(error).lower():
             raise KeyboardInterrupt from error
         raise
+
+
+def _unwritten(error: Exception) -> UnwritableFile:
+    said = str(error)
+    if held := re.search(r'Original error: "(.*)"', said, re.DOTALL):
+        said = held[1]
+    reason = said.splitlines()[0].split("Error: ", 1)[-1]
+    return UnwritableFile(
+        f"the incident file cannot be written, and nothing half-done is in it: {reason}; make room, then open it again"
+    )
 
 
 def _is_duckdb(path: Path) -> bool:

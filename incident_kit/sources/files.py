@@ -20,8 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 LONGEST_RECORD = 256 * 1024 * 1024
+PACKED = (
+    200  # times its own size: logs pack ten to forty to one, what is made to fill a disk a thousand to one and more
+)
+UNPACKED = 1 << 30  # bytes that any file may unpack to
 SAMPLES = 20
 _HEAD = 1 << 20
+_GZIP_AT_MOST = 1032  # bytes out of one
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _FOREIGN = {b"PK\x03\x04": "a zip archive", b"BZh": "a bzip2 file", b"\xfd7zXZ": "an xz file", b"DUCK": "a DuckDB file"}
 _GLOB = "*?["
@@ -102,8 +107,11 @@ def expand(path: str | Path | Sequence[str | Path]) -> list[Path]:
     plain = Path(path).expanduser()
     if plain.is_dir():
         raise UnreadableFile(f"{path} is a directory; name its files, for example {plain / '*.ndjson.gz'}")
-    if plain.exists():
+    if plain.is_file():
         return [plain]
+    if plain.exists():
+        # it is read more than once, and a pipe without a writer never ends
+        raise UnreadableFile(f"{path} is a pipe, a socket or a device; write its content to a file, and load that")
     if not any(character in str(path) for character in _GLOB):
         raise UnreadableFile(f"{path} does not exist")
     found = sorted(Path(name) for name in glob.glob(str(plain), recursive=True) if Path(name).is_file())  # noqa: PTH207 - absolute and ** patterns
@@ -155,8 +163,8 @@ def inspect(path: Path) -> LogFile:
     if magic.startswith(b"PAR1"):
         return LogFile(path=path, shown=shown, compression="none", kind="parquet")
     compression = next((name for mark, name in _MAGIC.items() if magic.startswith(mark)), "none")
-    if compression == "zstd":
-        _read_through(path)
+    if compression != "none":
+        _read_through(path, compression)
     head = _first_lines(path, compression)
     text = b"".join(head)
     marked = text.startswith(BOM)
@@ -246,8 +254,17 @@ def _first_lines(path: Path, compression: str) -> list[bytes]:
     return lines
 
 
-def _read_through(path: Path) -> None:
-    # DuckDB takes a truncated zstd file for a short one
-    with opened(path, "zstd") as stream:
-        while stream.read(1 << 20):
-            pass
+def _read_through(path: Path, compression: str) -> None:
+    size = path.stat().st_size
+    most = max(PACKED * size, UNPACKED)
+    if compression == "gzip" and size * _GZIP_AT_MOST <= most:
+        return  # it cannot hold more
+    unpacked = 0
+    with opened(path, compression) as stream:  # to its end: DuckDB takes a truncated zstd file for a short one
+        while part := stream.read(1 << 20):
+            unpacked += len(part)
+            if unpacked > most:
+                raise UnreadableFile(
+                    f"{path} unpacks to more than {PACKED} times its {size:,} bytes, as no log does; if it is one, "
+                    "unpack it and load that"
+                )

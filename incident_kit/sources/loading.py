@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from incident_kit.errors import UnknownFormat
+from incident_kit.errors import UnknownFormat, UnreadableFile
 from incident_kit.sources import canonical, verdict
 from incident_kit.sources.detection import placed, recognised, sampled
 from incident_kit.sources.files import LogFile, expand, inspect
@@ -83,6 +83,7 @@ def load(
         try:
             for number, one in enumerate(paths):
                 tell(f"reading {one} ({number + 1} of {len(paths)})")
+                before = _state(one)
                 file = inspect(one)
                 sha256 = file.sha256()
                 known = _known(store, file, sha256=sha256, source=source)
@@ -99,10 +100,23 @@ def load(
                 chosen = chosen.relabelled(labels, tags)
                 item = Staged(f"staged_{number}", file, chosen, Records(file), sha256)
                 work.append(stage_all(store, item, folder=sub, zone=zone, columns=columns or {}))
+                if _state(one) != before and file.sha256() != sha256:
+                    raise UnreadableFile(
+                        f"{one} changed while it was read, and nothing is loaded: load it again once it is whole, or a copy of it"
+                    )
             with store.transaction():
                 return _insert_all(store, work, tell=tell)
         finally:
             clear(store)
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """Return what changes whenever a file is written to or replaced."""
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise UnreadableFile(f"{path} cannot be read: {error.strerror or error}") from error
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
 
 
 def _known(store: Store, file: LogFile, *, sha256: str, source: str | None) -> list[FileLoad]:

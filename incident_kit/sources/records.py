@@ -9,7 +9,7 @@ import json
 import re
 from array import array
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from incident_kit.errors import UnreadableFile
 from incident_kit.sources.files import BOM, EACH, LONGEST_RECORD, LogFile, opened, uncopied
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 SHORT_RECORD = 16 * 1024 * 1024
+TOO_LONG = f"longer than {LONGEST_RECORD // 2**20} MiB"
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,10 @@ def quoted(name: str) -> str:
 
 def _good_lines(file: LogFile, bad: list[tuple[int, str]]) -> Iterator[tuple[int, bytes]]:
     with opened(file.path, file.compression) as stream:
-        for number, raw in enumerate(stream, start=1):
+        for number, raw in enumerate(_bounded(stream), start=1):
+            if raw is None:
+                bad.append((number, TOO_LONG))
+                continue
             line = (raw.removeprefix(BOM) if number == 1 else raw).strip()
             if file.escaped:
                 line = uncopied(line)
@@ -137,6 +142,17 @@ def _good_lines(file: LogFile, bad: list[tuple[int, str]]) -> Iterator[tuple[int
                 bad.append((number, reason))
             else:
                 yield number, line + b"\n"
+
+
+def _bounded(stream: IO[bytes]) -> Iterator[bytes | None]:
+    """Yield the lines of a file; of one that is longer than any record nothing but None, so that it fills no memory."""
+    while line := stream.readline(LONGEST_RECORD):
+        if len(line) < LONGEST_RECORD or line.endswith(b"\n"):
+            yield line
+            continue
+        while (more := stream.readline(_PIECE)) and not more.endswith(b"\n"):
+            pass
+        yield None
 
 
 def _fault(line: bytes) -> str | None:
@@ -160,7 +176,9 @@ def _good_rows(file: LogFile, bad: list[tuple[int, str]]) -> Iterator[tuple[int,
         opened(file.path, file.compression) as stream,
         io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="") as text,
     ):
-        reader = csv.reader(text, delimiter=file.delimiter, strict=True)
+        # a line that is longer than any record comes in pieces, none of which is a row
+        pieces = iter(lambda: text.readline(LONGEST_RECORD), "")
+        reader = csv.reader(pieces, delimiter=file.delimiter, strict=True)
         csv.field_size_limit(LONGEST_RECORD)
         while True:
             try:
