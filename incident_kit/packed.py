@@ -10,6 +10,7 @@ from datetime import date, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import polars as pl
@@ -134,7 +135,7 @@ def _table(root: Path, name: str, said: Mapping[str, Any]) -> pl.DataFrame:
         if file.exists() and not file.is_file():
             raise InvalidPack(f"{file} is no file")
         with file.open("rb") as stream:
-            content = stream.read(said["bytes"] + 1)  # a link to what never ends is not read to its end
+            content = stream.read(abs(said["bytes"]) + 1)  # a link to what never ends is not read to its end
     except OSError as error:
         raise InvalidPack(f"{file} cannot be read: {error.strerror or error}") from None
     if _sha256(content) != said["sha256"]:
@@ -158,6 +159,8 @@ def _fill(incident: Incident, tables: dict[str, pl.DataFrame], said: Mapping[str
     if "attempts" in tables:
         tables["attempts"] = packlayout.priced(packlayout.lengthened(tables["attempts"], requests))
     marks, lots = tables.pop("marks", None), tables.pop("lots", None)
+    if sum(said["pseudonyms"]["counts"].values()) > len(KINDS) * sum(frame.height for frame in tables.values()):
+        raise InvalidPack("pack.json counts more ids than the tables have room for")
     names = {kind: _names(kind, count, marks) for kind, count in said["pseudonyms"]["counts"].items()}
     loads = tables.pop("loads", None)
     store = incident.store
@@ -215,7 +218,7 @@ def _named(frame: pl.DataFrame, names: Mapping[str, pl.DataFrame], table: str) -
 
 
 def _say(incident: Incident, said: Mapping[str, Any]) -> None:
-    incident.title, incident.zone, incident.slow_ms = said["title"], said["zone"], said["slow_ms"]
+    incident.title, incident.zone, incident.slow_ms = "" + said["title"], str(ZoneInfo(said["zone"])), said["slow_ms"]
     incident.is_simulated = said["simulated"]
     incident.prices = {target: (price[0], price[1]) for target, price in said["prices"].items()}
     incident.in_force = _policy(said["in_force"])
