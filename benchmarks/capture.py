@@ -17,6 +17,7 @@ from incident_kit.baselines import always_fallback, always_primary
 from incident_kit.case import open_case
 from incident_kit.evidence import Outcomes, standing
 from incident_kit.incident import Incident
+from incident_kit.outcomerecords import CALL, NO_OUTCOME
 from incident_kit.policy import Policy
 from incident_kit.replays import Replay, replay_log
 from incident_kit.scorecard import compare
@@ -144,7 +145,6 @@ class Deployed:
     ) -> Outcomes:
         """Return the outcomes of requests; what is logged stands."""
         del without_tools, timeout_ms
-        from incident_kit import kernel
 
         known = self.known
         _, codes, records, donor = standing(log, requests, targets, attempts=attempts)
@@ -155,11 +155,11 @@ class Deployed:
             for number in range(attempts):
                 d = rng.choice(which, len(log), p=share)[requests]
                 k = min(number, _NUMBERS - 1)
-                empty = records["kind"][entry, number] == kernel.NO_OUTCOME
+                empty = records["kind"][entry, number] == NO_OUTCOME
                 at = d[empty], k, requests[empty]
                 one = records[entry, number]
                 one["latency_ms"][empty] = np.maximum(np.rint(known.latency_ms[at] + beyond[empty]), 1)
-                one["error"][empty], one["kind"][empty] = known.error[at], kernel.CALL
+                one["error"][empty], one["kind"][empty] = known.error[at], CALL
                 place = np.ravel_multi_index(at, known.tool.shape)
                 donor[entry, number, empty] = len(log.calls.request) + place
         return Outcomes(records, donor)

@@ -9,8 +9,8 @@ import numpy as np
 
 from incident_kit.agenda import push
 from incident_kit.breakers import end_probe, evaluate_all
-from incident_kit.kernel import CALL, NO_OUTCOME
 from incident_kit.machinery import DONE, HOP, LATE, MODEL, NEVER, OVERDUE, QUEUE, REJECT, RETRY
+from incident_kit.outcomerecords import CALL, NO_OUTCOME
 from incident_kit.queues import hold
 from incident_kit.sightings import announce_everywhere, doubt, doubt_alerts, finish, observe_everywhere, plan_feedback
 from incident_kit.ways import goes_on

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from incident_kit.kernel import CALL, NO_OUTCOME
+from incident_kit.outcomerecords import CALL, NO_OUTCOME
 
 # what was changed of a borrowed call; the record holds a changed error or latency already
 ERROR, TOOLS_FAILED, TOOLS_WORKED, OVERRIDDEN, ACCEPTED, LATENCY = 1, 2, 4, 8, 16, 32

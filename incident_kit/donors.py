@@ -7,7 +7,7 @@ from typing import Any
 import numba as nb
 import numpy as np
 
-from incident_kit.kernel import CALL, NO_OUTCOME, NOT_A_CALL
+from incident_kit.outcomerecords import CALL, NO_OUTCOME, NOT_A_CALL
 
 _jit = nb.njit(cache=True, nogil=True)
 

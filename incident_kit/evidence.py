@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from incident_kit.cells import LABELS, NONE, SAME_CELL, SAME_INTENT, SAME_TIME
 from incident_kit.log import UNKNOWN, Log
+from incident_kit.outcomerecords import NO_OUTCOME, OUTCOME
 
 OBSERVED = 0  # positions in LABELS (EVIDENCE.md section 2)
 
@@ -25,7 +26,7 @@ __all__ = ["LABELS", "NONE", "OBSERVED", "SAME_CELL", "SAME_INTENT", "SAME_TIME"
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Potential outcomes ``[entry, attempt number, request]``: kernel.OUTCOME records, and whose they are.
+    """Potential outcomes ``[entry, attempt number, request]``: OUTCOME records, and whose they are.
 
     ``donor`` is the position in ``log.calls`` of the call that an outcome was taken from, -1 where there is none.
     ``label``, ``[entry, request]``, is the evidence label of an estimated outcome (without it: same_intent), ``changed`` what
@@ -65,11 +66,11 @@ def standing(
     log: Log, requests: NDArray[Any], targets: Sequence[str], *, attempts: int
 ) -> tuple[tuple[Any, ...], dict[str, int], NDArray[Any], NDArray[np.int32]]:
     """Return the log's calls as compiled code takes them, its targets' codes, and a matrix in which only logged calls stand."""
-    from incident_kit import donors, kernel
+    from incident_kit import donors
 
     codes = {target: code for code, target in enumerate(log.targets)}
     shape = (len(targets), attempts, len(requests))
-    records = np.zeros(shape, kernel.OUTCOME)
+    records = np.zeros(shape, OUTCOME)
     records["estimated"] = 1
     donor = np.full(shape, UNKNOWN, np.int32)
     entry_of = np.full(max(len(log.targets), 1), UNKNOWN, np.int64)
@@ -98,14 +99,14 @@ def nearest(
     make no difference to it, and all that it borrows is labelled ``same_intent``.
     """
     del without_tools, timeout_ms
-    from incident_kit import donors, kernel
+    from incident_kit import donors
 
     of = log.calls
     calls, codes, records, donor = standing(log, requests, targets, attempts=attempts)
     is_wanted = np.zeros(len(log.intents) + 1, np.bool_)
     is_wanted[log.intent[requests] + 1] = True
     for entry, target in enumerate(targets):
-        if target in codes and (records["kind"][entry] == kernel.NO_OUTCOME).any():
+        if target in codes and (records["kind"][entry] == NO_OUTCOME).any():
             pool, starts, in_order = donors.lend(calls, codes[target], *log.by_intent, is_wanted)
             if not in_order:
                 pool = pool[np.lexsort((of.sent_us[pool], log.intent[of.request[pool]]))]

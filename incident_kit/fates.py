@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from incident_kit.log import Log
+from incident_kit.outcomerecords import CALL, NO_OUTCOME
 
 OF_REQUESTS = ("content_policy",)  # classes of errors that a request meets on every target
 LEAST_MS = 30  # between two logged calls, for an attempt to fit in
@@ -121,8 +122,6 @@ def _lost(log: Log) -> Iterator[tuple[int, int, int, int, int]]:
 
 def _enter(records: NDArray[Any], donor: NDArray[np.int32], call: int, latency_ms: int, error: int) -> None:
     """Enter a failure into the empty ones of a request's attempts on one target."""
-    from incident_kit import kernel
-
-    empty = records["kind"] == kernel.NO_OUTCOME
-    records["latency_ms"][empty], records["error"][empty], records["kind"][empty] = latency_ms, error, kernel.CALL
+    empty = records["kind"] == NO_OUTCOME
+    records["latency_ms"][empty], records["error"][empty], records["kind"][empty] = latency_ms, error, CALL
     donor[empty] = call

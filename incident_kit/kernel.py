@@ -14,10 +14,11 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from incident_kit.outcomerecords import CALL, NO_OUTCOME
+
 # numpy's integers, because numba compiles a function anew for every Python integer that it is called with
 CLOSED, OPEN, HALF_OPEN = np.int64(0), np.int64(1), np.int64(2)
 BY_CONDITION, BY_COOLDOWN, BY_PROBES = np.int64(0), np.int64(1), np.int64(2)  # why a breaker changed
-NO_OUTCOME, CALL, NOT_A_CALL = 0, 1, 2  # kinds of an outcome; a cache hit is NOT_A_CALL
 RETRIED, FALLS_BACK = 1, 2  # flags of an error class
 MAX_CONDITIONS = 30  # bits of an observation
 
@@ -39,7 +40,6 @@ CONDITION = np.dtype(
     align=True,
 )
 RULE = np.dtype([("count", "i8"), ("at_least", "i8"), ("own", "i8")], align=True)  # own 0: passed when *not* met
-OUTCOME = np.dtype([("latency_ms", "i4"), ("error", "i2"), ("kind", "i1"), ("estimated", "i1")], align=True)
 RETRY = np.dtype([("attempts", "i8"), ("timeout_ms", "i8"), ("timeout_class", "i8"), ("backoff_us", "i8")], align=True)
 BREAKER = np.dtype(
     [

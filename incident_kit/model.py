@@ -22,6 +22,7 @@ from incident_kit.evidence import NONE, Outcomes, standing
 from incident_kit.fates import settle_fates
 from incident_kit.log import Log
 from incident_kit.observations import OUTCOMES, Observations, observe
+from incident_kit.outcomerecords import NO_OUTCOME, OUTCOME
 from incident_kit.pools import Pools
 from incident_kit.posterior import Posterior, fit
 from incident_kit.survival import Curve
@@ -235,11 +236,9 @@ class Model:
 
 def nothing(entries: int, attempts: int) -> Outcomes:
     """Return the outcomes of no requests."""
-    from incident_kit import kernel
-
     shape = (entries, attempts, 0)
     return Outcomes(
-        np.zeros(shape, kernel.OUTCOME),
+        np.zeros(shape, OUTCOME),
         np.zeros(shape, np.int32),
         np.zeros((entries, 0), np.int8),
         np.zeros(shape, np.int8),
@@ -271,7 +270,7 @@ class Draw:
         timeout_ms: int | None = None,
     ) -> Outcomes:
         """Return the outcomes of requests on targets; ``log`` is the model's own."""
-        from incident_kit import borrowing, kernel
+        from incident_kit import borrowing
 
         model = self.model
         if not len(requests):
@@ -305,7 +304,7 @@ class Draw:
             label[entry] = model.labels[bare.astype(np.int64), code, cell]
             for variant in (False, True):
                 chosen = bare == variant
-                if not chosen.any() or (records["kind"][entry][:, chosen] != kernel.NO_OUTCOME).all():
+                if not chosen.any() or (records["kind"][entry][:, chosen] != NO_OUTCOME).all():
                     continue
                 with model.lock:
                     table = model.table(self.number, code, without_tools=variant, draws=self.draws, seed=self.seed)

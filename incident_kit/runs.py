@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from incident_kit.conditions import Condition
 from incident_kit.evidence import SAME_INTENT, Estimator, Outcomes
 from incident_kit.log import UNKNOWN, Log
+from incident_kit.outcomerecords import NOT_A_CALL
 from incident_kit.policy import Policy
 from incident_kit.routes import Breaker, Route
 from incident_kit.routing import microseconds
@@ -137,13 +138,11 @@ def _by_kernel(log: Log, policy: Policy, position: int, route: NDArray[Any], est
 
 def _with_ends(log: Log, outcomes: Outcomes, route: Route) -> Outcomes:
     """Return outcomes in which what ends without a model does so at once, for sure, and is no call of anybody."""
-    from incident_kit import kernel
-
     records = outcomes.records.copy()
     for place, entry in enumerate(route.chain):
         if entry.kind in _ENDS:
             error = log.errors.index("rejected") if entry.kind == "reject" else 0
-            records[place] = np.array((0, error, kernel.NOT_A_CALL, 0), records.dtype)
+            records[place] = np.array((0, error, NOT_A_CALL, 0), records.dtype)
     return replace(outcomes, records=records)
 
 

@@ -24,8 +24,9 @@ from incident_kit.judges import (
     leaves_in_use,
     observes,
 )  # fmt: skip
-from incident_kit.kernel import CALL, CLOSED, HALF_OPEN
+from incident_kit.kernel import CLOSED, HALF_OPEN
 from incident_kit.machinery import CROSSING, FEEDBACK, OVERDUE, TOKEN
+from incident_kit.outcomerecords import CALL
 
 _jit = nb.njit(cache=True, nogil=True)
 

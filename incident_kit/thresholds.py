@@ -18,7 +18,8 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from incident_kit.kernel import BY_CONDITION, BY_COOLDOWN, BY_PROBES, CALL, CLOSED, HALF_OPEN, OPEN
+from incident_kit.kernel import BY_CONDITION, BY_COOLDOWN, BY_PROBES, CLOSED, HALF_OPEN, OPEN
+from incident_kit.outcomerecords import CALL
 
 if TYPE_CHECKING:
     from incident_kit.plan import Plan

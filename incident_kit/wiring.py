@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from incident_kit import judges, kernel, machinery
+from incident_kit import judges, machinery
 from incident_kit.bench import ANY_INTENT, LONGEST, Bench
 from incident_kit.details import Details
 from incident_kit.evidence import Outcomes
 from incident_kit.exogenous import Watched, exogenous, span
 from incident_kit.judges import COST, FALLBACK
 from incident_kit.log import UNKNOWN, Log
+from incident_kit.outcomerecords import CALL, NOT_A_CALL, OUTCOME
 from incident_kit.plan import flags_of, is_in
 from incident_kit.policy import Policy
 from incident_kit.routes import Breaker, Entry
@@ -112,7 +113,7 @@ def build(
         requests=requests,
         routed=routed,
         orders=_orders(log, policy, route),
-        outcomes=np.concatenate([np.zeros(0, kernel.OUTCOME), *flat]),
+        outcomes=np.concatenate([np.zeros(0, OUTCOME), *flat]),
         donors=np.concatenate([np.zeros(0, np.int32), *donors]),
         facts=details.facts,
         rows=rows,
@@ -273,9 +274,9 @@ def _only_for(policy: Policy, errors: Sequence[str], widest: int) -> NDArray[np.
 
 
 def _records(log: Log, calls: NDArray[Any]) -> NDArray[Any]:
-    records = np.zeros(len(calls), kernel.OUTCOME)
+    records = np.zeros(len(calls), OUTCOME)
     records["latency_ms"], records["error"] = log.calls.latency_ms[calls], log.calls.error[calls]
-    records["kind"] = np.where(log.calls.is_call[calls], kernel.CALL, kernel.NOT_A_CALL)
+    records["kind"] = np.where(log.calls.is_call[calls], CALL, NOT_A_CALL)
     return records
 
 

@@ -11,15 +11,16 @@ import polars as pl
 from truths import without_alerts
 from worlds import Arrival, Attempt, Logged, World
 
-from incident_kit import details, kernel, lots, machine, machinery, wiring
+from incident_kit import details, lots, machine, machinery, wiring
 from incident_kit.details import Details
 from incident_kit.evidence import Outcomes
 from incident_kit.log import Calls, Log
+from incident_kit.outcomerecords import CALL, NO_OUTCOME, NOT_A_CALL, OUTCOME
 from incident_kit.policy import Breaker, Policy
 
 STATES = ("CLOSED", "OPEN", "HALF_OPEN")
 MS = 1000
-_KINDS = {"call": kernel.CALL, "hit": kernel.NOT_A_CALL, None: kernel.NO_OUTCOME}
+_KINDS = {"call": CALL, "hit": NOT_A_CALL, None: NO_OUTCOME}
 _FAR_US = -(2**60)  # when the log did not send it
 
 
@@ -229,7 +230,7 @@ def _cells(policy: Policy, world: World, route: Any, errors: Sequence[str], fact
     for r, one in enumerate(policy.routes):
         members = np.flatnonzero(route == r).tolist()
         shape = (len(one.chain), 1 + one.retry.attempts, len(members))
-        records, donor = np.zeros(shape, kernel.OUTCOME), np.full(shape, -1, np.int32)
+        records, donor = np.zeros(shape, OUTCOME), np.full(shape, -1, np.int32)
         records["estimated"] = 1
         for e, number, column in np.ndindex(*shape):
             if one.chain[e].kind == "model":

@@ -19,6 +19,7 @@ FLOORS = [
     [
         "zones",
         "outputs",
+        "outcomerecords",
         "schedules",
         "durations",
         "draws",

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from incident_kit import borrowing, kernel
+from incident_kit import borrowing
+from incident_kit.outcomerecords import CALL, OUTCOME
 
 MINUTE = 60_000_000
 FAILS, TIMEOUT = 1, 2
@@ -48,7 +49,7 @@ def borrowed(
     of: tuple[Any, ...], donors: tuple[Any, ...], *, attempts: int = 1, sent_us: int = 20_000_000, timeout_ms: int = 0,
     ended: np.ndarray = NOTHING, tail: tuple[Any, ...] | None = None, cell: int = 0, key: int = 7,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
-    records = np.zeros((attempts, 1), kernel.OUTCOME)
+    records = np.zeros((attempts, 1), OUTCOME)
     donor, changed = np.full((attempts, 1), -1, np.int32), np.zeros((attempts, 1), np.int8)
     who = (
         borrowing.key(0, 0, "big"), np.array([key], np.uint64), np.array([cell]), np.array([True]), np.array([sent_us]),
@@ -65,7 +66,7 @@ def test_a_retry_is_of_the_time_when_it_is_sent() -> None:
     assert (donor.tolist(), found["latency_ms"].tolist()) == ([0, 1], [50_000, 1_000])
     cut, donor, _ = borrowed(calls((50_000, FAILS), (1_000, 0)), table([0], [1]), attempts=2, timeout_ms=5_000)
     assert donor.tolist() == [0, 0], "a policy that cuts it at 5 s sends the second within the same minute"
-    assert (cut["kind"] == kernel.CALL).all()
+    assert (cut["kind"] == CALL).all()
 
 
 def test_where_nothing_can_be_borrowed_later_the_last_cell_stays() -> None:
@@ -108,8 +109,8 @@ def test_a_longer_timeout_sees_the_tail_of_its_own_state(cell: int, expected: in
 
 @pytest.mark.parametrize(("cell", "expected"), [(0, 12_000), (1, 18_000)])
 def test_so_does_a_logged_attempt(cell: int, expected: int) -> None:
-    records, changed = np.zeros((1, 1), kernel.OUTCOME), np.zeros((1, 1), np.int8)
-    records["kind"], records["error"], records["latency_ms"] = kernel.CALL, TIMEOUT, 10_000
+    records, changed = np.zeros((1, 1), OUTCOME), np.zeros((1, 1), np.int8)
+    records["kind"], records["error"], records["latency_ms"] = CALL, TIMEOUT, 10_000
     tail = tails([1_000, 12_000], [1_000, 18_000], [False, True])
     who = borrowing.key(0, 0, "big"), np.array([7], np.uint64), np.array([cell])
     borrowing.outlast(who, tail, np.array([30_000, TIMEOUT, FAILS]), records, changed)

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from written import Call, Request, fill
 
-from incident_kit import kernel
 from incident_kit.evidence import nearest
 from incident_kit.log import Log, read
+from incident_kit.outcomerecords import CALL, NO_OUTCOME
 from incident_kit.store import Store
 
 TARGETS = ("big", "small")
@@ -35,13 +35,13 @@ def cells(
     for (entry, number, column), record in np.ndenumerate(found.records):
         key = (ids[chosen[column]], targets[entry], number)
         donor = int(found.donor[entry, number, column])
-        if record["kind"] == kernel.NO_OUTCOME:
+        if record["kind"] == NO_OUTCOME:
             assert donor == -1
             assert record["estimated"] == 1
             result[key] = None
         else:
             own = ids[log.calls.request[donor]]
-            kind = "call" if record["kind"] == kernel.CALL else "hit"
+            kind = "call" if record["kind"] == CALL else "hit"
             error = log.errors[record["error"]]
             result[key] = (int(record["latency_ms"]), error, kind, bool(record["estimated"]), own)
     return result

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from written import Call, Request, fill
 
-from incident_kit import kernel
 from incident_kit.evidence import standing
 from incident_kit.fates import hidden, settle_fates
 from incident_kit.incident import Incident
 from incident_kit.observations import observe
+from incident_kit.outcomerecords import NO_OUTCOME
 
 TARGETS = ("big", "small")
 
@@ -32,7 +32,7 @@ def settled(made: Incident, *, attempts: int = 2) -> dict[str, Any]:
     return {
         name: [
             [
-                (log.errors[one["error"]], int(one["latency_ms"])) if one["kind"] != kernel.NO_OUTCOME else None
+                (log.errors[one["error"]], int(one["latency_ms"])) if one["kind"] != NO_OUTCOME else None
                 for one in records[entry, :, i]
             ]
             for entry in range(len(TARGETS))

@@ -13,6 +13,7 @@ from worlds import Arrival, World
 
 from incident_kit import kernel
 from incident_kit.conditions import Rule
+from incident_kit.outcomerecords import CALL, NO_OUTCOME, NOT_A_CALL, OUTCOME
 from incident_kit.plan import is_in, plan
 from incident_kit.policy import Policy
 from incident_kit.routes import Breaker, Entry, HalfOpen, Retry, Route, Window
@@ -89,14 +90,14 @@ def logs(draw: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)
     step = random.choice([0, 50, 100, 400], n, p=[0.3, 0.4, 0.2, 0.1])
     arrived = np.cumsum(step).astype(np.int64) * 1000 + draw(st.sampled_from([0, 10**9]))
-    records = np.zeros((len(TARGETS), 3, n), kernel.OUTCOME)
+    records = np.zeros((len(TARGETS), 3, n), OUTCOME)
     records["latency_ms"] = random.choice([0, 50, 100, 150, 200, 300, 350, 400, 900], records.shape)
     failing = random.random(records.shape) < draw(st.sampled_from([0.0, 0.2, 0.6]))
     records["error"] = np.where(failing, random.integers(1, len(ERRORS), records.shape), 0)
-    kinds = [kernel.CALL, kernel.NOT_A_CALL, kernel.NO_OUTCOME]
+    kinds = [CALL, NOT_A_CALL, NO_OUTCOME]
     records["kind"] = random.choice(kinds, records.shape, p=[0.9, 0.05, 0.05])
     records["estimated"] = random.random(records.shape) < 0.1
-    records["estimated"][records["kind"] == kernel.NO_OUTCOME] = 1
+    records["estimated"][records["kind"] == NO_OUTCOME] = 1
     return arrived, records, np.array([share_draw(name_of(i)) for i in range(n)])
 
 
@@ -125,7 +126,7 @@ def run_kernel(route: Route, arrived: np.ndarray, records: np.ndarray, draw: np.
 
 
 def run_reference(route: Route, arrived: np.ndarray, records: np.ndarray, _draw: np.ndarray) -> Interpreter:
-    kinds = {kernel.CALL: "call", kernel.NOT_A_CALL: "hit", kernel.NO_OUTCOME: None}
+    kinds = {CALL: "call", NOT_A_CALL: "hit", NO_OUTCOME: None}
 
     def outcome(request: int, target: str, number: int) -> Attempt:
         one = records[TARGETS.index(target), number, request]

@@ -17,7 +17,7 @@ from test_kernel import ERRORS, TARGETS, logs, name_of, routes, run_kernel
 from truths import size, truth, within
 from worlds import Arrival, Attempt, World, worlds
 
-from incident_kit import kernel
+from incident_kit.outcomerecords import CALL, NO_OUTCOME, NOT_A_CALL
 from incident_kit.policy import Policy
 from incident_kit.routes import Route
 
@@ -105,7 +105,7 @@ def test_machine_equals_interpreter(policy: Policy, world: World) -> None:
 @given(routes(), logs())
 def test_machine_equals_the_fast_kernel_on_plain_routes(route: Route, log: tuple[Any, Any, Any]) -> None:
     arrived, records, _ = log
-    kinds = {kernel.CALL: "call", kernel.NOT_A_CALL: "hit", kernel.NO_OUTCOME: None}
+    kinds = {CALL: "call", NOT_A_CALL: "hit", NO_OUTCOME: None}
 
     def outcome(request: int, target: str, number: int) -> Attempt:
         one = records[TARGETS.index(target), number, request]

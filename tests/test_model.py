@@ -10,12 +10,12 @@ import polars as pl
 import pytest
 from written import Call, Request, fill
 
-from incident_kit import kernel
 from incident_kit.baselines import always_fallback, always_primary
 from incident_kit.evidence import LABELS, NONE, Estimator, Outcomes
 from incident_kit.incident import Incident
 from incident_kit.log import Log, read
 from incident_kit.model import CENTRAL, Draw, Model
+from incident_kit.outcomerecords import CALL, NO_OUTCOME
 from incident_kit.policy import Policy
 from incident_kit.replays import on_draw, replay, replay_log
 from incident_kit.runs import IN_QUEUE
@@ -82,7 +82,7 @@ def test_facts_stand_in_their_own_cells() -> None:
 
 def test_what_is_borrowed_is_a_real_call_of_the_same_target() -> None:
     found, calls, log = outcomes(model(), 2), model().log.calls, model().log
-    told = found.records["kind"] == kernel.CALL
+    told = found.records["kind"] == CALL
     assert told.all()
     for entry, target in enumerate(TARGETS):
         assert (calls.target[found.donor[entry]] == log.targets.index(target)).all()
@@ -118,7 +118,7 @@ def test_what_is_sent_later_borrows_from_then() -> None:
     small = TARGETS.index("small")
     assert LABELS[usual.label[small, 0]] != "same_cell"  # type: ignore[index]
     assert LABELS[later.label[small, 0]] == "same_cell"  # type: ignore[index]
-    assert (later.records["kind"] == kernel.CALL).all()
+    assert (later.records["kind"] == CALL).all()
     arrived = of.at(2, draws=5).sent(log.arrived_us)(log, everyone, TARGETS, attempts=1)
     assert (arrived.records == usual.records).all()
 
@@ -188,7 +188,7 @@ def test_tools_taken_away_are_never_a_fact_of_answers_with_tools() -> None:
 
 def test_a_target_that_the_log_does_not_know_has_no_outcome() -> None:
     found = model()(model().log, np.arange(3), ["big", "nowhere"], attempts=1)
-    assert (found.records["kind"][1] == kernel.NO_OUTCOME).all()
+    assert (found.records["kind"][1] == NO_OUTCOME).all()
     assert (found.label[1] == NONE).all()
 
 

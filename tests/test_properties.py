@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from written import Call, Request, fill, frames, write
 
-from incident_kit import kernel
 from incident_kit.evidence import Estimator, Outcomes
 from incident_kit.incident import Incident
 from incident_kit.log import Log, read
+from incident_kit.outcomerecords import CALL, NO_OUTCOME, OUTCOME
 from incident_kit.policy import Policy
 from incident_kit.replays import Replay, replay, replay_log
 from incident_kit.store import Store
@@ -187,7 +187,7 @@ def given_matrix(seed: int, *, known_until_us: int | None = None) -> Estimator:
     """
 
     def outcomes(log: Log, requests: Any, targets: Sequence[str], *, attempts: int, **_: Any) -> Outcomes:
-        records = np.zeros((len(targets), attempts, len(requests)), kernel.OUTCOME)
+        records = np.zeros((len(targets), attempts, len(requests)), OUTCOME)
         for column, (name, at) in enumerate(
             zip(log.request_id.gather(requests), log.arrived_us[requests], strict=True)
         ):
@@ -195,7 +195,7 @@ def given_matrix(seed: int, *, known_until_us: int | None = None) -> Estimator:
                 for number in range(attempts):
                     random = np.random.default_rng(list(f"{seed} {name} {target} {number}".encode()))
                     latency, error = random.choice(LATENCIES), random.choice(["ok", "ok", "ok", *ERRORS])
-                    kind = kernel.CALL if random.random() < 0.95 else kernel.NO_OUTCOME
+                    kind = CALL if random.random() < 0.95 else NO_OUTCOME
                     estimated = random.random() < 0.1
                     if known_until_us is not None and _ends_after(at, latency, known_until_us):
                         later = [other for other in LATENCIES if _ends_after(at, other, known_until_us)]

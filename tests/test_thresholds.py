@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from incident_kit import kernel, thresholds
+from incident_kit.outcomerecords import CALL, OUTCOME
 from incident_kit.plan import plan
 from incident_kit.policy import Policy
 
@@ -28,8 +29,8 @@ def world(seed: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)
     arrived = np.cumsum(random.choice([0, 50, 100, 900], size, p=[0.2, 0.5, 0.25, 0.05])) * 1000
     slow = (np.arange(size) > size // 4) & (np.arange(size) < size // 2)
-    outcomes = np.zeros((2, 1, size), kernel.OUTCOME)
-    outcomes["kind"] = kernel.CALL
+    outcomes = np.zeros((2, 1, size), OUTCOME)
+    outcomes["kind"] = CALL
     outcomes["latency_ms"] = random.choice([50, 100, 150, 200, 400], (2, 1, size)) * np.where(slow, 3, 1)
     return arrived.astype(np.int64), outcomes, random.random(size)
 
