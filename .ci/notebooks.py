@@ -13,7 +13,7 @@ from pathlib import Path
 
 import nbformat
 
-from incident_kit.notebookruns import ran
+from incident_kit.notebookpages.notebookruns import ran
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 STRIP = ("--keep-count", "--extra-keys", "metadata.language_info.version")  # as the commit hook does

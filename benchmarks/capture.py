@@ -13,14 +13,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from incident_kit.baselines import always_fallback, always_primary
 from incident_kit.case import open_case
-from incident_kit.evidence import Outcomes, standing
+from incident_kit.estimation.evidence import Outcomes, standing
+from incident_kit.estimation.outcomerecords import CALL, NO_OUTCOME
 from incident_kit.incident import Incident
-from incident_kit.outcomerecords import CALL, NO_OUTCOME
-from incident_kit.policy import Policy
-from incident_kit.replays import Replay, replay_log
-from incident_kit.scorecard import compare
+from incident_kit.policies.baselines import always_fallback, always_primary
+from incident_kit.policies.policy import Policy
+from incident_kit.scoring.replays import Replay, replay_log
+from incident_kit.scoring.scorecard import compare
 
 ROOT = Path(__file__).parents[1]
 CASE = ROOT / "data/samples/litellm_capture"

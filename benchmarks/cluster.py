@@ -17,10 +17,11 @@ import pyarrow.compute as pc
 from benchmarks import traffic
 from benchmarks.measure import environment
 from benchmarks.standalone import standalone
-from incident_kit import Incident, cluster, lakerows, partitions, replay
-from incident_kit.evidence import nearest
-from incident_kit.resulttables import plain
-from incident_kit.sessions import session
+from incident_kit import Incident, replay
+from incident_kit.clusters import cluster, lakerows, partitions
+from incident_kit.clusters.resulttables import plain
+from incident_kit.clusters.sessions import session
+from incident_kit.estimation.evidence import nearest
 
 FILES = 8  # of the lake, its rows shuffled
 WORKERS = (1, 2)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from incident_kit.cells import Cells
-from incident_kit.posterior import Posterior
+from incident_kit.estimation.cells import Cells
+from incident_kit.estimation.posterior import Posterior
 
 Floats = NDArray[np.float64]
 Guess = tuple[float, float, float]

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from benchmarks.estimators import DRAWS, Guess, backoff, before_after, direct, ours, pooled
 from benchmarks.incidents import VARIANTS, Made, make
 from benchmarks.stress import RUNS, rules
-from incident_kit.cells import LABELS, NONE, Cells
-from incident_kit.posterior import Posterior, fit
-from incident_kit.propensity import snips
-from incident_kit.scorecard import WITHHELD
+from incident_kit.estimation.cells import LABELS, NONE, Cells
+from incident_kit.estimation.posterior import Posterior, fit
+from incident_kit.scoring.scorecard import WITHHELD
+from incident_kit.stats.propensity import snips
 
 OUTCOMES = ("tool_failure", "override", "slow_8000", "latency")
 PLAIN = {

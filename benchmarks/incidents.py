@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from incident_kit.cells import Cells
-from incident_kit.observations import Observations
+from incident_kit.estimation.cells import Cells
+from incident_kit.estimation.observations import Observations
 
 VARIANTS = ("additive", "heterogeneous", "overlapping")
 RATES = {"error": (-4.6, 0.5), "tool_failure": (-3.0, 0.6), "override": (-2.0, 0.4)}  # level, sd between targets
@@ -257,7 +257,7 @@ def _route(
 def _switches(
     at_us: NDArray[np.int64], intent: NDArray[Any], first: NDArray[Any], spans: list[tuple[int, int]]
 ) -> NDArray[np.int64]:
-    from incident_kit.timebins import _changes, shortest_us
+    from incident_kit.estimation.timebins import _changes, shortest_us
 
     found = [np.empty(0, np.int64)]
     for one in np.unique(intent):

@@ -23,8 +23,8 @@ import polars as pl
 
 from incident_kit import Incident, Policy, brief, compare, pack, replay, sweep
 from incident_kit.errors import IncidentKitError
-from incident_kit.framefiles import write_frame
 from incident_kit.incidents import open_any
+from incident_kit.outfiles.framefiles import write_frame
 from incident_kit.samples import sample
 
 CAPTURE = sample("litellm_capture")

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from benchmarks import capture
 from incident_kit import Incident
+from incident_kit.backups.compatibilities import compatibility, like_traffic
 from incident_kit.case import open_case
-from incident_kit.compatibilities import compatibility, like_traffic
-from incident_kit.observations import observe
+from incident_kit.estimation.observations import observe
 from incident_kit.samples import OUTAGE, sample
-from incident_kit.scenario import Scenario
+from incident_kit.scenarios.scenario import Scenario
+from incident_kit.scenarios.truth import Truth, draw_truth
 from incident_kit.simulation import simulate
-from incident_kit.truth import Truth, draw_truth
 
 BAR = 0.85
 ROWS = {"incident": pl.String, "intent": pl.String, "metric": pl.String, "truth": pl.Float64, "difference": pl.Float64,

@@ -15,12 +15,13 @@ import polars as pl
 
 from benchmarks import traffic
 from benchmarks.measure import best, environment, forget_peak, peak_gib
-from incident_kit import Incident, Policy, kernel, thresholds
-from incident_kit.decisions import instants
-from incident_kit.evidence import nearest
+from incident_kit import Incident, Policy
+from incident_kit.engine import kernel, thresholds
+from incident_kit.engine.plan import plan
+from incident_kit.estimation.evidence import nearest
 from incident_kit.log import Log, read
-from incident_kit.plan import plan
-from incident_kit.replays import Replay, replay_log
+from incident_kit.scoring.decisions import instants
+from incident_kit.scoring.replays import Replay, replay_log
 
 BARS_FOR = 10_000_000
 SWEPT = 1_000_000  # requests of the sweep, of whose intents one is swept

@@ -50,7 +50,7 @@ sys.path.insert(0, {root!r})
 from datetime import datetime, timedelta, UTC
 import ipywidgets
 import incident_kit as ik
-from incident_kit.live import View
+from incident_kit.widgets.live import View
 from benchmarks import traffic
 incident = ik.Incident.create()
 traffic.fill(incident, {requests}, per_second={requests} * traffic.PER_SECOND / 1e6)

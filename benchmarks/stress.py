@@ -11,14 +11,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from incident_kit.evidence import nearest
-from incident_kit.flags import load, selection
+from incident_kit.estimation.evidence import nearest
 from incident_kit.incident import Incident
-from incident_kit.policy import Policy
-from incident_kit.propensity import ips, snips
-from incident_kit.replays import replay
-from incident_kit.scorecard import compare
-from incident_kit.truth import put
+from incident_kit.policies.policy import Policy
+from incident_kit.scenarios.truth import put
+from incident_kit.scoring.flags import load, selection
+from incident_kit.scoring.replays import replay
+from incident_kit.scoring.scorecard import compare
+from incident_kit.stats.propensity import ips, snips
 
 RUNS = 40
 SIZE = 1200

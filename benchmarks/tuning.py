@@ -26,23 +26,23 @@ import numpy as np
 import polars as pl
 
 from benchmarks.measure import environment
-from incident_kit.baselines import always_fallback, always_primary
-from incident_kit.bills import EVERYTHING, FACTS, NOTHING, ROWS, Bill, billed
 from incident_kit.case import open_case
-from incident_kit.choices import choose
 from incident_kit.crew import shared_out
-from incident_kit.draws import uniforms
 from incident_kit.healthy import healthy_spans
 from incident_kit.incident import Incident
-from incident_kit.objective import Objective, sums
-from incident_kit.played import play
-from incident_kit.policy import Policy
-from incident_kit.scenario import Scenario
-from incident_kit.settings import neighbours, settings_of
+from incident_kit.optimization.bills import EVERYTHING, FACTS, NOTHING, ROWS, Bill, billed
+from incident_kit.optimization.choices import choose
+from incident_kit.optimization.objective import Objective, sums
+from incident_kit.optimization.tunings import policy_name
+from incident_kit.policies.baselines import always_fallback, always_primary
+from incident_kit.policies.policy import Policy
+from incident_kit.policies.settings import neighbours, settings_of
+from incident_kit.scenarios.played import play
+from incident_kit.scenarios.scenario import Scenario
+from incident_kit.scenarios.truth import Truth, draw_truth
+from incident_kit.scoring.tallies import minutes_on_fallback, of_primaries, switches
 from incident_kit.simulation import simulate
-from incident_kit.tallies import minutes_on_fallback, of_primaries, switches
-from incident_kit.truth import Truth, draw_truth
-from incident_kit.tunings import policy_name
+from incident_kit.stats.draws import uniforms
 
 LIMITS_MS = (1500, 2500, 3500, 5000, 8000)
 SMOKE_MS = (1500, 3500, 8000)

@@ -9,64 +9,64 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 _WHERE = {
-    "Board": "scorecard",
-    "Check": "checking",
-    "Explorer": "explorer",
+    "Board": "scoring.scorecard",
+    "Check": "gate.checking",
+    "Explorer": "widgets.explorer",
     "Incident": "incident",
     "IncidentKitError": "errors",
-    "Library": "library",
-    "Objective": "objective",
+    "Library": "optimization.library",
+    "Objective": "optimization.objective",
     "Phase": "phases",
-    "Policy": "policy",
-    "Replay": "replays",
-    "Scenario": "scenario",
-    "SlaRules": "slarules",
+    "Policy": "policies.policy",
+    "Replay": "scoring.replays",
+    "Scenario": "scenarios.scenario",
+    "SlaRules": "servicelevels.slarules",
     "Store": "store",
-    "Tuner": "tuner",
-    "alerts": "firings",
-    "always_fallback": "baselines",
-    "always_primary": "baselines",
-    "blind": "baselines",
-    "brief": "briefpage",
+    "Tuner": "widgets.tuner",
+    "alerts": "alerting.firings",
+    "always_fallback": "policies.baselines",
+    "always_primary": "policies.baselines",
+    "blind": "policies.baselines",
+    "brief": "briefs.briefpage",
     "charts": "",
-    "check": "checking",
-    "compare": "scorecard",
-    "compatibility": "compatibilities",
-    "contrast": "contrasts",
+    "check": "gate.checking",
+    "compare": "scoring.scorecard",
+    "compatibility": "backups.compatibilities",
+    "contrast": "inspection.contrasts",
     "convert": "gateways.conversion",
-    "describe": "policy",
-    "diff": "policy",
-    "draft": "drafting",
+    "describe": "policies.policy",
+    "diff": "policies.policy",
+    "draft": "drafts.drafting",
     "emulate": "gateways.emulation",
     "evaluate": "evaluations",
     "export": "gateways.export",
-    "findings": "battery",
-    "frontier": "frontiers",
-    "gate": "gates",
-    "gameday": "rehearsals",
-    "join_suggestions": "suggestions",
-    "join_tickets": "joining",
-    "lead_times": "leads",
+    "findings": "inspection.battery",
+    "frontier": "optimization.frontiers",
+    "gate": "gate.gates",
+    "gameday": "gamedays.rehearsals",
+    "join_suggestions": "helpdesk.suggestions",
+    "join_tickets": "helpdesk.joining",
+    "lead_times": "alerting.leads",
     "new_case": "case",
-    "notebook_page": "notebookpage",
+    "notebook_page": "notebookpages.notebookpage",
     "open_case": "case",
-    "override_rates": "suggestions",
-    "pack": "packing",
-    "recommend": "recommendations",
-    "reconcile": "reconciliation",
-    "rehearse": "rehearsal",
-    "replay": "replays",
-    "sample_budget": "budget",
-    "save_tickets": "ticketlist",
-    "sensitivity": "sensitivities",
+    "override_rates": "helpdesk.suggestions",
+    "pack": "packs.packing",
+    "recommend": "optimization.recommendations",
+    "reconcile": "helpdesk.reconciliation",
+    "rehearse": "gamedays.rehearsal",
+    "replay": "scoring.replays",
+    "sample_budget": "scoring.budget",
+    "save_tickets": "helpdesk.ticketlist",
+    "sensitivity": "optimization.sensitivities",
     "simulate": "simulation",
-    "sla": "slaclock",
-    "sla_report": "slaclock",
+    "sla": "servicelevels.slaclock",
+    "sla_report": "servicelevels.slaclock",
     "sources": "",
-    "sweep": "tuning",
-    "ticket_list": "ticketlist",
-    "tune": "tunings",
-    "versions": "policyversions",
+    "sweep": "optimization.tuning",
+    "ticket_list": "helpdesk.ticketlist",
+    "tune": "optimization.tunings",
+    "versions": "policies.policyversions",
 }
 __all__ = [
     "Board",
@@ -131,51 +131,51 @@ __all__ = [
 
 if TYPE_CHECKING:
     from incident_kit import charts, sources
-    from incident_kit.baselines import always_fallback, always_primary, blind
-    from incident_kit.battery import findings
-    from incident_kit.briefpage import brief
-    from incident_kit.budget import sample_budget
+    from incident_kit.alerting.firings import alerts
+    from incident_kit.alerting.leads import lead_times
+    from incident_kit.backups.compatibilities import compatibility
+    from incident_kit.briefs.briefpage import brief
     from incident_kit.case import new_case, open_case
-    from incident_kit.checking import Check, check
-    from incident_kit.compatibilities import compatibility
-    from incident_kit.contrasts import contrast
-    from incident_kit.drafting import draft
+    from incident_kit.drafts.drafting import draft
     from incident_kit.errors import IncidentKitError
     from incident_kit.evaluations import evaluate
-    from incident_kit.explorer import Explorer
-    from incident_kit.firings import alerts
-    from incident_kit.frontiers import frontier
-    from incident_kit.gates import gate
+    from incident_kit.gamedays.rehearsal import rehearse
+    from incident_kit.gamedays.rehearsals import gameday
+    from incident_kit.gate.checking import Check, check
+    from incident_kit.gate.gates import gate
     from incident_kit.gateways.conversion import convert
     from incident_kit.gateways.emulation import emulate
     from incident_kit.gateways.export import export
+    from incident_kit.helpdesk.joining import join_tickets
+    from incident_kit.helpdesk.reconciliation import reconcile
+    from incident_kit.helpdesk.suggestions import join_suggestions, override_rates
+    from incident_kit.helpdesk.ticketlist import save_tickets, ticket_list
     from incident_kit.incident import Incident
-    from incident_kit.joining import join_tickets
-    from incident_kit.leads import lead_times
-    from incident_kit.library import Library
-    from incident_kit.notebookpage import notebook_page
-    from incident_kit.objective import Objective
-    from incident_kit.packing import pack
+    from incident_kit.inspection.battery import findings
+    from incident_kit.inspection.contrasts import contrast
+    from incident_kit.notebookpages.notebookpage import notebook_page
+    from incident_kit.optimization.frontiers import frontier
+    from incident_kit.optimization.library import Library
+    from incident_kit.optimization.objective import Objective
+    from incident_kit.optimization.recommendations import recommend
+    from incident_kit.optimization.sensitivities import sensitivity
+    from incident_kit.optimization.tuning import sweep
+    from incident_kit.optimization.tunings import tune
+    from incident_kit.packs.packing import pack
     from incident_kit.phases import Phase
-    from incident_kit.policy import Policy, describe, diff
-    from incident_kit.policyversions import versions
-    from incident_kit.recommendations import recommend
-    from incident_kit.reconciliation import reconcile
-    from incident_kit.rehearsal import rehearse
-    from incident_kit.rehearsals import gameday
-    from incident_kit.replays import Replay, replay
-    from incident_kit.scenario import Scenario
-    from incident_kit.scorecard import Board, compare
-    from incident_kit.sensitivities import sensitivity
+    from incident_kit.policies.baselines import always_fallback, always_primary, blind
+    from incident_kit.policies.policy import Policy, describe, diff
+    from incident_kit.policies.policyversions import versions
+    from incident_kit.scenarios.scenario import Scenario
+    from incident_kit.scoring.budget import sample_budget
+    from incident_kit.scoring.replays import Replay, replay
+    from incident_kit.scoring.scorecard import Board, compare
+    from incident_kit.servicelevels.slaclock import sla, sla_report
+    from incident_kit.servicelevels.slarules import SlaRules
     from incident_kit.simulation import simulate
-    from incident_kit.slaclock import sla, sla_report
-    from incident_kit.slarules import SlaRules
     from incident_kit.store import Store
-    from incident_kit.suggestions import join_suggestions, override_rates
-    from incident_kit.ticketlist import save_tickets, ticket_list
-    from incident_kit.tuner import Tuner
-    from incident_kit.tuning import sweep
-    from incident_kit.tunings import tune
+    from incident_kit.widgets.explorer import Explorer
+    from incident_kit.widgets.tuner import Tuner
 
 
 def __getattr__(name: str) -> Any:

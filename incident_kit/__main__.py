@@ -1,6 +1,6 @@
 """`python -m incident_kit`: the command line."""
 
-from incident_kit.cli import main
+from incident_kit.commandline.cli import main
 
 if __name__ == "__main__":
     main()

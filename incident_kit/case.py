@@ -22,14 +22,14 @@ from incident_kit.errors import InvalidCase, InvalidClock, did_you_mean
 from incident_kit.gatewayversions import GatewayVersion, in_order
 from incident_kit.incident import SLOW_MS, Incident
 from incident_kit.inforce import InForce, in_force_of, read_in_force
-from incident_kit.notebookruns import of_a_case
-from incident_kit.packed import is_pack, open_pack
+from incident_kit.notebookpages.notebookruns import of_a_case
+from incident_kit.packs.packed import is_pack, open_pack
 from incident_kit.phases import Phase
-from incident_kit.policy import Policy
+from incident_kit.policies.policy import Policy
+from incident_kit.policies.versionspans import instant
 from incident_kit.samples import notebooks
-from incident_kit.slasettings import SlaEntry, SlaSettings
+from incident_kit.servicelevels.slasettings import SlaEntry, SlaSettings
 from incident_kit.sources.files import expand
-from incident_kit.versionspans import instant
 
 FILE = "incident.yaml"
 STORE = "incident.duckdb"

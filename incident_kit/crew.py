@@ -46,7 +46,7 @@ def shared_out(
     """Yield each work with what ``task(incident, work)`` returns for it, as soon as it is done.
 
     With one job all is done here, in order. With more, ``task`` must be a function of a module, and who does the work may be
-    somebody else: see :mod:`incident_kit.fleet`.
+    somebody else: see :mod:`incident_kit.clusters.fleet`.
 
     Raises
     ------

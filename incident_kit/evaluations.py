@@ -16,18 +16,18 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from incident_kit.baselines import always_fallback, always_primary
 from incident_kit.case import open_case
-from incident_kit.evidence import Estimator, nearest
+from incident_kit.estimation.evidence import Estimator, nearest
+from incident_kit.estimation.model import Model
 from incident_kit.incident import Incident
-from incident_kit.metrics import metric
-from incident_kit.model import Model
-from incident_kit.played import true_outcomes
-from incident_kit.policy import Policy
-from incident_kit.scenario import Scenario
-from incident_kit.scorecard import compare
+from incident_kit.policies.baselines import always_fallback, always_primary
+from incident_kit.policies.policy import Policy
+from incident_kit.scenarios.played import true_outcomes
+from incident_kit.scenarios.scenario import Scenario
+from incident_kit.scenarios.truth import draw_truth
+from incident_kit.scoring.metrics import metric
+from incident_kit.scoring.scorecard import compare
 from incident_kit.simulation import simulate
-from incident_kit.truth import draw_truth
 
 METRICS = ("mean_ms", "p95_ms", "error_rate", "tool_success_rate", "override_rate")
 FEWEST = 30  # requests of an intent that are judged

@@ -12,7 +12,7 @@ import polars as pl
 
 from incident_kit.errors import InvalidScenario, did_you_mean
 from incident_kit.incident import Incident
-from incident_kit.truth import put
+from incident_kit.scenarios.truth import put
 
 if TYPE_CHECKING:
     from incident_kit.store import Store

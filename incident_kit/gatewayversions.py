@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from incident_kit.errors import InvalidCase
 from incident_kit.excerpts import excerpt
 from incident_kit.gateways.emulation import READ, Emulation, emulate
-from incident_kit.versionspans import span
+from incident_kit.policies.versionspans import span
 
 if TYPE_CHECKING:
     from incident_kit.incident import Incident

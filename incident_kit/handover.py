@@ -41,7 +41,7 @@ class Handover:
 
     def incident(self) -> Incident:
         """Return the incident again, in memory."""
-        from incident_kit.truth import put
+        from incident_kit.scenarios.truth import put
 
         found = Incident.create()
         for name, rows in self.tables.items():

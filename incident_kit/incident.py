@@ -13,19 +13,19 @@ import polars as pl
 from incident_kit import sources
 from incident_kit.asked import Decision, Owner
 from incident_kit.errors import InvalidStore, NoSuchItem, did_you_mean
+from incident_kit.inspection.milestones import Times, times
 from incident_kit.log import Log, read
-from incident_kit.milestones import Times, times
 from incident_kit.phases import Phase, detect
-from incident_kit.slaclock import SlaClock, clocked, keep
-from incident_kit.slasettings import SlaSettings
+from incident_kit.servicelevels.slaclock import SlaClock, clocked, keep
+from incident_kit.servicelevels.slasettings import SlaSettings
 from incident_kit.sources import Answer, LoadReport
 from incident_kit.store import Store
 
 if TYPE_CHECKING:
+    from incident_kit.estimation.model import Model
     from incident_kit.gatewayversions import GatewayVersion
-    from incident_kit.model import Model
-    from incident_kit.policy import Policy
-    from incident_kit.replays import Replay
+    from incident_kit.policies.policy import Policy
+    from incident_kit.scoring.replays import Replay
 
 SLOW_MS = 3500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -79,7 +79,7 @@ class Incident:
     @classmethod
     def open(cls, path: str | Path) -> Incident:
         """Return the incident in a file that is there, or in a pack's folder."""
-        from incident_kit.packed import is_pack, open_pack
+        from incident_kit.packs.packed import is_pack, open_pack
 
         if is_pack(path):
             return open_pack(path)
@@ -143,15 +143,15 @@ class Incident:
     @cached_property
     def as_logged(self) -> Replay:
         """What happened, in the form of a replay: every request as logged."""
-        from incident_kit.policy import Policy
-        from incident_kit.replays import replay
+        from incident_kit.policies.policy import Policy
+        from incident_kit.scoring.replays import replay
 
         return replay(self, Policy(name="as logged", routes=()))
 
     @cached_property
     def model(self) -> Model:
         """The model of outcomes that the log does not hold, fitted when it is first asked."""
-        from incident_kit.model import Model
+        from incident_kit.estimation.model import Model
 
         ends = [phase.at for phase in self.phases if phase.kind == "recovered"]
         last = self.about()["last"]
@@ -249,20 +249,20 @@ class Incident:
 
         With SLA clocks, ``missed_targets`` counts those that fell due and were missed.
         """
-        from incident_kit.series import missed_at, series, with_missed
+        from incident_kit.scoring.series import missed_at, series, with_missed
 
         found, clocks = series(self.as_logged.outcomes, every=every), self.clock.instances
         return found if clocks.is_empty() else with_missed(found, clocks.select(missed_at().alias("at"))["at"])
 
     def quality(self) -> pl.DataFrame:
         """Return the backup's answers beside the primary's, per intent: one row an intent, target, role and metric."""
-        from incident_kit.quality import quality
+        from incident_kit.scoring.quality import quality
 
         return quality(self)
 
     def impact(self) -> list[tuple[str, int | None, int | None, float | None]]:
         """Return what the impact did, as counts: (label, count, out of, the same in a normal time)."""
-        from incident_kit.quality import impact
+        from incident_kit.scoring.quality import impact
 
         return impact(self)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from incident_kit.errors import InvalidCase
-from incident_kit.packed import MANIFEST, is_pack, open_pack
+from incident_kit.packs.packed import MANIFEST, is_pack, open_pack
 
 if TYPE_CHECKING:
     from incident_kit.incident import Incident

@@ -1,4 +1,4 @@
-"""In force: which policy a case says made its log, one file or several versions of it (:mod:`incident_kit.policyversions`)."""
+"""In force: which policy a case says made its log, one file or several versions of it (:mod:`policies.policyversions`)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from incident_kit.errors import IncidentKitError, InvalidCase, InvalidPolicy, did_you_mean
-from incident_kit.policy import Policy
-from incident_kit.policyversions import Version, versions
-from incident_kit.versionspans import instant, spans_of
+from incident_kit.policies.policy import Policy
+from incident_kit.policies.policyversions import Version, versions
+from incident_kit.policies.versionspans import instant, spans_of
 
 KEYS = ("policy", "from", "until")
 _GATEWAY = re.compile(r"^(model_list|litellm_settings|router_settings)\s*:", re.MULTILINE)

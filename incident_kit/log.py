@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from incident_kit.store import Store
 
 if TYPE_CHECKING:
-    from incident_kit.details import Details
-    from incident_kit.fates import Fates
+    from incident_kit.engine.details import Details
+    from incident_kit.estimation.fates import Fates
     from incident_kit.lots import Lots
 
 UNKNOWN = -1  # NULL in a coded or counted array; also "no outcome"
@@ -84,7 +84,7 @@ class Log:
     @cached_property
     def by_intent(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Positions sorted by (intent, arrival), and where each run begins: NULL's at ``starts[0]``, x's at ``starts[x + 1]``."""
-        from incident_kit import donors
+        from incident_kit.estimation import donors
 
         rows, starts = donors.by_intent(self.intent, len(self.intents))
         return _fixed(rows), _fixed(starts)
@@ -92,7 +92,7 @@ class Log:
     @cached_property
     def details(self) -> Details:
         """What only parts of the policy language ask of a log: attributes at arrival, tool results, reviews, the help desk."""
-        from incident_kit.details import read as read_details
+        from incident_kit.engine.details import read as read_details
 
         return read_details(self)
 
@@ -128,7 +128,7 @@ class Log:
     @cached_property
     def fates(self) -> Fates:
         """What is sure of attempts that the log does not hold."""
-        from incident_kit.fates import Fates
+        from incident_kit.estimation.fates import Fates
 
         return Fates.of(self)
 

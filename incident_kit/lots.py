@@ -73,7 +73,7 @@ class Lots:
     @cached_property
     def borrow(self) -> Words:
         """What decides which call a request borrows."""
-        from incident_kit import borrowing
+        from incident_kit.estimation import borrowing
 
         return self.kept[BORROW] if BORROW in self.kept else borrowing.keys(self.log.request_id)
 

@@ -14,8 +14,8 @@ from incident_kit.errors import UnansweredQuestion, did_you_mean
 from incident_kit.words import label
 
 if TYPE_CHECKING:
-    from incident_kit.conditions import Condition
-    from incident_kit.policy import Policy
+    from incident_kit.policies.conditions import Condition
+    from incident_kit.policies.policy import Policy
     from incident_kit.store import Store
 
 

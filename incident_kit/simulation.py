@@ -18,14 +18,14 @@ import polars as pl
 
 from incident_kit.asked import Decision, Owner
 from incident_kit.case import FILE, read_case
-from incident_kit.desk import Desk
 from incident_kit.errors import IncidentKitError, InvalidScenario, UnwritableFile, did_you_mean
-from incident_kit.litellmlog import litellm_records
-from incident_kit.outputs import whole, write_whole
-from incident_kit.played import Played, play
-from incident_kit.policy import Policy
-from incident_kit.scenario import Scenario, since
-from incident_kit.truth import Truth, draw_truth
+from incident_kit.outfiles.outputs import whole, write_whole
+from incident_kit.policies.policy import Policy
+from incident_kit.scenarios.desk import Desk
+from incident_kit.scenarios.litellmlog import litellm_records
+from incident_kit.scenarios.played import Played, play
+from incident_kit.scenarios.scenario import Scenario, since
+from incident_kit.scenarios.truth import Truth, draw_truth
 
 FORMATS = ("litellm_standard", "canonical", "canonical_parquet")
 _REQUESTS = "requests"

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from truths import Number, Seen, count, size, within, without_alerts
 from worlds import Arrival, Attempt
 
-from incident_kit.conditions import Condition, Rule
-from incident_kit.routes import Alert, Breaker, Route
+from incident_kit.policies.conditions import Condition, Rule
+from incident_kit.policies.routes import Alert, Breaker, Route
 
 MS = 1000  # microseconds
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

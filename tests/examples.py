@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from worlds import MS, UNKNOWN, Arrival, Attempt, DeskRow, Logged, LoggedCall, SignalRow, World
 
-from incident_kit.policy import Policy
+from incident_kit.policies.policy import Policy
 
 START_MS = 1_767_614_400_000  # 2026-01-05T12:00Z, a whole multiple of every period used here
 

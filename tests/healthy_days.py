@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from incident_kit.battery import Findings, looked
-from incident_kit.facets import Facets
+from incident_kit.inspection.battery import Findings, looked
+from incident_kit.inspection.facets import Facets
 
 MINUTE = 60_000_000
 LENGTH = 360  # minutes

@@ -7,7 +7,7 @@ from pathlib import Path
 from written import Call, Request, write
 
 from incident_kit.incident import Incident
-from incident_kit.policy import Policy
+from incident_kit.policies.policy import Policy
 
 MINUTES, EACH_MS = 90, 5000  # a request every five seconds
 DAY_MS = 86_400_000

@@ -27,8 +27,8 @@ from actors import (
 from setting import Setting
 from truths import Seen, first_counted_ms, in_each, kleene, truth, uses, within
 
-from incident_kit.conditions import Condition
-from incident_kit.plan import is_in
+from incident_kit.engine.plan import is_in
+from incident_kit.policies.conditions import Condition
 
 
 class Judging(Setting):

@@ -15,11 +15,11 @@ import pyarrow as pa
 from written import Call, Request, write
 
 import incident_kit as ik
-from incident_kit import lakerows, partitions
-from incident_kit.cohorts import cohorts, reason_together
-from incident_kit.lakerows import Reading
-from incident_kit.replays import Replay
-from incident_kit.resulttables import plain
+from incident_kit.clusters import lakerows, partitions
+from incident_kit.clusters.lakerows import Reading
+from incident_kit.clusters.resulttables import plain
+from incident_kit.engine.cohorts import cohorts, reason_together
+from incident_kit.scoring.replays import Replay
 
 INTENTS = ("refund", "refund", "refund", "refund", "order", "chat", "mail", None)  # skewed
 KERNEL = """

@@ -11,12 +11,12 @@ import polars as pl
 
 from incident_kit import charts
 from incident_kit.asked import Owner
-from incident_kit.briefcontent import BriefContent, caveats, lapses, lede
-from incident_kit.brieffront import Count
-from incident_kit.briefpictures import Picture
-from incident_kit.likenesswords import Measure, Pair
+from incident_kit.backups.likenesswords import Measure, Pair
+from incident_kit.briefs.briefcontent import BriefContent, caveats, lapses, lede
+from incident_kit.briefs.brieffront import Count
+from incident_kit.briefs.briefpictures import Picture
+from incident_kit.briefs.proposal import Change, Gain, Proposal
 from incident_kit.phases import Phase
-from incident_kit.proposal import Change, Gain, Proposal
 from incident_kit.words import label
 
 START = datetime(2026, 10, 5, 13, 0, tzinfo=UTC)

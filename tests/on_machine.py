@@ -11,12 +11,13 @@ import polars as pl
 from truths import without_alerts
 from worlds import Arrival, Attempt, Logged, World
 
-from incident_kit import details, lots, machine, machinery, wiring
-from incident_kit.details import Details
-from incident_kit.evidence import Outcomes
+from incident_kit import lots
+from incident_kit.engine import details, machine, machinery, wiring
+from incident_kit.engine.details import Details
+from incident_kit.estimation.evidence import Outcomes
+from incident_kit.estimation.outcomerecords import CALL, NO_OUTCOME, NOT_A_CALL, OUTCOME
 from incident_kit.log import Calls, Log
-from incident_kit.outcomerecords import CALL, NO_OUTCOME, NOT_A_CALL, OUTCOME
-from incident_kit.policy import Breaker, Policy
+from incident_kit.policies.policy import Breaker, Policy
 
 STATES = ("CLOSED", "OPEN", "HALF_OPEN")
 MS = 1000

@@ -12,9 +12,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from incident_kit.conditions import Rule
-from incident_kit.policy import Policy
-from incident_kit.policytree import item_of
+from incident_kit.policies.conditions import Rule
+from incident_kit.policies.policy import Policy
+from incident_kit.policies.policytree import item_of
 
 TARGETS = ("big", "small", "third")
 INTENTS = ("chat", "mail")

@@ -42,7 +42,7 @@ from actors import (
 from judging import Judging
 from worlds import Attempt, Logged
 
-from incident_kit.plan import is_in
+from incident_kit.engine.plan import is_in
 
 __all__ = ["Attempt", "Guard", "Interpreter", "primary_rank", "share_draw"]
 

@@ -10,7 +10,7 @@ import polars as pl
 from written import START, Call, Request, fill, frames
 
 from incident_kit.incident import Incident
-from incident_kit.policy import Policy
+from incident_kit.policies.policy import Policy
 
 INSTANT = pl.Datetime("us", "UTC")
 TARGETS = ("big", "other big", "small")

@@ -8,7 +8,7 @@ from typing import Any
 from actors import MS, AlertChange, Change, Event, Guard, Request, Sent, Watch, matches, primary_rank
 from worlds import Attempt, World
 
-from incident_kit.routes import Entry, Route
+from incident_kit.policies.routes import Entry, Route
 
 
 class Setting:

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from incident_kit.bars import Bar, default_bars, parse_bars, read_bars
 from incident_kit.errors import InvalidLimits
+from incident_kit.gate.bars import Bar, default_bars, parse_bars, read_bars
 from incident_kit.incident import Incident
-from incident_kit.policy import Policy
+from incident_kit.policies.policy import Policy
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ import pytest
 from healthy_days import Day, day
 
 import incident_kit as ik
-from incident_kit.battery import Findings, findings
-from incident_kit.checks import CHECKS
 from incident_kit.errors import NoSuchItem
 from incident_kit.incident import Incident
-from incident_kit.shares import Share
-from incident_kit.trials import Trial, apart, named, together
+from incident_kit.inspection.battery import Findings, findings
+from incident_kit.inspection.checks import CHECKS
+from incident_kit.stats.shares import Share
+from incident_kit.stats.trials import Trial, apart, named, together
 
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.tuning import KINDS, OBJECTIVE, _Made, _true, main, script
-from incident_kit.bills import LOGGED, ROWS, Bill, billed
-from incident_kit.objective import PARTS
-from incident_kit.truth import draw_truth
+from incident_kit.optimization.bills import LOGGED, ROWS, Bill, billed
+from incident_kit.optimization.objective import PARTS
+from incident_kit.scenarios.truth import draw_truth
 
 
 def test_forty_incidents_of_every_kind() -> None:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from incident_kit import blasthreads
-from incident_kit.blasthreads import one_thread
+from incident_kit.estimation import blasthreads
+from incident_kit.estimation.blasthreads import one_thread
 
 
 def threads() -> list[int]:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from incident_kit import borrowing
-from incident_kit.outcomerecords import CALL, OUTCOME
+from incident_kit.estimation import borrowing
+from incident_kit.estimation.outcomerecords import CALL, OUTCOME
 
 MINUTE = 60_000_000
 FAILS, TIMEOUT = 1, 2

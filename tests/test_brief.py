@@ -23,14 +23,14 @@ import polars as pl
 import pytest
 from test_whatif import grid
 
-from incident_kit import briefpage as brief
-from incident_kit import brieftable
-from incident_kit.briefcontent import Lapse, caveats, gather, lapses, lede
-from incident_kit.briefpictures import coarse, of_limit
-from incident_kit.compatibilities import compatibility
+from incident_kit.backups.compatibilities import compatibility
+from incident_kit.briefs import briefpage as brief
+from incident_kit.briefs import brieftable
+from incident_kit.briefs.briefcontent import Lapse, caveats, gather, lapses, lede
+from incident_kit.briefs.briefpictures import coarse, of_limit
+from incident_kit.briefs.whatif import whatif
 from incident_kit.phases import Phase
-from incident_kit.scorecard import compare
-from incident_kit.whatif import whatif
+from incident_kit.scoring.scorecard import compare
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,11 +11,11 @@ import made_up
 import pytest
 from test_brief import Reader
 
-from incident_kit import briefpage
 from incident_kit.asked import Decision, Owner, decision_of, owners_of
-from incident_kit.brieffront import Count, Sign, counts, felt, front
+from incident_kit.briefs import briefpage
+from incident_kit.briefs.brieffront import Count, Sign, counts, felt, front
+from incident_kit.briefs.proposal import Change, Gain, Proposal
 from incident_kit.phases import Phase
-from incident_kit.proposal import Change, Gain, Proposal
 
 
 def made(**changes: Any) -> Any:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import made_up
 import pytest
 
-from incident_kit import briefpage
-from incident_kit.briefmail import mail, markdown
+from incident_kit.briefs import briefpage
+from incident_kit.briefs.briefmail import mail, markdown
 from incident_kit.errors import UnwritableFile
 
 if TYPE_CHECKING:

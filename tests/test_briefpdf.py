@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import made_up
 import pytest
 
-from incident_kit import briefpage
 from incident_kit.asked import Decision
-from incident_kit.briefpdf import pdf
+from incident_kit.briefs import briefpage
+from incident_kit.briefs.briefpdf import pdf
 
 if TYPE_CHECKING:
-    from incident_kit.briefcontent import BriefContent
+    from incident_kit.briefs.briefcontent import BriefContent
 
 TEXT = shutil.which("pdftotext")
 # what Typst would take as code, and letters from right to left

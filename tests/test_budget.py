@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 from written import Call, Request, fill
 
-from incident_kit.budget import Steps, Stream, sample_budget, steps
 from incident_kit.incident import Incident
-from incident_kit.policy import Policy
-from incident_kit.routes import Window
+from incident_kit.policies.policy import Policy
+from incident_kit.policies.routes import Window
+from incident_kit.scoring.budget import Steps, Stream, sample_budget, steps
 from incident_kit.store import Store
 
 MS = 1000

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from written import START, Call, Request, write
 
-from incident_kit.evidence import nearest
+from incident_kit.estimation.evidence import nearest
 from incident_kit.incident import Incident
-from incident_kit.policy import Policy
-from incident_kit.scorecard import Board, compare
-from incident_kit.scores import AS_LOGGED
+from incident_kit.policies.policy import Policy
+from incident_kit.scoring.scorecard import Board, compare
+from incident_kit.scoring.scores import AS_LOGGED
 
 STAYS = Policy.parse("{name: stays, routes: [{intent: chat, primary: big}, {intent: mail, primary: small}]}")
 LEAVES = Policy.parse("{name: leaves, routes: [{intent: chat, primary: big}, {intent: mail, primary: big}]}")

@@ -8,14 +8,14 @@ import pytest
 from test_replays import TRIPS, route
 from written import Call, Request, fill
 
-from incident_kit import replays
-from incident_kit.baselines import always_fallback, always_primary
-from incident_kit.caveats import caveats
-from incident_kit.evidence import nearest
+from incident_kit.estimation.evidence import nearest
 from incident_kit.incident import Incident
 from incident_kit.log import read
-from incident_kit.policy import Policy
-from incident_kit.replays import replay_log
+from incident_kit.policies.baselines import always_fallback, always_primary
+from incident_kit.policies.policy import Policy
+from incident_kit.scoring import replays
+from incident_kit.scoring.caveats import caveats
+from incident_kit.scoring.replays import replay_log
 from incident_kit.store import Store
 
 replay = partial(replays.replay, estimator=nearest)  # what it borrows can be told by hand

@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 from worlds_of_calls import MINUTE, observed
 
-from incident_kit.cells import ELSEWHERE, GROUPS, GUESS, LABELS, NONE, SAME_CELL, SAME_INTENT, SAME_TIME, Cells
+from incident_kit.estimation.cells import (
+    ELSEWHERE,
+    GROUPS,
+    GUESS,
+    LABELS,
+    NONE,
+    SAME_CELL,
+    SAME_INTENT,
+    SAME_TIME,
+    Cells,
+)
 
 SPAN = [(100 * MINUTE, 140 * MINUTE)]
 

@@ -17,11 +17,11 @@ import pytest
 import incident_kit as ik
 from incident_kit import charts
 from incident_kit.charts import theme
-from incident_kit.costs import COSTS, costs
-from incident_kit.coverage import COVERAGE, coverage
-from incident_kit.evidence import LABELS
+from incident_kit.estimation.evidence import LABELS
 from incident_kit.incident import Incident
-from incident_kit.scorecard import Board
+from incident_kit.scoring.costs import COSTS, costs
+from incident_kit.scoring.coverage import COVERAGE, coverage
+from incident_kit.scoring.scorecard import Board
 
 POLICY = "per-intent"
 _UTC = pl.Datetime("us", "UTC")

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from written import START, Call, Request, write
 
-from incident_kit.bars import Bar
-from incident_kit.checking import Check, check
-from incident_kit.checkpage import plain
 from incident_kit.errors import InvalidLimits
+from incident_kit.gate.bars import Bar
+from incident_kit.gate.checking import Check, check
+from incident_kit.gate.checkpage import plain
+from incident_kit.gate.verdicts import BOTH_SIDES, CANNOT_TELL, FAILS, NOT_IN_LOG, PASSES
 from incident_kit.incident import Incident
-from incident_kit.policy import Policy
-from incident_kit.verdicts import BOTH_SIDES, CANNOT_TELL, FAILS, NOT_IN_LOG, PASSES
+from incident_kit.policies.policy import Policy
 
 STAYS = Policy.parse("{name: stays, routes: [{intent: chat, primary: big, fallback: small, max_p95_ms: 60000}]}")
 LEAVES = Policy.parse(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from incident_kit.bills import EVERYTHING, LOGGED, NOTHING, PARTS, Bill
-from incident_kit.choices import between, choose, summed
 from incident_kit.errors import InvalidObjective
-from incident_kit.objective import Objective
+from incident_kit.optimization.bills import EVERYTHING, LOGGED, NOTHING, PARTS, Bill
+from incident_kit.optimization.choices import between, choose, summed
+from incident_kit.optimization.objective import Objective
 
 MONEY = Objective.of(dict.fromkeys(PARTS, 0) | {"usd": 1, "breaches": 5, "false_trips": 2})
 NAMES = ("setting 0", "setting 1", "setting 2")

@@ -13,11 +13,12 @@ import polars as pl
 import pytest
 from written import START, TINY, write
 
-from incident_kit import briefpage, cli, verbs
+from incident_kit.briefs import briefpage
 from incident_kit.case import FILE, STORE
+from incident_kit.commandline import cli, verbs
 from incident_kit.incident import Incident
 from incident_kit.samples import sample as bundled
-from incident_kit.scorecard import Board
+from incident_kit.scoring.scorecard import Board
 
 Run = Callable[..., tuple[int, str, str]]
 POLICY = """
@@ -345,7 +346,7 @@ def test_a_path_that_looks_like_markup(run: Run, case: Path, tmp_path: Path) -> 
 
 def test_as_a_program_of_its_own(case: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "from incident_kit.cli import main; main()", "explain", "nope", str(case)],
+        [sys.executable, "-c", "from incident_kit.commandline.cli import main; main()", "explain", "nope", str(case)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2

@@ -11,11 +11,11 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from incident_kit import cluster, fleet
-from incident_kit.cli import app
-from incident_kit.clusterreport import ClusterReplay, added, loads_of
+from incident_kit.clusters import cluster, fleet
+from incident_kit.clusters.clusterreport import ClusterReplay, added, loads_of
+from incident_kit.commandline.cli import app
 from incident_kit.errors import UnavailableCluster
-from incident_kit.policy import Policy
+from incident_kit.policies.policy import Policy
 from incident_kit.samples import sample
 
 POLICY = sample("outage") / "policies" / "founding.yaml"

@@ -10,9 +10,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import incident_kit as ik
-from incident_kit import terminal_desk
-from incident_kit.cli import app
-from incident_kit.slaclock import clocked
+from incident_kit.commandline import terminal_desk
+from incident_kit.commandline.cli import app
+from incident_kit.servicelevels.slaclock import clocked
 
 DATA = Path(__file__).parent / "data"
 CASE = "sources:\n  - path: logs/*\nzone: America/New_York\nsla:\n  asof: 2026-04-01T00:00:00Z\n"

@@ -11,7 +11,7 @@ import pytest
 from test_cli import Run, fails, run
 from test_scenario_simulation import BLIND, script, tree
 
-from incident_kit.policy import Policy
+from incident_kit.policies.policy import Policy
 from incident_kit.simulation import simulate
 
 __all__ = ["fails", "run"]  # fixtures

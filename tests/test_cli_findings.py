@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner, Result
 
-from incident_kit.cli import app
+from incident_kit.commandline.cli import app
 from incident_kit.errors import InvalidCase, NoSuchItem, UnwritableFile
 from incident_kit.samples import sample
 

@@ -12,8 +12,8 @@ import pytest
 from test_checking import JUMPY, LEAVES, STAYS, requests
 from test_gates import incident
 
-from incident_kit.packed import open_pack, read_manifest
-from incident_kit.packing import pack
+from incident_kit.packs.packed import open_pack, read_manifest
+from incident_kit.packs.packing import pack
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from incident_kit import cli, verbs
+from incident_kit.commandline import cli, verbs
 from incident_kit.errors import IncidentKitError, UnknownFormat, UnreadableFile
 from incident_kit.sources import formats, load
 from incident_kit.sources.guesses import NAMES, guesses

@@ -11,9 +11,9 @@ import pytest
 from test_cli import Run, fails, run
 from test_scenario_simulation import BLIND, script
 
-from incident_kit.cli_tuning import setting
+from incident_kit.commandline.cli_tuning import setting
 from incident_kit.errors import InvalidPolicy
-from incident_kit.policy import Policy
+from incident_kit.policies.policy import Policy
 from incident_kit.simulation import simulate
 
 __all__ = ["fails", "run"]  # fixtures
@@ -113,7 +113,7 @@ def test_sensitivity(run: Run, case: Path, tmp_path: Path) -> None:
 def test_a_sweep_that_is_stopped_goes_on(
     run: Run, case: Path, policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from incident_kit import tuning
+    from incident_kit.optimization import tuning
 
     words = ("sweep", case, policy, "refund.max_p95_ms=1500:2400:100", *METRICS, "--draws", "0")
     assert run(*words, "--table", tmp_path / "whole.parquet")[0] == 0

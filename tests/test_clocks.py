@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from incident_kit.clocks import CALENDAR, NEVER, Runs
-from incident_kit.schedules import Schedule, day_windows
+from incident_kit.servicelevels.clocks import CALENDAR, NEVER, Runs
+from incident_kit.servicelevels.schedules import Schedule, day_windows
 
 FIRST, LAST = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
 WEEKDAYS = Schedule.of("UTC", day_windows({"mon-fri": "09:00-17:00"})).openings(FIRST, LAST)

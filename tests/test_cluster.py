@@ -19,7 +19,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import incident_kit as ik
-from incident_kit import cluster
+from incident_kit.clusters import cluster
+from incident_kit.clusters.fleet import enlisted
+from incident_kit.clusters.sessions import session
 from incident_kit.errors import (
     InvalidRows,
     UnansweredQuestion,
@@ -27,10 +29,8 @@ from incident_kit.errors import (
     UnreadableFile,
     UnwritableFile,
 )
-from incident_kit.evidence import nearest
-from incident_kit.fleet import enlisted
+from incident_kit.estimation.evidence import nearest
 from incident_kit.samples import sample
-from incident_kit.sessions import session
 
 pytestmark = [pytest.mark.spark, pytest.mark.filterwarnings("default")]  # PySpark's own warnings are not ours
 pytest.importorskip("pyspark", reason="needs the extra `spark`")
@@ -200,7 +200,7 @@ def test_a_killed_job_leaves_no_half_result(spark: Any, made_up: tuple[Path, ik.
 def test_a_master_without_free_workers_is_not_waited_for_for_ever(master: str) -> None:
     """The session of these tests has both workers' cores."""
     code = (
-        "import sys; from incident_kit.sessions import session\n"
+        "import sys; from incident_kit.clusters.sessions import session\n"
         "try:\n    with session(sys.argv[1], name='late', wait_s=3): pass\n"
         "except ValueError as error: print(error)"
     )

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from incident_kit.cohorts import UNROUTED, cohorts, reason_together
-from incident_kit.policy import Policy
+from incident_kit.engine.cohorts import UNROUTED, cohorts, reason_together
+from incident_kit.policies.policy import Policy
 
 ONE = "{{intent: {}, primary: {}, fallback: small, max_p95_ms: 900{}}}"
 

@@ -13,8 +13,8 @@ from rich.console import Console
 from written import START, Call, Request, fill
 
 import incident_kit as ik
-from incident_kit import charts, terminal_evidence
-from incident_kit.compatibilities import (
+from incident_kit import charts
+from incident_kit.backups.compatibilities import (
     NOT_ENOUGH,
     NOT_SAFE,
     OPEN,
@@ -28,8 +28,9 @@ from incident_kit.compatibilities import (
     Margins,
     judge,
 )
+from incident_kit.backups.likeness import Measured
+from incident_kit.commandline import terminal_evidence
 from incident_kit.incident import Incident
-from incident_kit.likeness import Measured
 from incident_kit.store import Store
 
 POLICY = ik.Policy.parse("routes: [{intent: '*', primary: big, fallback: small, max_p95_ms: 3500}]")

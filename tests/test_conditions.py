@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from incident_kit.conditions import Condition, Rule
 from incident_kit.durations import LONGEST_MS, parse_duration, show_duration
 from incident_kit.errors import InvalidPolicy
+from incident_kit.policies.conditions import Condition, Rule
 
 SIGNS = {
     ">": lambda a, b: a > b,

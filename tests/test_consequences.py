@@ -16,20 +16,20 @@ from hypothesis import strategies as st
 from written import START, Call, Request, fill, frames
 
 import incident_kit as ik
-from incident_kit.agentwaits import AgentWaits, _union, agent_waits
-from incident_kit.baselines import always_fallback, always_primary
 from incident_kit.case import open_case
-from incident_kit.consequences import HANDLING, WAITS, Consequences, consequences
-from incident_kit.desk import Desk
-from incident_kit.evidence import LABELS, NONE
-from incident_kit.handling import ACCEPTED, REDONE, UNKNOWN, fates, handling
+from incident_kit.estimation.evidence import LABELS, NONE
+from incident_kit.helpdesk.agentwaits import AgentWaits, _union, agent_waits
+from incident_kit.helpdesk.consequences import HANDLING, WAITS, Consequences, consequences
+from incident_kit.helpdesk.handling import ACCEPTED, REDONE, UNKNOWN, fates, handling
+from incident_kit.helpdesk.joining import join_tickets
 from incident_kit.incident import Incident
-from incident_kit.joining import join_tickets
-from incident_kit.played import play
+from incident_kit.policies.baselines import always_fallback, always_primary
 from incident_kit.samples import OUTAGE
 from incident_kit.samples import sample as bundled
-from incident_kit.scenario import Scenario
-from incident_kit.truth import draw_truth
+from incident_kit.scenarios.desk import Desk
+from incident_kit.scenarios.played import play
+from incident_kit.scenarios.scenario import Scenario
+from incident_kit.scenarios.truth import draw_truth
 
 _INSTANT = pl.Datetime("us", "UTC")
 WAREHOUSE = Path(__file__).parents[2] / "shared" / "data" / "helpdesk" / "zendesk_warehouse"

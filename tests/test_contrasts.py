@@ -12,10 +12,10 @@ import polars as pl
 import pytest
 from healthy_days import LENGTH, MINUTE, day
 
-from incident_kit.contrasts import contrast, contrasted
 from incident_kit.errors import InvalidCase, NoSuchItem
-from incident_kit.facets import NOT_KNOWN, Against, facets
 from incident_kit.incident import Incident
+from incident_kit.inspection.contrasts import contrast, contrasted
+from incident_kit.inspection.facets import NOT_KNOWN, Against, facets
 
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 

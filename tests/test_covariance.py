@@ -5,8 +5,8 @@ import pytest
 from test_laplace import setting
 from worlds_of_calls import MINUTE, observed
 
-from incident_kit.cells import Cells
-from incident_kit.covariance import OTHER_SD, RANGES, UNCLEAR, UNSURE_SD, Covariance, Places
+from incident_kit.estimation.cells import Cells
+from incident_kit.estimation.covariance import OTHER_SD, RANGES, UNCLEAR, UNSURE_SD, Covariance, Places
 
 
 def everywhere(prior: Covariance) -> Places:

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from written import TINY, Call, Request, fill
 
-from incident_kit.baselines import always_fallback
-from incident_kit.decisions import ACTIONS, REASONS, STATES, known, words
-from incident_kit.evidence import LABELS
+from incident_kit.estimation.evidence import LABELS
 from incident_kit.log import read
-from incident_kit.policy import Policy
-from incident_kit.replays import Replay, replay_log
+from incident_kit.policies.baselines import always_fallback
+from incident_kit.policies.policy import Policy
+from incident_kit.scoring.decisions import ACTIONS, REASONS, STATES, known, words
+from incident_kit.scoring.replays import Replay, replay_log
 from incident_kit.store import Store
 
 INSTANT = pl.Datetime("us", "UTC")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from incident_kit.delays import due_shares, weighted_rate
+from incident_kit.stats.delays import due_shares, weighted_rate
 
 
 def late_feedback(rate: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

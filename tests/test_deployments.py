@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from worlds_of_calls import MINUTE, observed
 
-from incident_kit.cells import Cells
-from incident_kit.deployments import Parts
+from incident_kit.estimation.cells import Cells
+from incident_kit.estimation.deployments import Parts
 
 SPAN = [(100 * MINUTE, 140 * MINUTE)]
 MINUTES = np.arange(0, 240, 0.1)

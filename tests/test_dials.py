@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from incident_kit.dials import Settings, dial, dials, rules
 from incident_kit.errors import NoSuchItem
-from incident_kit.policy import Policy, diff
+from incident_kit.policies.dials import Settings, dial, dials, rules
+from incident_kit.policies.policy import Policy, diff
 from incident_kit.samples import sample
 
 EXTENDED = Policy.load(sample("outage") / "policies" / "extended.yaml")
@@ -28,7 +28,7 @@ def test_every_threshold_of_every_route_has_a_dial() -> None:
 
 @pytest.mark.parametrize("one", dials(EXTENDED), ids=lambda one: one.path)
 def test_a_dial_reaches_both_ends_in_steps_that_the_policy_takes(one: object) -> None:
-    from incident_kit.dials import Dial
+    from incident_kit.policies.dials import Dial
 
     assert isinstance(one, Dial)
     assert one.low <= one.value <= one.high

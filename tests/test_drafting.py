@@ -12,14 +12,14 @@ import polars as pl
 import pytest
 from written import START, Call, Request, frames, write
 
-from incident_kit.drafting import draft, quoted
+from incident_kit.drafts.drafting import draft, quoted
+from incident_kit.drafts.groups import Grouping, grouping
+from incident_kit.drafts.healthywindows import Calls, Windows, least_limit, trips
 from incident_kit.errors import UnansweredQuestion
-from incident_kit.groups import Grouping, grouping
 from incident_kit.healthy import healthy_hours, is_healthy
-from incident_kit.healthywindows import Calls, Windows, least_limit, trips
 from incident_kit.incident import Incident
-from incident_kit.policy import Policy
-from incident_kit.replays import replay
+from incident_kit.policies.policy import Policy
+from incident_kit.scoring.replays import replay
 
 HOURS = 3
 IMPACT = (60, 100)  # minutes after START

@@ -7,7 +7,7 @@ import pytest
 from test_scenario_simulation import BLIND, script
 
 from incident_kit.evaluations import ROWS, Evaluation, backoff, closest, evaluate
-from incident_kit.policy import Policy
+from incident_kit.policies.policy import Policy
 
 
 def test_bars_by_hand() -> None:

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from written import Call, Request, fill
 
-from incident_kit.evidence import nearest
+from incident_kit.estimation.evidence import nearest
+from incident_kit.estimation.outcomerecords import CALL, NO_OUTCOME
 from incident_kit.log import Log, read
-from incident_kit.outcomerecords import CALL, NO_OUTCOME
 from incident_kit.store import Store
 
 TARGETS = ("big", "small")

@@ -9,15 +9,15 @@ import pytest
 from test_replays import TRIPS, route
 from written import Call, Request, fill, frames
 
-from incident_kit import replays
-from incident_kit.baselines import always_fallback
 from incident_kit.errors import NoSuchItem
-from incident_kit.evidence import nearest
-from incident_kit.explain import explain
+from incident_kit.estimation.evidence import nearest
 from incident_kit.incident import Incident
 from incident_kit.log import read
-from incident_kit.policy import Policy
-from incident_kit.replays import Replay, replay_log
+from incident_kit.policies.baselines import always_fallback
+from incident_kit.policies.policy import Policy
+from incident_kit.scoring import replays
+from incident_kit.scoring.explain import explain
+from incident_kit.scoring.replays import Replay, replay_log
 from incident_kit.store import Store
 
 replay = partial(replays.replay, estimator=nearest)  # what it borrows can be told by hand

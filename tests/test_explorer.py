@@ -16,11 +16,11 @@ from incident_kit import Explorer, contrast, ticket_list
 from incident_kit.case import open_case
 from incident_kit.charts import offline
 from incident_kit.errors import InvalidCase, NoSuchItem
-from incident_kit.exploration import WERE, Exploration, panels
 from incident_kit.incident import Incident
-from incident_kit.listing import requests as listed_requests
-from incident_kit.listing import tickets as listed_tickets
 from incident_kit.samples import sample
+from incident_kit.widgets.exploration import WERE, Exploration, panels
+from incident_kit.widgets.listing import requests as listed_requests
+from incident_kit.widgets.listing import tickets as listed_tickets
 
 NOON = datetime(2026, 10, 5, 12, 0, tzinfo=UTC)
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from written import Call, Request, fill
 
-from incident_kit.evidence import standing
-from incident_kit.fates import hidden, settle_fates
+from incident_kit.estimation.evidence import standing
+from incident_kit.estimation.fates import hidden, settle_fates
+from incident_kit.estimation.observations import observe
+from incident_kit.estimation.outcomerecords import NO_OUTCOME
 from incident_kit.incident import Incident
-from incident_kit.observations import observe
-from incident_kit.outcomerecords import NO_OUTCOME
 
 TARGETS = ("big", "small")
 

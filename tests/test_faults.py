@@ -24,7 +24,7 @@ from incident_kit.store import Store
 
 ROWS = 30_000
 NO_WINDOWS = pytest.mark.skipif(sys.platform == "win32", reason="signals, pipes and limits of Linux and macOS")
-CLI = "from incident_kit.cli import main\nmain()"
+CLI = "from incident_kit.commandline.cli import main\nmain()"
 
 
 def rows(count: int, *, first: int = 0) -> str:
@@ -133,7 +133,7 @@ def test_a_folder_and_a_file_without_rights(tmp_path: Path) -> None:
 
 INTERRUPTED = """
 import os, signal, sys, threading
-from incident_kit import verbs
+from incident_kit.commandline import verbs
 
 word, after = sys.argv.pop(1), float(sys.argv.pop(1))
 opened = verbs.working
@@ -145,7 +145,7 @@ class Told(verbs.Progress):
         super().update(task, description=description)
 
 verbs.Progress = Told
-from incident_kit.cli import main
+from incident_kit.commandline.cli import main
 main()
 """
 

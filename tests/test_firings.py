@@ -12,12 +12,12 @@ import pytest
 from test_signs import at, reviewed
 from written import Call, Request, fill, write
 
+from incident_kit.alerting.firings import Alerts, alerts
 from incident_kit.errors import InvalidPolicy, UnansweredQuestion
-from incident_kit.firings import Alerts, alerts
 from incident_kit.incident import Incident
 from incident_kit.log import read
-from incident_kit.policy import Policy
-from incident_kit.replays import replay, replay_log
+from incident_kit.policies.policy import Policy
+from incident_kit.scoring.replays import replay, replay_log
 from incident_kit.store import Store
 
 POLICY = Policy.parse("""

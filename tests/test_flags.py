@@ -11,10 +11,10 @@ import pytest
 from written import START, Call, Request, fill
 
 import incident_kit as ik
-from incident_kit import flags
-from incident_kit.cells import Cells
+from incident_kit.estimation.cells import Cells
+from incident_kit.estimation.observations import observe
 from incident_kit.incident import Incident
-from incident_kit.observations import observe
+from incident_kit.scoring import flags
 from incident_kit.store import Store
 
 RUNS = 40

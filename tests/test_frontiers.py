@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import incident_kit as ik
-from incident_kit import charts, terminal_evidence
+from incident_kit import charts
+from incident_kit.commandline import terminal_evidence
 from incident_kit.errors import NoSuchItem
-from incident_kit.frontiers import BESIDE, frontier
+from incident_kit.optimization.frontiers import BESIDE, frontier
 
 PATH = "chat.max_p95_ms"
 

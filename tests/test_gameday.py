@@ -13,14 +13,14 @@ from healthy_log import BARE, WATCHED, healthy
 from written import START, Call, Request, write
 
 import incident_kit as ik
-from incident_kit.drills import DRILLS, drill
 from incident_kit.errors import InvalidPolicy, InvalidScenario
 from incident_kit.excerpts import day_of, days, excerpt
-from incident_kit.exercise import GameDay
+from incident_kit.gamedays.drills import DRILLS, drill
+from incident_kit.gamedays.exercise import GameDay
+from incident_kit.gamedays.pages import Pager
+from incident_kit.gamedays.rehearsals import gameday, gamedays
 from incident_kit.incident import Incident
-from incident_kit.pages import Pager
-from incident_kit.policy import Policy
-from incident_kit.rehearsals import gameday, gamedays
+from incident_kit.policies.policy import Policy
 
 SECOND_DAY = START + timedelta(days=1)
 

@@ -15,14 +15,14 @@ from test_checking import AWAY, LEAVES, STAYS, requests
 from written import START, Request, write
 
 import incident_kit as ik
-from incident_kit.bars import Bar
 from incident_kit.errors import InvalidCase, InvalidLimits
-from incident_kit.gates import DRAWS, ERROR, NOTHING, Gate, gate
+from incident_kit.gate.bars import Bar
+from incident_kit.gate.gates import DRAWS, ERROR, NOTHING, Gate, gate
+from incident_kit.gate.verdicts import CANNOT_TELL, FAILS, NOT_IN_LOG, PASSES
 from incident_kit.incident import Incident
 from incident_kit.incidents import incident_paths, name_of, open_any
-from incident_kit.packing import pack
-from incident_kit.policy import Policy
-from incident_kit.verdicts import CANNOT_TELL, FAILS, NOT_IN_LOG, PASSES
+from incident_kit.packs.packing import pack
+from incident_kit.policies.policy import Policy
 
 WAITS = Bar(metric="mean_ms", max=2000)
 TOOLS = Bar(metric="tool_success_rate", min=0.9)

@@ -9,8 +9,8 @@ from foreign import ENVOY, RESILIENCE4J
 import incident_kit as ik
 from incident_kit.errors import InvalidConfiguration
 from incident_kit.gateways.conversion import Conversion
-from incident_kit.policywriter import route_form
-from incident_kit.routes import Breaker
+from incident_kit.policies.policywriter import route_form
+from incident_kit.policies.routes import Breaker
 
 
 def breaker(made: Conversion) -> Breaker:

@@ -11,7 +11,7 @@ import incident_kit as ik
 from incident_kit.errors import InvalidConfiguration, UnreadableFile
 from incident_kit.gateways.conversion import Conversion
 from incident_kit.gateways.loss import FIDELITIES, HIDDEN, UNKNOWN
-from incident_kit.policy import Policy
+from incident_kit.policies.policy import Policy
 
 
 def converted(text: str, **options: Any) -> Conversion:

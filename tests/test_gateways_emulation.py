@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from incident_kit import terminal
+from incident_kit.commandline import terminal
 from incident_kit.errors import NoSuchItem
 from incident_kit.gateways.emulation import emulate
 from incident_kit.gateways.litellm_emulated import Emulation
 from incident_kit.gateways.litellm_router import Thresholds
 from incident_kit.incident import Incident
-from incident_kit.policy import Policy
-from incident_kit.replays import replay
+from incident_kit.policies.policy import Policy
 from incident_kit.samples import sample as bundled
+from incident_kit.scoring.replays import replay
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "litellm_capture"
 CONFIG = bundled() / "config.yaml"

@@ -9,8 +9,8 @@ from incident_kit.errors import InvalidConfiguration, UnwritableFile
 from incident_kit.gateways.export import Export
 from incident_kit.gateways.litellm_hops import shortest, walk
 from incident_kit.gateways.loss import UNKNOWN
-from incident_kit.policy import Policy
-from incident_kit.policywriter import leaves, long_form
+from incident_kit.policies.policy import Policy
+from incident_kit.policies.policywriter import leaves, long_form
 
 RICH = """\
 version: 1
@@ -59,7 +59,7 @@ def litellm(text: str) -> tuple[dict[str, Any], Export]:
 
 
 def route(**keys: Any) -> str:
-    from incident_kit.policywriter import yaml_text
+    from incident_kit.policies.policywriter import yaml_text
 
     return yaml_text({"routes": [{"intent": "*", "primary": "big", "fallback": ["small", "reject"]} | keys]})
 

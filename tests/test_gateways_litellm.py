@@ -9,8 +9,8 @@ from ruamel.yaml import YAML
 
 import incident_kit as ik
 from incident_kit.gateways.conversion import Conversion
-from incident_kit.policywriter import yaml_text
-from incident_kit.routes import Route
+from incident_kit.policies.policywriter import yaml_text
+from incident_kit.policies.routes import Route
 
 CAPTURE = Path(__file__).parents[2] / "shared" / "data" / "litellm_capture" / "config.yaml"
 

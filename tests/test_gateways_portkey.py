@@ -7,7 +7,7 @@ from foreign import PORTKEY
 import incident_kit as ik
 from incident_kit.errors import InvalidConfiguration
 from incident_kit.gateways.conversion import Conversion
-from incident_kit.routes import Route
+from incident_kit.policies.routes import Route
 
 
 def target(model: str, **more: Any) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from ruamel.yaml import YAML
 import incident_kit as ik
 from incident_kit.gateways.export import Export
 from incident_kit.gateways.promql import METRICS, quoted, selector
-from incident_kit.policy import Policy
-from incident_kit.policywriter import yaml_text
-from incident_kit.routes import takes
+from incident_kit.policies.policy import Policy
+from incident_kit.policies.policywriter import yaml_text
+from incident_kit.policies.routes import takes
 
 ROUTE = {"intent": "*", "primary": "big"}
 

@@ -12,13 +12,14 @@ import pytest
 from rich.console import Console
 from written import START, TINY, Call, Request, fill, write
 
-from incident_kit import charts, terminal
-from incident_kit.baselines import always_fallback
+from incident_kit import charts
+from incident_kit.commandline import terminal
 from incident_kit.errors import IncidentKitError, InvalidCase, InvalidStore, NoSuchItem
 from incident_kit.incident import Incident
-from incident_kit.policy import Policy
-from incident_kit.replays import replay
-from incident_kit.scorecard import compare
+from incident_kit.policies.baselines import always_fallback
+from incident_kit.policies.policy import Policy
+from incident_kit.scoring.replays import replay
+from incident_kit.scoring.scorecard import compare
 
 POLICY = Policy.parse(
     '{name: p, routes: [{intent: "*", primary: big, fallback: small, disable_tools_on_fallback: true, '

@@ -11,12 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 from incident_kit.case import open_case, read_case
-from incident_kit.cli import app
+from incident_kit.commandline.cli import app
 from incident_kit.errors import IncidentKitError, InvalidCase, InvalidPolicy, UnreadableFile
 from incident_kit.inforce import InForce, in_force_of, read_in_force
-from incident_kit.policy import Policy
-from incident_kit.policyhistory import history, keep_history
-from incident_kit.policyversions import Versions, versions
+from incident_kit.policies.policy import Policy
+from incident_kit.policies.policyhistory import history, keep_history
+from incident_kit.policies.policyversions import Versions, versions
 
 OLD = "routes: [{intent: '*', primary: big, fallback: small, max_p95_ms: 3000}]\n"
 NEW = OLD.replace("3000", "4000")
@@ -185,7 +185,7 @@ def test_the_verb(repository: Path, tmp_path: Path) -> None:
 
 
 def test_versions_on_the_command_line(folder: Path) -> None:
-    from incident_kit.verbs import chosen
+    from incident_kit.commandline.verbs import chosen
 
     incident = open_case(case(folder, "policies/old.yaml"), in_memory=True)
     old, new = folder / "policies/old.yaml", folder / "policies/new.yaml"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from incident_kit.intervals import interval
+from incident_kit.stats.intervals import interval
 
 
 def test_of_nineteen_draws_the_ends_are_the_least_and_the_largest() -> None:

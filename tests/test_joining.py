@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from written import START, Call, Request, fill, frames
 
+from incident_kit.helpdesk.joining import WAYS, TicketJoin, _open_at, join_tickets
 from incident_kit.incident import Incident
-from incident_kit.joining import WAYS, TicketJoin, _open_at, join_tickets
 
 _INSTANT = pl.Datetime("us", "UTC")
 

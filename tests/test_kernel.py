@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from reference import Attempt, Interpreter, share_draw
 from worlds import Arrival, World
 
-from incident_kit import kernel
-from incident_kit.conditions import Rule
-from incident_kit.outcomerecords import CALL, NO_OUTCOME, NOT_A_CALL, OUTCOME
-from incident_kit.plan import is_in, plan
-from incident_kit.policy import Policy
-from incident_kit.routes import Breaker, Entry, HalfOpen, Retry, Route, Window
+from incident_kit.engine import kernel
+from incident_kit.engine.plan import is_in, plan
+from incident_kit.estimation.outcomerecords import CALL, NO_OUTCOME, NOT_A_CALL, OUTCOME
+from incident_kit.policies.conditions import Rule
+from incident_kit.policies.policy import Policy
+from incident_kit.policies.routes import Breaker, Entry, HalfOpen, Retry, Route, Window
 
 ERRORS = ("ok", "429", "500", "400", "timeout", "cut", "connection")
 TARGETS = ("primary", "second", "third")

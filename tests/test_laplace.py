@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from worlds_of_calls import MINUTE, observed
 
-from incident_kit.cells import Cells
-from incident_kit.covariance import Covariance, Places
-from incident_kit.laplace import Shares, mode, slope_weights, without_block
+from incident_kit.estimation.cells import Cells
+from incident_kit.estimation.covariance import Covariance, Places
+from incident_kit.stats.laplace import Shares, mode, slope_weights, without_block
 
 
 def setting(*, squared: bool = False, seed: int = 0) -> tuple[Covariance, Places, Shares, np.ndarray]:

@@ -14,12 +14,12 @@ from test_firings import told
 from test_signs import at, reviewed
 from written import Call, Request, fill, write
 
+from incident_kit.alerting.leads import Leads, lead_times
 from incident_kit.errors import InvalidPolicy
 from incident_kit.incident import Incident
-from incident_kit.leads import Leads, lead_times
 from incident_kit.log import read
-from incident_kit.policy import Policy
-from incident_kit.replays import replay, replay_log
+from incident_kit.policies.policy import Policy
+from incident_kit.scoring.replays import replay, replay_log
 from incident_kit.store import Store
 
 GUARDED = Policy.parse("""

@@ -18,9 +18,9 @@ import nbformat
 import pytest
 
 import incident_kit as ik
-from incident_kit.briefpage import FORMS
+from incident_kit.briefs.briefpage import FORMS
 from incident_kit.case import FILE, open_case
-from incident_kit.notebookpage import notebook_page
+from incident_kit.notebookpages.notebookpage import notebook_page
 from incident_kit.sources import load
 
 DATA = Path(__file__).parent / "data"

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from incident_kit.errors import InvalidSweep, UnwritableFile
-from incident_kit.ledger import Ledger
+from incident_kit.outfiles.ledger import Ledger
 
 FIRST, SECOND = pl.DataFrame({"setting": [0, 1]}), pl.DataFrame({"setting": [2]})
 

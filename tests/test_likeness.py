@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from incident_kit.likeness import Likeness, Share, clopper_pearson
+from incident_kit.backups.likeness import Likeness, Share, clopper_pearson
 
 
 def alike(is_backup: list[int], stratum: list[int], *, resamples: int = 400) -> Likeness:

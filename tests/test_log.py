@@ -10,10 +10,11 @@ import polars as pl
 import pytest
 from written import Call, Request, fill, frames
 
-from incident_kit import donors, kernel, settlement
+from incident_kit.engine import kernel, settlement
+from incident_kit.estimation import donors
 from incident_kit.log import Log, read
-from incident_kit.policy import Policy
-from incident_kit.replays import replay_log
+from incident_kit.policies.policy import Policy
+from incident_kit.scoring.replays import replay_log
 from incident_kit.store import Store
 
 RETRIED = (Call("big", 300, "500"), Call("big", 200, after_ms=50), Call("small", 90))

@@ -7,7 +7,7 @@ from hashlib import blake2b
 import numpy as np
 from scattered import scattered
 
-from incident_kit import borrowing
+from incident_kit.estimation import borrowing
 from incident_kit.lots import PROBE, TARGET, Lots, draw, order, word
 
 

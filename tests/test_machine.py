@@ -17,9 +17,9 @@ from test_kernel import ERRORS, TARGETS, logs, name_of, routes, run_kernel
 from truths import size, truth, within
 from worlds import Arrival, Attempt, World, worlds
 
-from incident_kit.outcomerecords import CALL, NO_OUTCOME, NOT_A_CALL
-from incident_kit.policy import Policy
-from incident_kit.routes import Route
+from incident_kit.estimation.outcomerecords import CALL, NO_OUTCOME, NOT_A_CALL
+from incident_kit.policies.policy import Policy
+from incident_kit.policies.routes import Route
 
 
 class Witness(Interpreter):

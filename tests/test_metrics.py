@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from incident_kit import words
 from incident_kit.errors import NoSuchItem
-from incident_kit.evidence import LABELS
-from incident_kit.metrics import PLAIN, metric, shares
-from incident_kit.outcomes import WORST_MS
-from incident_kit.tallies import TALLIES
+from incident_kit.estimation.evidence import LABELS
+from incident_kit.scoring.metrics import PLAIN, metric, shares
+from incident_kit.scoring.outcomes import WORST_MS
+from incident_kit.scoring.tallies import TALLIES
 
 SCHEMA = {
     "wait_ms": pl.Int64, "failed": pl.Boolean, "overridden": pl.Boolean, "tool_calls": pl.Int32, "tool_errors": pl.Int32,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from incident_kit.incident import Incident
-from incident_kit.milestones import WORDS, times
+from incident_kit.inspection.milestones import WORDS, times
 from incident_kit.phases import KINDS, Phase
 
 START = datetime(2026, 10, 5, 13, 0, tzinfo=UTC)

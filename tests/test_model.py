@@ -10,17 +10,17 @@ import polars as pl
 import pytest
 from written import Call, Request, fill
 
-from incident_kit.baselines import always_fallback, always_primary
-from incident_kit.evidence import LABELS, NONE, Estimator, Outcomes
+from incident_kit.engine.runs import IN_QUEUE
+from incident_kit.estimation.evidence import LABELS, NONE, Estimator, Outcomes
+from incident_kit.estimation.model import CENTRAL, Draw, Model
+from incident_kit.estimation.outcomerecords import CALL, NO_OUTCOME
 from incident_kit.incident import Incident
 from incident_kit.log import Log, read
-from incident_kit.model import CENTRAL, Draw, Model
-from incident_kit.outcomerecords import CALL, NO_OUTCOME
-from incident_kit.policy import Policy
-from incident_kit.replays import on_draw, replay, replay_log
-from incident_kit.runs import IN_QUEUE
-from incident_kit.scorecard import compare
-from incident_kit.scores import AS_LOGGED
+from incident_kit.policies.baselines import always_fallback, always_primary
+from incident_kit.policies.policy import Policy
+from incident_kit.scoring.replays import on_draw, replay, replay_log
+from incident_kit.scoring.scorecard import compare
+from incident_kit.scoring.scores import AS_LOGGED
 from incident_kit.store import Store
 
 TARGETS = ("big", "small")

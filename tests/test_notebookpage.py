@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 from written import Call, Request, fill
 
 from incident_kit import Incident
-from incident_kit.cli import app
+from incident_kit.commandline.cli import app
 from incident_kit.errors import IncidentKitError, NoSuchItem, UnfitNotebook, UnwritableFile
-from incident_kit.fingerprints import Fingerprints
-from incident_kit.notebookpage import case_of, notebook_page, read_notebook
-from incident_kit.notebookruns import of_a_case, parameters_of, with_parameters
+from incident_kit.notebookpages.fingerprints import Fingerprints
+from incident_kit.notebookpages.notebookpage import case_of, notebook_page, read_notebook
+from incident_kit.notebookpages.notebookruns import of_a_case, parameters_of, with_parameters
 from incident_kit.samples import notebooks
 
 NASTY = "</script><img src=x onerror=alert(1)>"

@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 
 from incident_kit.case import new_case
-from incident_kit.notebookruns import parameters_of, ran, with_parameters
+from incident_kit.notebookpages.notebookruns import parameters_of, ran, with_parameters
 from incident_kit.samples import notebooks, sample
 from incident_kit.simulation import simulate
 

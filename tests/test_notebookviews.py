@@ -7,7 +7,7 @@ import pytest
 from written import TINY, fill
 
 import incident_kit as ik
-from incident_kit.notebookviews import say, scorecard, table
+from incident_kit.notebookpages.notebookviews import say, scorecard, table
 
 NASTY = "</td><img src=x onerror=alert(1)>\x1b[31m\u202e"
 

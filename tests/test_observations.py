@@ -6,8 +6,8 @@ from worlds_of_calls import observed
 from written import Call, Request, fill
 
 from incident_kit.errors import NoSuchItem
+from incident_kit.estimation.observations import OUTCOMES, SLOW, Observations, observe
 from incident_kit.incident import Incident
-from incident_kit.observations import OUTCOMES, SLOW, Observations, observe
 
 
 def seen(*requests: Request, cap_ms: float | None = None) -> Observations:

@@ -12,13 +12,13 @@ import pytest
 
 from incident_kit.case import open_case, read_case
 from incident_kit.incident import Incident
-from incident_kit.played import true_outcomes
-from incident_kit.policy import Policy
-from incident_kit.replays import replay, replay_log
+from incident_kit.policies.policy import Policy
 from incident_kit.samples import sample
-from incident_kit.scenario import Scenario
+from incident_kit.scenarios.played import true_outcomes
+from incident_kit.scenarios.scenario import Scenario
+from incident_kit.scenarios.truth import Truth, draw_truth
+from incident_kit.scoring.replays import replay, replay_log
 from incident_kit.simulation import simulate
-from incident_kit.truth import Truth, draw_truth
 
 HERE = sample("outage")
 POLICIES = HERE / "policies"

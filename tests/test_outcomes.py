@@ -9,14 +9,14 @@ import polars as pl
 import pytest
 from written import TINY, Call, Request, fill
 
-from incident_kit import replays
-from incident_kit.baselines import always_fallback, always_primary, blind
-from incident_kit.evidence import nearest
+from incident_kit.estimation.evidence import nearest
 from incident_kit.incident import Incident
 from incident_kit.log import read
-from incident_kit.metrics import metric
-from incident_kit.policy import Policy
-from incident_kit.replays import replay_log
+from incident_kit.policies.baselines import always_fallback, always_primary, blind
+from incident_kit.policies.policy import Policy
+from incident_kit.scoring import replays
+from incident_kit.scoring.metrics import metric
+from incident_kit.scoring.replays import replay_log
 from incident_kit.store import Store
 
 replay = partial(replays.replay, estimator=nearest)  # what it borrows can be told by hand

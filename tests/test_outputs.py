@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from incident_kit.errors import UnwritableFile
-from incident_kit.outputs import whole, write_whole
+from incident_kit.outfiles.outputs import whole, write_whole
 
 
 def test_a_text_keeps_its_line_ends_and_its_letters(tmp_path: Path) -> None:

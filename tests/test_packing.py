@@ -17,16 +17,16 @@ from scattered import POLICIES, scattered
 import incident_kit as ik
 from incident_kit.errors import InvalidPack, UnansweredQuestion, UnwritableFile
 from incident_kit.incident import Incident
-from incident_kit.packed import MANIFEST, is_pack, open_pack, read_manifest
-from incident_kit.packing import pack
-from incident_kit.policy import Policy
-from incident_kit.policyversions import Versions
-from incident_kit.pseudonyms import mark
+from incident_kit.packs.packed import MANIFEST, is_pack, open_pack, read_manifest
+from incident_kit.packs.packing import pack
+from incident_kit.packs.pseudonyms import mark
+from incident_kit.policies.policy import Policy
+from incident_kit.policies.policyversions import Versions
 from incident_kit.samples import CAPTURE, OUTAGE
 from incident_kit.samples import sample as bundled
-from incident_kit.schedules import Schedule
-from incident_kit.slarules import DESKS
-from incident_kit.slasettings import SlaSettings
+from incident_kit.servicelevels.schedules import Schedule
+from incident_kit.servicelevels.slarules import DESKS
+from incident_kit.servicelevels.slasettings import SlaSettings
 
 METRICS = (
     "p95_ms", "mean_ms", "error_rate", "tool_success_rate", "override_rate", "cost_per_request", "switches", "escalation_rate",
@@ -266,7 +266,7 @@ def test_a_manifest_that_is_cut_short_changed_or_gone_is_told(copy: Path) -> Non
 )
 def test_a_pack_made_by_hand_is_refused_in_a_sentence(copy: Path, table: str, frame: pl.DataFrame) -> None:
     """Hashes and seal fit: the content does not."""
-    from incident_kit import packed
+    from incident_kit.packs import packed
 
     content = copy / f"{table}.parquet"
     frame.write_parquet(content)
@@ -280,7 +280,7 @@ def test_a_pack_made_by_hand_is_refused_in_a_sentence(copy: Path, table: str, fr
 
 
 def test_a_list_of_files_made_by_hand_is_refused(copy: Path) -> None:
-    from incident_kit import packed
+    from incident_kit.packs import packed
 
     for files in ({"requests": {}}, {"requests": None}, [], {"../../x": {"bytes": 1, "sha256": "x"}}):
         said = {name: value for name, value in read_manifest(copy).items() if name != "sha256"} | {"files": files}

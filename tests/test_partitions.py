@@ -13,9 +13,9 @@ from polars.testing import assert_frame_equal
 from written import Call, Request
 
 import incident_kit as ik
-from incident_kit import lakerows, partitions
-from incident_kit.evidence import nearest
-from incident_kit.lakerows import Reading
+from incident_kit.clusters import lakerows, partitions
+from incident_kit.clusters.lakerows import Reading
+from incident_kit.estimation.evidence import nearest
 
 POLICIES = {name.lower(): getattr(lakes, name) for name in ("KERNEL", "MACHINE", "TARGET", "SWEPT", "ALERTED")}
 GROUPS = {"kernel": 3, "machine": 2, "target": 2, "swept": 1, "alerted": 1}

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from worlds_of_calls import MINUTE, observed
 
-from incident_kit.cells import NONE, SAME_CELL, SAME_INTENT, SAME_TIME, Cells
-from incident_kit.covariance import Covariance, Places
-from incident_kit.laplace import Shares, mode
-from incident_kit.placebo import DEGRADED, HEALTHY, _factor, factors, table
+from incident_kit.estimation.cells import NONE, SAME_CELL, SAME_INTENT, SAME_TIME, Cells
+from incident_kit.estimation.covariance import Covariance, Places
+from incident_kit.estimation.placebo import DEGRADED, HEALTHY, _factor, factors, table
+from incident_kit.stats.laplace import Shares, mode
 
 SPAN = [(100 * MINUTE, 140 * MINUTE)]
 

@@ -3,8 +3,8 @@
 from hypothesis import HealthCheck, given, settings
 from policies import policies
 
-from incident_kit.policy import Policy
-from incident_kit.routes import Breaker
+from incident_kit.policies.policy import Policy
+from incident_kit.policies.routes import Breaker
 
 KINDS = {"model", "template", "queue", "human", "reject"}
 COUNTED = {

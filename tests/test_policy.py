@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from incident_kit.baselines import blind
-from incident_kit.policy import Entry, OnFallback, Policy, Window
+from incident_kit.policies.baselines import blind
+from incident_kit.policies.policy import Entry, OnFallback, Policy, Window
 
 FOUNDING = """\
 routes:

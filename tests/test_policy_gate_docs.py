@@ -13,10 +13,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from incident_kit import open_case
-from incident_kit.bars import parse_bars
-from incident_kit.metrics import metric
-from incident_kit.packing import pack
+from incident_kit.gate.bars import parse_bars
+from incident_kit.packs.packing import pack
 from incident_kit.samples import CAPTURE, sample
+from incident_kit.scoring.metrics import metric
 
 TEXT = (Path(__file__).parents[1] / "docs" / "policy-gate.md").read_text(encoding="utf-8")
 CHECK = "incident-kit check"

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from policies import policy_trees
 
 from incident_kit.errors import IncidentKitError, InvalidPolicy
-from incident_kit.grammar import KEYS, OTHER_KEYS
-from incident_kit.policy import Policy, describe
-from incident_kit.policytree import item_of
-from incident_kit.policywriter import yaml_text
+from incident_kit.policies.grammar import KEYS, OTHER_KEYS
+from incident_kit.policies.policy import Policy, describe
+from incident_kit.policies.policytree import item_of
+from incident_kit.policies.policywriter import yaml_text
 
 FULL = """\
 version: 1

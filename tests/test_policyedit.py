@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from incident_kit.errors import IncidentKitError, InvalidPolicy, NoSuchItem, UnreadableFile
-from incident_kit.policy import Policy, Window, diff
+from incident_kit.policies.policy import Policy, Window, diff
 
 FOUNDING = """\
 routes:

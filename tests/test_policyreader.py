@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from incident_kit.conditions import Rule
 from incident_kit.errors import InvalidPolicy, NoSuchItem
-from incident_kit.policy import Alert, Breaker, Entry, HalfOpen, Policy, Route, Switch, Window
+from incident_kit.policies.conditions import Rule
+from incident_kit.policies.policy import Alert, Breaker, Entry, HalfOpen, Policy, Route, Switch, Window
 
 ROUTE = "routes:\n- intent: a\n  primary: p\n  fallback: f\n"
 ALERT = "alerts:\n- name: refunds\n  intent: a\n  when: override_rate > 0.15\n" + ROUTE

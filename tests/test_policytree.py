@@ -6,9 +6,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from policies import TARGETS, policies, policy_trees, routes
 
-from incident_kit.policy import Policy, describe, describe_table, diff
-from incident_kit.policytree import item_of
-from incident_kit.policywriter import leaves, long_form
+from incident_kit.policies.policy import Policy, describe, describe_table, diff
+from incident_kit.policies.policytree import item_of
+from incident_kit.policies.policywriter import leaves, long_form
 
 odd_names = [
     "no",

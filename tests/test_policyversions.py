@@ -23,15 +23,15 @@ from worlds import SECOND, Arrival, World, worlds
 from written import Call, fill
 from written import Request as Written
 
-from incident_kit import terminal
+from incident_kit.alerting.firings import alerts
+from incident_kit.commandline import terminal
 from incident_kit.errors import InvalidPolicy
-from incident_kit.fidelity import by_version
-from incident_kit.firings import alerts
 from incident_kit.incident import Incident
-from incident_kit.policy import Policy
-from incident_kit.policyversions import Version, Versions, latest, load_version, versions
-from incident_kit.replays import replay
-from incident_kit.versionspans import is_version, span, spans_of
+from incident_kit.policies.policy import Policy
+from incident_kit.policies.policyversions import Version, Versions, latest, load_version, versions
+from incident_kit.policies.versionspans import is_version, span, spans_of
+from incident_kit.scoring.fidelity import by_version
+from incident_kit.scoring.replays import replay
 from incident_kit.words import number
 
 NOON = datetime(2026, 10, 5, 12, tzinfo=UTC)

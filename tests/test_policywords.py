@@ -3,11 +3,11 @@ from datetime import date
 
 import pytest
 
-from incident_kit.baselines import always_fallback, always_primary, blind
-from incident_kit.conditions import Condition
 from incident_kit.errors import InvalidPolicy
-from incident_kit.policy import Entry, Policy, describe, describe_table, diff
-from incident_kit.rulewords import signal_words
+from incident_kit.policies.baselines import always_fallback, always_primary, blind
+from incident_kit.policies.conditions import Condition
+from incident_kit.policies.policy import Entry, Policy, describe, describe_table, diff
+from incident_kit.policies.rulewords import signal_words
 
 FOUNDING = """\
 routes:

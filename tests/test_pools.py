@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from written import Call, Request, fill
 
+from incident_kit.estimation.model import Model
+from incident_kit.estimation.pools import ENOUGH, Pools
 from incident_kit.log import read
-from incident_kit.model import Model
-from incident_kit.pools import ENOUGH, Pools
 from incident_kit.store import Store
 
 

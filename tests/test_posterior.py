@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from worlds_of_calls import MINUTE, observed
 
-from incident_kit.cells import SAME_CELL, SAME_INTENT, SAME_TIME, Cells
 from incident_kit.errors import UnansweredQuestion
-from incident_kit.observations import Observations
-from incident_kit.posterior import Posterior, fit
+from incident_kit.estimation.cells import SAME_CELL, SAME_INTENT, SAME_TIME, Cells
+from incident_kit.estimation.observations import Observations
+from incident_kit.estimation.posterior import Posterior, fit
 
 SPAN = [(100 * MINUTE, 140 * MINUTE)]
 DAY = (0, 240 * MINUTE)

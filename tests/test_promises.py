@@ -8,11 +8,11 @@ from typing import Any, cast
 import polars as pl
 import pytest
 
-from incident_kit.consequences import Consequences
+from incident_kit.helpdesk.consequences import Consequences
+from incident_kit.helpdesk.promises import kept, missed, moved
 from incident_kit.incident import Incident
 from incident_kit.phases import Phase
-from incident_kit.promises import kept, missed, moved
-from incident_kit.scorecard import compare
+from incident_kit.scoring.scorecard import compare
 
 import made_up  # isort: skip
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from incident_kit.propensity import Weighted, doubly_robust, effective_samples, ips, snips
+from incident_kit.stats.propensity import Weighted, doubly_robust, effective_samples, ips, snips
 
 
 def split(share: float, size: int = 20_000) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

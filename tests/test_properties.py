@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from written import Call, Request, fill, frames, write
 
-from incident_kit.evidence import Estimator, Outcomes
+from incident_kit.estimation.evidence import Estimator, Outcomes
+from incident_kit.estimation.outcomerecords import CALL, NO_OUTCOME, OUTCOME
 from incident_kit.incident import Incident
 from incident_kit.log import Log, read
-from incident_kit.outcomerecords import CALL, NO_OUTCOME, OUTCOME
-from incident_kit.policy import Policy
-from incident_kit.replays import Replay, replay, replay_log
+from incident_kit.policies.policy import Policy
+from incident_kit.scoring.replays import Replay, replay, replay_log
 from incident_kit.store import Store
 
 TARGETS = ("big", "small", "third")

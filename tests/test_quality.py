@@ -13,8 +13,8 @@ import pytest
 from written import START, Call, Request, fill, write
 
 from incident_kit.incident import Incident
-from incident_kit.quality import QUALITY, SCHEMA, impact, quality
 from incident_kit.samples import sample as bundled
+from incident_kit.scoring.quality import QUALITY, SCHEMA, impact, quality
 from incident_kit.store import Store
 
 

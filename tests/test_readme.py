@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import incident_kit as ik
-from incident_kit.cli import app
-from incident_kit.policy import Policy
+from incident_kit.commandline.cli import app
+from incident_kit.policies.policy import Policy
 from incident_kit.sources import formats
 
 ROOT = Path(__file__).parents[1]

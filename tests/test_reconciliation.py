@@ -10,8 +10,8 @@ import pytest
 from test_consequences import Ask, Clock, at, world
 
 from incident_kit.errors import NoSuchItem
+from incident_kit.helpdesk.reconciliation import CHOICES, EVERY, Reconciliation, _whole, reconcile
 from incident_kit.incident import Incident
-from incident_kit.reconciliation import CHOICES, EVERY, Reconciliation, _whole, reconcile
 
 ALL = {"period": "all"}
 

@@ -16,7 +16,7 @@ from policies import policies
 from reference import Interpreter, primary_rank, share_draw
 from worlds import World, shifted, worlds
 
-from incident_kit.policy import Policy
+from incident_kit.policies.policy import Policy
 
 EXAMPLES = [*REQUESTS, *BREAKERS]
 

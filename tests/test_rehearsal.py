@@ -10,14 +10,14 @@ import polars as pl
 import pytest
 from written import START, Call, Request, fill, write
 
-from incident_kit.baselines import always_primary, blind
 from incident_kit.errors import InvalidScenario, InvalidStore
+from incident_kit.gamedays.rehearsal import read_degradations, rehearse
 from incident_kit.incident import Incident
-from incident_kit.policy import Policy
-from incident_kit.rehearsal import read_degradations, rehearse
-from incident_kit.replays import replay
+from incident_kit.policies.baselines import always_primary, blind
+from incident_kit.policies.policy import Policy
 from incident_kit.samples import sample
-from incident_kit.scenario import Degradation
+from incident_kit.scenarios.scenario import Degradation
+from incident_kit.scoring.replays import replay
 
 
 def healthy() -> list[Request]:

@@ -16,14 +16,14 @@ from reference import Attempt, Interpreter
 from worlds import Arrival, World
 from written import START, TINY, Call, Request, fill
 
-from incident_kit import replays
 from incident_kit.errors import NoSuchItem, UnansweredQuestion
-from incident_kit.evidence import nearest
+from incident_kit.estimation.evidence import nearest
 from incident_kit.incident import Incident
 from incident_kit.log import read
-from incident_kit.policy import Policy
-from incident_kit.replays import Replay, replay_log
+from incident_kit.policies.policy import Policy
 from incident_kit.samples import sample as bundled
+from incident_kit.scoring import replays
+from incident_kit.scoring.replays import Replay, replay_log
 from incident_kit.store import Store
 
 replay = partial(replays.replay, estimator=nearest)  # what it borrows can be told by hand

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from incident_kit.rises import CHANCE, Rise, _dispersion, rate_rise, share_rise
+from incident_kit.stats.rises import CHANCE, Rise, _dispersion, rate_rise, share_rise
 
 MINUTE = 60_000_000
 DAY = 1440

@@ -12,15 +12,15 @@ from healthy_log import BARE, WATCHED, healthy, requests
 from typer.testing import CliRunner
 from written import Call, Request, write
 
-from incident_kit import runbook
-from incident_kit.cli import app
+from incident_kit.commandline.cli import app
 from incident_kit.errors import InvalidCase, UnwritableFile
-from incident_kit.exercise import GameDay
+from incident_kit.gamedays import runbook
+from incident_kit.gamedays.exercise import GameDay
+from incident_kit.gamedays.rehearsals import gameday
+from incident_kit.gamedays.rehearsed import beside, last_rehearsed, record
+from incident_kit.gamedays.timetables import timetable
 from incident_kit.incident import Incident
-from incident_kit.policy import Policy, describe_table
-from incident_kit.rehearsals import gameday
-from incident_kit.rehearsed import beside, last_rehearsed, record
-from incident_kit.timetables import timetable
+from incident_kit.policies.policy import Policy, describe_table
 from incident_kit.words import lasting
 
 

@@ -13,12 +13,12 @@ from test_properties import ALL_ERRORS, given_matrix, log_of, logs, routes
 from test_properties import policy as policy_of
 from written import Request
 
-from incident_kit import runs
 from incident_kit.case import open_case
+from incident_kit.engine import runs
 from incident_kit.log import Log
-from incident_kit.policy import Policy
-from incident_kit.replays import Replay, replay_log
+from incident_kit.policies.policy import Policy
 from incident_kit.samples import sample
+from incident_kit.scoring.replays import Replay, replay_log
 
 
 def at_once(log: Log, policy: Policy, **options: Any) -> Replay:

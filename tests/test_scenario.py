@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from incident_kit import scenario as module
-from incident_kit.draws import log_normals, normals, poissons, sigma_of, uniforms
 from incident_kit.errors import InvalidScenario
 from incident_kit.samples import sample
-from incident_kit.scenario import Scenario, Spread, since
+from incident_kit.scenarios import scenario as module
+from incident_kit.scenarios.scenario import Scenario, Spread, since
+from incident_kit.stats.draws import log_normals, normals, poissons, sigma_of, uniforms
 
 SMALL = """
 start: 2026-10-05T12:00:00Z

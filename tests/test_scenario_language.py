@@ -10,12 +10,12 @@ import pytest
 
 from incident_kit.case import open_case
 from incident_kit.errors import InvalidScenario
-from incident_kit.played import play
-from incident_kit.policy import Policy
-from incident_kit.replays import replay
-from incident_kit.scenario import Scenario
+from incident_kit.policies.policy import Policy
+from incident_kit.scenarios.played import play
+from incident_kit.scenarios.scenario import Scenario
+from incident_kit.scenarios.truth import Truth, draw_truth
+from incident_kit.scoring.replays import replay
 from incident_kit.simulation import simulate
-from incident_kit.truth import Truth, draw_truth
 
 ROUTE = "routes:\n- intent: '*'\n  primary: big\n  fallback: small\n"
 POLICIES = {

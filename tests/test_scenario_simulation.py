@@ -15,16 +15,16 @@ import polars as pl
 import pytest
 
 from incident_kit.case import open_case
-from incident_kit.desk import Desk
 from incident_kit.errors import InvalidScenario, UnwritableFile
 from incident_kit.incident import Incident
-from incident_kit.litellmlog import litellm_records
-from incident_kit.played import Played, play
-from incident_kit.policy import Policy
-from incident_kit.replays import replay
-from incident_kit.scenario import Scenario
+from incident_kit.policies.policy import Policy
+from incident_kit.scenarios.desk import Desk
+from incident_kit.scenarios.litellmlog import litellm_records
+from incident_kit.scenarios.played import Played, play
+from incident_kit.scenarios.scenario import Scenario
+from incident_kit.scenarios.truth import draw_truth
+from incident_kit.scoring.replays import replay
 from incident_kit.simulation import FORMATS, simulate
-from incident_kit.truth import draw_truth
 
 BLIND = (
     "name: blind\nroutes:\n- {intent: '*', primary: big, fallback: small, max_p95_ms: 2000, breaker: {cooldown: 30s}}\n"

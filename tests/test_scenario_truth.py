@@ -10,13 +10,13 @@ import polars as pl
 import pytest
 
 from incident_kit.errors import InvalidScenario
-from incident_kit.evidence import nearest
-from incident_kit.played import play, true_outcomes
-from incident_kit.policy import Policy
-from incident_kit.potential import intensity
-from incident_kit.replays import replay_log
-from incident_kit.scenario import Degradation, Scenario
-from incident_kit.truth import Truth, draw_truth
+from incident_kit.estimation.evidence import nearest
+from incident_kit.policies.policy import Policy
+from incident_kit.scenarios.played import play, true_outcomes
+from incident_kit.scenarios.potential import intensity
+from incident_kit.scenarios.scenario import Degradation, Scenario
+from incident_kit.scenarios.truth import Truth, draw_truth
+from incident_kit.scoring.replays import replay_log
 
 START = datetime(2026, 10, 5, 12, tzinfo=UTC)
 BIG: dict[str, Any] = {

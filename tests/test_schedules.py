@@ -9,8 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from incident_kit.errors import InvalidClock
-from incident_kit.schedules import MINUTES_A_WEEK, Openings, Schedule, day_windows
-from incident_kit.zones import zone
+from incident_kit.servicelevels.schedules import MINUTES_A_WEEK, Openings, Schedule, day_windows
+from incident_kit.servicelevels.zones import zone
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WEEKDAYS = day_windows({"mon-fri": "09:00-17:00"})

@@ -11,16 +11,16 @@ import polars as pl
 import pytest
 from written import START, TINY, Call, Request, write
 
-from incident_kit.baselines import always_fallback, always_primary, blind
 from incident_kit.errors import InvalidCase, InvalidPolicy, NoSuchItem
-from incident_kit.evidence import LABELS, nearest
+from incident_kit.estimation.evidence import LABELS, nearest
 from incident_kit.incident import Incident
-from incident_kit.policy import Policy
-from incident_kit.scorecard import DEFAULT_METRICS, TABLE, Board, compare
-from incident_kit.scores import AS_LOGGED
-from incident_kit.tallies import TALLIES
-from incident_kit.vocabulary import Kind, metric_of
-from incident_kit.windows import ALL
+from incident_kit.policies.baselines import always_fallback, always_primary, blind
+from incident_kit.policies.policy import Policy
+from incident_kit.policies.vocabulary import Kind, metric_of
+from incident_kit.scoring.scorecard import DEFAULT_METRICS, TABLE, Board, compare
+from incident_kit.scoring.scores import AS_LOGGED
+from incident_kit.scoring.tallies import TALLIES
+from incident_kit.scoring.windows import ALL
 
 CHAT = Policy.parse(
     "{name: chat, routes: [{intent: chat, primary: big, fallback: small, on_fallback: {tools: disabled}}]}"

@@ -7,10 +7,11 @@ import pytest
 from written import Call, Request, fill
 
 import incident_kit as ik
-from incident_kit import charts, sensitivities
+from incident_kit import charts
 from incident_kit.errors import NoSuchItem
 from incident_kit.incident import Incident
-from incident_kit.sensitivities import TABLE, sensitivity, verdicts
+from incident_kit.optimization import sensitivities
+from incident_kit.optimization.sensitivities import TABLE, sensitivity, verdicts
 from incident_kit.store import Store
 
 WHOLE = ik.Policy.parse(

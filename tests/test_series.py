@@ -12,13 +12,13 @@ import polars as pl
 import pytest
 from written import START, Call, Request, fill
 
-from incident_kit.baselines import always_fallback
-from incident_kit.evidence import nearest
+from incident_kit.estimation.evidence import nearest
 from incident_kit.incident import Incident
 from incident_kit.log import read
-from incident_kit.policy import Policy
-from incident_kit.replays import replay, replay_log
-from incident_kit.series import COLUMNS, INTERVALS, series, step, with_missed
+from incident_kit.policies.baselines import always_fallback
+from incident_kit.policies.policy import Policy
+from incident_kit.scoring.replays import replay, replay_log
+from incident_kit.scoring.series import COLUMNS, INTERVALS, series, step, with_missed
 from incident_kit.store import Store
 
 

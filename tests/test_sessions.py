@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from incident_kit import sessions
+from incident_kit.clusters import sessions
 from incident_kit.errors import UnavailableCluster
 
 
@@ -74,6 +74,6 @@ def test_what_is_shipped_is_the_kit_and_no_data(tmp_path: Path) -> None:
     settings = sessions._shipped(tmp_path)
     assert settings["spark.archives"].endswith("kit.zip#kit")
     names = zipfile.ZipFile(tmp_path / "kit.zip").namelist()
-    assert {"incident_kit/kernel.py", "incident_kit/schema.sql", "incident_kit/sql/about.sql"} <= set(names)
+    assert {"incident_kit/engine/kernel.py", "incident_kit/schema.sql", "incident_kit/sql/about.sql"} <= set(names)
     assert not [name for name in names if "__pycache__" in name or "samples" in name.split("/")]
     assert all(name.startswith("incident_kit/") for name in names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import incident_kit as ik
-from incident_kit.settings import is_at_edge, neighbours, settings_of, value_at
+from incident_kit.policies.settings import is_at_edge, neighbours, settings_of, value_at
 
 POLICY = ik.Policy.parse(
     "routes: [{intent: chat, primary: big, fallback: small, max_p95_ms: 2000, "

@@ -6,8 +6,8 @@ import pytest
 from written import Call, Request, fill
 
 from incident_kit.log import read
-from incident_kit.policy import Policy
-from incident_kit.replays import replay_log
+from incident_kit.policies.policy import Policy
+from incident_kit.scoring.replays import replay_log
 from incident_kit.store import Store
 
 WITHOUT_TOOLS = "routes: [{intent: '*', primary: big, fallback: small, disable_tools_on_fallback: true}]"

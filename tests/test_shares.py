@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from incident_kit.shares import UNTESTED, Share, Usual, holm
+from incident_kit.stats.shares import UNTESTED, Share, Usual, holm
 
 MINUTE = 60_000_000
 

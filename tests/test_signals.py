@@ -10,10 +10,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from incident_kit.conditions import Condition, Rule
 from incident_kit.errors import InvalidRows, UnansweredQuestion
 from incident_kit.incident import Incident
-from incident_kit.routes import Alert, Breaker, Entry, Route
+from incident_kit.policies.conditions import Condition, Rule
+from incident_kit.policies.routes import Alert, Breaker, Entry, Route
 from incident_kit.signals import refuse_unloaded, signal_names
 from incident_kit.sources import load
 from incident_kit.store import Store

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from incident_kit.signalwords import cause, counted
+from incident_kit.policies.signalwords import cause, counted
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 from written import START, Call, Request, fill, frames, write
 
+from incident_kit.alerting.signs import SIGNS, Signs, _without, signs
 from incident_kit.case import open_case
 from incident_kit.incident import Incident
 from incident_kit.samples import OUTAGE
 from incident_kit.samples import sample as bundled
-from incident_kit.signs import SIGNS, Signs, _without, signs
 
 _INSTANT = pl.Datetime("us", "UTC")
 

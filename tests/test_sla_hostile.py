@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from incident_kit.slaclock import clocked
-from incident_kit.slarules import DESKS, VERDICTS, WAREHOUSE, SlaRules
+from incident_kit.servicelevels.slaclock import clocked
+from incident_kit.servicelevels.slarules import DESKS, VERDICTS, WAREHOUSE, SlaRules
 from incident_kit.store import Store
 
 TIMES = st.sampled_from(

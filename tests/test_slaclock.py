@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 import incident_kit as ik
 from incident_kit.errors import InvalidCase, InvalidClock
-from incident_kit.schedules import Schedule, day_windows
-from incident_kit.slaclock import SlaClock, clocked
-from incident_kit.slarules import DESKS, WAREHOUSE, SlaRules
+from incident_kit.servicelevels.schedules import Schedule, day_windows
+from incident_kit.servicelevels.slaclock import SlaClock, clocked
+from incident_kit.servicelevels.slarules import DESKS, WAREHOUSE, SlaRules
 
 DATA = Path(__file__).parent / "data"
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "helpdesk" / "zendesk_warehouse"
@@ -579,7 +579,7 @@ def test_breaches_are_on_the_timeline_where_the_clock_puts_them() -> None:
     )
     desk = incident.store.query("replay_desk").filter(pl.col("what") == "sla", pl.col("ticket_id") == "541")
     late = desk["at_us"][0]
-    from incident_kit.slaclock import keep
+    from incident_kit.servicelevels.slaclock import keep
 
     keep(incident.store, clocked(incident.store, schedules=[Schedule.of("UTC", [(0, 10_080)], id="all")]))
     desk = incident.store.query("replay_desk").filter(pl.col("what") == "sla", pl.col("ticket_id") == "541")

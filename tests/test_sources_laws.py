@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from incident_kit.commandline.terminal import shown
 from incident_kit.errors import IncidentKitError, InvalidRows
 from incident_kit.sources import formats, load
 from incident_kit.sources.detection import recognised, sampled
@@ -18,7 +19,6 @@ from incident_kit.sources.formats import Format, parse_format
 from incident_kit.sources.hostile import hostile
 from incident_kit.sources.laws import Trial, trial
 from incident_kit.store import Store
-from incident_kit.terminal import shown
 
 DATA = Path(__file__).parent / "data"
 OWN = ("litellm.ndjson", "overrides.csv", "requests.csv", "signals.csv", "zendesk_events.json")

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from incident_kit.errors import UnwritableFile
-from incident_kit.spreadsheets import FORMULA, safe_link, safe_text, write_table
+from incident_kit.helpdesk.spreadsheets import FORMULA, safe_link, safe_text, write_table
 
 HOSTILE = (
     '=cmd|"/C calc"!A0', "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "\u200e=1", "\uff1d1+1", "\x00=1", "\ufeff=1",

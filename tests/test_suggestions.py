@@ -11,7 +11,7 @@ from written import START, Call, Request, write
 
 import incident_kit as ik
 from incident_kit.errors import NoSuchItem
-from incident_kit.suggestions import join_suggestions, override_rates
+from incident_kit.helpdesk.suggestions import join_suggestions, override_rates
 
 HEADER = "suggestion_id,request_id,shown_at,decided_at,decision,source\n"
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from incident_kit.survival import Curve, curves
+from incident_kit.stats.survival import Curve, curves
 
 LATENCIES = st.lists(st.integers(1, 50), min_size=1, max_size=40)
 

@@ -12,10 +12,10 @@ from written import START, Call, Request, fill
 from incident_kit.errors import NoSuchItem
 from incident_kit.incident import Incident
 from incident_kit.log import read
-from incident_kit.policy import Policy
-from incident_kit.replays import Replay, replay, replay_log
+from incident_kit.policies.policy import Policy
+from incident_kit.scoring.replays import Replay, replay, replay_log
+from incident_kit.scoring.switches import explain_switch
 from incident_kit.store import Store
-from incident_kit.switches import explain_switch
 
 
 @pytest.fixture(scope="module")

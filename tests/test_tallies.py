@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from incident_kit.tallies import TALLIES
+from incident_kit.scoring.tallies import TALLIES
 
 MINUTE = 60_000_000
 CLOSED, OPEN, HALF = 0, 1, 2

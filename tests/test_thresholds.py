@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from incident_kit import kernel, thresholds
-from incident_kit.outcomerecords import CALL, OUTCOME
-from incident_kit.plan import plan
-from incident_kit.policy import Policy
+from incident_kit.engine import kernel, thresholds
+from incident_kit.engine.plan import plan
+from incident_kit.estimation.outcomerecords import CALL, OUTCOME
+from incident_kit.policies.policy import Policy
 
 BREAKERS = (
     "{when: LIMIT}",

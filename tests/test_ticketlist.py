@@ -13,12 +13,12 @@ from test_consequences import Ask, Clock, at, world
 from typer.testing import CliRunner
 
 from incident_kit.case import open_case
-from incident_kit.cli import app
+from incident_kit.commandline.cli import app
 from incident_kit.errors import InvalidCase, NoSuchItem, UnwritableFile
+from incident_kit.helpdesk.ticketlist import COLUMNS, save_tickets, ticket_list
 from incident_kit.incident import Incident
 from incident_kit.samples import OUTAGE
 from incident_kit.samples import sample as bundled
-from incident_kit.ticketlist import COLUMNS, save_tickets, ticket_list
 
 DATA = Path(__file__).parent / "data" / "formats"
 

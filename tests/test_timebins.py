@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from worlds_of_calls import MINUTE
 from written import Call, Request, fill
 
+from incident_kit.estimation.timebins import MOST, SHORTEST_BIN_US, bin_edges, shortest_us, switches_us
 from incident_kit.incident import Incident
-from incident_kit.timebins import MOST, SHORTEST_BIN_US, bin_edges, shortest_us, switches_us
 
 SWITCHES = st.lists(st.integers(1, 299), max_size=80)
 SPANS = st.lists(st.tuples(st.integers(0, 290), st.integers(1, 60)), max_size=3)

@@ -12,17 +12,17 @@ import pytest
 from incident_kit import compare
 from incident_kit.case import open_case
 from incident_kit.charts import offline
-from incident_kit.dials import dials, rules
 from incident_kit.errors import InvalidPolicy, NoSuchItem, UnansweredQuestion
 from incident_kit.incident import Incident
-from incident_kit.knobs import Knobs
-from incident_kit.live import View, plain
-from incident_kit.panels import LOADED, LOGGED, TUNED
-from incident_kit.policy import Policy, diff
+from incident_kit.policies.dials import dials, rules
+from incident_kit.policies.policy import Policy, diff
 from incident_kit.samples import sample
-from incident_kit.scorecard import WITHHELD
-from incident_kit.tuner import Tuner
-from incident_kit.workbench import Workbench
+from incident_kit.scoring.scorecard import WITHHELD
+from incident_kit.widgets.knobs import Knobs
+from incident_kit.widgets.live import View, plain
+from incident_kit.widgets.panels import LOADED, LOGGED, TUNED
+from incident_kit.widgets.tuner import Tuner
+from incident_kit.widgets.workbench import Workbench
 
 DRAWS = 6
 FIRST_DRAWS = 12  # that are shown before the others
@@ -181,7 +181,7 @@ def test_a_snapshot_s_scores_are_those_of_the_tuner_at_each_setting(tuner: Tuner
 def test_an_interrupt_during_a_turn_changes_nothing_and_the_next_turn_is_right(
     tuner: Tuner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from incident_kit.books import Book
+    from incident_kit.engine.books import Book
 
     tuner.turn(FIRST, 900)
     shown, entered = dict(tuner.view.patch), Book.enter
@@ -205,7 +205,7 @@ def test_an_interrupt_during_a_turn_changes_nothing_and_the_next_turn_is_right(
 def test_an_interrupt_while_ranges_are_worked_out_leaves_them_to_be_worked_out(
     tuner: Tuner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from incident_kit.turns import Turns
+    from incident_kit.widgets.turns import Turns
 
     tuner.settle()
     wanted = tuner.scores

@@ -9,11 +9,11 @@ import pytest
 from written import Call, Request, fill
 
 import incident_kit as ik
-from incident_kit import tuning
 from incident_kit.errors import InvalidPolicy, InvalidSweep, NoSuchItem
 from incident_kit.incident import Incident
+from incident_kit.optimization import tuning
+from incident_kit.optimization.tuning import sweep
 from incident_kit.store import Store
-from incident_kit.tuning import sweep
 
 POLICY = ik.Policy.parse(
     "routes: [{intent: chat, primary: big, fallback: small, max_p95_ms: 2000, "

@@ -10,12 +10,12 @@ import pytest
 from written import START, Call, Request, fill
 
 import incident_kit as ik
-from incident_kit import tunings
-from incident_kit.bills import EVERYTHING, LOGGED, NOTHING, Bill, billed
 from incident_kit.errors import InvalidCase, InvalidSweep, NoSuchItem
 from incident_kit.incident import Incident
-from incident_kit.library import Library
-from incident_kit.objective import PARTS, Objective
+from incident_kit.optimization import tunings
+from incident_kit.optimization.bills import EVERYTHING, LOGGED, NOTHING, Bill, billed
+from incident_kit.optimization.library import Library
+from incident_kit.optimization.objective import PARTS, Objective
 from incident_kit.store import Store
 
 POLICY = ik.Policy.parse(

@@ -12,13 +12,13 @@ from policies import policies
 from test_properties import ALL_ERRORS, given_matrix, logs
 from written import Request, fill
 
-from incident_kit.dials import Settings, dials, rules
 from incident_kit.errors import IncidentKitError
 from incident_kit.incident import Incident
-from incident_kit.outcomes import outcomes_of
-from incident_kit.policy import Policy
-from incident_kit.replays import Replay, replay_log
-from incident_kit.turns import Turns
+from incident_kit.policies.dials import Settings, dials, rules
+from incident_kit.policies.policy import Policy
+from incident_kit.scoring.outcomes import outcomes_of
+from incident_kit.scoring.replays import Replay, replay_log
+from incident_kit.widgets.turns import Turns
 
 
 def assert_same(one: Replay, other: Replay) -> None:

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -20,10 +21,13 @@ import pytest
 from written import TINY, Call, Request, write
 
 import incident_kit as ik
-from incident_kit import bars, cli, packed, verbs
 from incident_kit.case import FILE, open_case
+from incident_kit.commandline import cli, verbs
 from incident_kit.errors import IncidentKitError, InvalidCase, InvalidPack, UnreadableFile
-from incident_kit.framefiles import write_frame
+from incident_kit.gate import bars
+from incident_kit.outfiles.framefiles import write_frame
+from incident_kit.packs import packed
+from incident_kit.policies.policyhistory import history
 from incident_kit.sources import files, load, records, staging
 from incident_kit.store import Store
 
@@ -241,6 +245,45 @@ def test_a_case_has_no_key_that_runs_something(tmp_path: Path) -> None:
         (tmp_path / FILE).write_text(f"{key}: touch owned\n")
         with pytest.raises(InvalidCase, match=f"there is no key '{key}'"):
             open_case(tmp_path, in_memory=True)
+
+
+@pytest.mark.skipif(not shutil.which("git") or sys.platform == "win32", reason="git, and a program in its shell")
+@pytest.mark.parametrize("vector", ["signature", "missing blob"])
+def test_a_repository_of_somebody_else_runs_nothing(tmp_path: Path, vector: str) -> None:
+    repository, owned, evil = tmp_path / "theirs", tmp_path / "owned", tmp_path / "evil.sh"
+    evil.write_text(f"#!/bin/sh\ntouch {owned}\n")
+    evil.chmod(0o755)
+
+    def git(*words: str, text: str = "") -> str:
+        command = ["git", "-C", str(repository), "-c", "user.name=x", "-c", "user.email=x@example.com", *words]
+        return subprocess.run(command, input=text, capture_output=True, text=True, check=False).stdout
+
+    repository.mkdir()
+    git("init", "-q")
+    (repository / "p.yaml").write_text("name: p\nroutes:\n- {intent: '*', primary: a, fallback: b}\n")
+    git("add", "p.yaml")
+    git("commit", "-q", "-m", "one")
+    if vector == "signature":
+        head = git("cat-file", "commit", "HEAD").partition("\n\n")[0]
+        signed = f"{head}\ngpgsig -----BEGIN PGP SIGNATURE-----\n \n x\n -----END PGP SIGNATURE-----\n\nsigned\n"
+        git("update-ref", "HEAD", git("hash-object", "-t", "commit", "-w", "--stdin", text=signed).strip())
+        git("config", "log.showSignature", "true")
+        git("config", "gpg.program", str(evil))
+        careless = ("log", "-1")
+    else:
+        blob = git("rev-parse", "HEAD:p.yaml").strip()
+        (repository / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+        git("config", "core.repositoryformatversion", "1")
+        git("config", "extensions.partialClone", "origin")
+        git("config", "remote.origin.promisor", "true")
+        git("config", "remote.origin.url", f"ext::{evil}")
+        git("config", "protocol.ext.allow", "always")
+        careless = ("cat-file", "blob", blob)
+    with suppress(IncidentKitError):
+        history(repository / "p.yaml")
+    assert not owned.exists()
+    git(*careless)
+    assert owned.exists(), "the trap works"
 
 
 # --- tables for sheets

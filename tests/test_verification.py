@@ -11,18 +11,19 @@ from typing import Any
 import made_up
 import pytest
 
-from incident_kit import cli, cli_brief, verification
-from incident_kit.baselines import always_fallback
-from incident_kit.briefcontent import BriefContent
-from incident_kit.briefpage import write
-from incident_kit.briefrecord import record
+from incident_kit.briefs import verification
+from incident_kit.briefs.briefcontent import BriefContent
+from incident_kit.briefs.briefpage import write
+from incident_kit.briefs.briefrecord import record
+from incident_kit.briefs.proposal import proposals
+from incident_kit.briefs.verification import read_record, verify
+from incident_kit.briefs.whatif import likely, numbers_of
+from incident_kit.commandline import cli, cli_brief
 from incident_kit.errors import UnreadableFile
 from incident_kit.incident import Incident
-from incident_kit.proposal import proposals
-from incident_kit.scorecard import Board, compare
-from incident_kit.tuning import sweep
-from incident_kit.verification import read_record, verify
-from incident_kit.whatif import likely, numbers_of
+from incident_kit.optimization.tuning import sweep
+from incident_kit.policies.baselines import always_fallback
+from incident_kit.scoring.scorecard import Board, compare
 
 
 @pytest.fixture(scope="module")

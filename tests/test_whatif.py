@@ -10,13 +10,13 @@ import polars as pl
 import pytest
 
 from incident_kit import charts
-from incident_kit import whatif as module
+from incident_kit.briefs import whatif as module
+from incident_kit.briefs.whatif import likely, swept, whatif
 from incident_kit.charts import offline
 from incident_kit.errors import NoSuchItem
 from incident_kit.incident import Incident
-from incident_kit.policy import Policy
-from incident_kit.scorecard import compare
-from incident_kit.whatif import likely, swept, whatif
+from incident_kit.policies.policy import Policy
+from incident_kit.scoring.scorecard import compare
 
 PATH = "refund.max_p95_ms"
 TWO = """

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from incident_kit.conditions import Condition, Rule
-from incident_kit.routes import Window
+from incident_kit.policies.conditions import Condition, Rule
+from incident_kit.policies.routes import Window
 
 MS = 1000  # microseconds
 Number = int | float | Fraction

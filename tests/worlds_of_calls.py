@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from incident_kit.observations import Observations
+from incident_kit.estimation.observations import Observations
 
 MINUTE = 60_000_000
 

@@ -11,7 +11,7 @@ from incident_kit import words
 from incident_kit.charts import theme
 
 if TYPE_CHECKING:
-    from incident_kit.compatibilities import Compatibility
+    from incident_kit.backups.compatibilities import Compatibility
 
 LOOKS = {  # colour and shape, so that colour is never alone
     "within its margin": (theme.BLUE, "circle"),

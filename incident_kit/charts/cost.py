@@ -20,12 +20,12 @@ def cost(frame: Any, *, width: int = theme.WIDTH) -> alt.VConcatChart:
     Parameters
     ----------
     frame
-        What :func:`incident_kit.costs.costs` gives; or a board.
+        What :func:`incident_kit.scoring.costs.costs` gives; or a board.
     width
         Of the whole chart, in pixels.
     """
     if not isinstance(frame, pl.DataFrame):
-        from incident_kit.costs import costs
+        from incident_kit.scoring.costs import costs
 
         frame = costs(frame)
     known = frame.filter(pl.col("cost_usd") > 0)

@@ -30,14 +30,14 @@ def coverage(frame: Any, *, phases: Sequence[Phase] | None = None, width: int = 
     Parameters
     ----------
     frame
-        What :func:`incident_kit.coverage.coverage` gives; or a board, or a replay.
+        What :func:`incident_kit.scoring.coverage.coverage` gives; or a board, or a replay.
     phases
         Annotations; taken from the incident where not given.
     width
         Of the whole chart, in pixels.
     """
     if not isinstance(frame, pl.DataFrame):
-        from incident_kit.coverage import coverage as counted
+        from incident_kit.scoring.coverage import coverage as counted
 
         incident = getattr(frame, "incident", None)
         phases = (incident.phases if incident else ()) if phases is None else phases

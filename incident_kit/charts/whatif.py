@@ -20,7 +20,7 @@ def whatif(frame: pl.DataFrame, *, path: str, width: int = theme.WIDTH) -> alt.V
     Parameters
     ----------
     frame
-        :attr:`incident_kit.whatif.WhatIf.frame`.
+        :attr:`incident_kit.briefs.whatif.WhatIf.frame`.
     path
         Of the limit, for the axis.
     width

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from incident_kit.gateways.conversion import convert
 from incident_kit.gateways.export import export
-from incident_kit.outputs import write_whole
-from incident_kit.policy import Policy
+from incident_kit.outfiles.outputs import write_whole
+from incident_kit.policies.policy import Policy
 
 
 def convert_command(

@@ -11,13 +11,13 @@ from incident_kit.gateways import envoy, litellm, portkey, resilience4j, resilie
 from incident_kit.gateways.foreign import Node, leaves_of, read_source
 from incident_kit.gateways.loss import Ledger, Losses
 from incident_kit.gateways.reading import read_text
-from incident_kit.policy import Policy
-from incident_kit.policywriter import yaml_text
+from incident_kit.policies.policy import Policy
+from incident_kit.policies.policywriter import yaml_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from incident_kit.policytree import Item
+    from incident_kit.policies.policytree import Item
 
 Source = Literal["litellm", "portkey", "envoy", "resilience4j"]
 TITLES: dict[str, str] = {

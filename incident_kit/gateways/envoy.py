@@ -7,7 +7,7 @@ from typing import Any
 
 from incident_kit.durations import show_duration
 from incident_kit.gateways.foreign import Node
-from incident_kit.policytree import Item
+from incident_kit.policies.policytree import Item
 
 KEYS = {
     "consecutive_5xx": 5, "interval": "10s", "base_ejection_time": "30s", "max_ejection_percent": 10,

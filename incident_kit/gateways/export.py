@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from incident_kit.errors import InvalidConfiguration, did_you_mean
 from incident_kit.gateways.loss import Fidelity, Ledger, Losses
-from incident_kit.outputs import write_whole
-from incident_kit.policywriter import leaves, long_form
+from incident_kit.outfiles.outputs import write_whole
+from incident_kit.policies.policywriter import leaves, long_form
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from incident_kit.policy import Policy
+    from incident_kit.policies.policy import Policy
 
 Target = Literal["litellm", "prometheus"]
 TITLES = {"litellm": "LiteLLM config.yaml", "prometheus": "Prometheus rules"}
@@ -97,7 +97,7 @@ def export(policy: Policy, to: str, *, metrics: Mapping[str, str] | None = None)
 
     Examples
     --------
-    >>> from incident_kit.policy import Policy
+    >>> from incident_kit.policies.policy import Policy
     >>> policy = Policy.parse("routes: [{intent: refund, primary: big, fallback: small, retry: {attempts: 2}}]")
     >>> made = export(policy, "litellm")
     >>> "num_retries: 2" in made.text, made.losses.of("routes[0].retry.attempts")[0].fidelity

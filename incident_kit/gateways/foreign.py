@@ -12,7 +12,7 @@ from typing import Any
 from incident_kit.errors import InvalidConfiguration, UnreadableFile
 from incident_kit.gateways.loss import Ledger, Steps, text_of
 from incident_kit.gateways.reading import LONGEST_TEXT
-from incident_kit.policytree import Item
+from incident_kit.policies.policytree import Item
 from incident_kit.words import label
 
 TRUE, FALSE = frozenset({"true", "yes", "on"}), frozenset({"false", "no", "off"})

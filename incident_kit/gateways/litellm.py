@@ -12,7 +12,7 @@ from incident_kit.gateways.litellm_cooldown import breaker
 from incident_kit.gateways.litellm_facts import FALLBACK_ON, IN_GROUP, LIBRARY, RANKING, ROUTER, SECTIONS
 from incident_kit.gateways.litellm_fallbacks import Fallbacks
 from incident_kit.gateways.litellm_groups import Group, Settings, groups_of, retry
-from incident_kit.policytree import Item
+from incident_kit.policies.policytree import Item
 
 
 def is_like(tree: Item) -> bool:

@@ -10,7 +10,7 @@ from incident_kit.gateways.litellm_hops import shortest, walk
 
 if TYPE_CHECKING:
     from incident_kit.gateways.export import Books
-    from incident_kit.routes import Entry, Route
+    from incident_kit.policies.routes import Entry, Route
 
 SPECIAL = ("context_window", "content_policy")
 

@@ -18,7 +18,7 @@ from incident_kit.gateways.litellm_settings import (
     Settings,
 )
 from incident_kit.gateways.reading import read_text
-from incident_kit.policytree import Item, item_of
+from incident_kit.policies.policytree import Item, item_of
 
 _UNKNOWN = "os.environ/"
 # settings that would change who is called or cooled down, and that the emulation leaves out

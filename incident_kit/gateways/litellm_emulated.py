@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from incident_kit.errors import NoSuchItem
-from incident_kit.evidence import LABELS
+from incident_kit.estimation.evidence import LABELS
 from incident_kit.gateways.litellm_router import READ, SECOND, Cooldown
 from incident_kit.gateways.litellm_settings import Settings
 from incident_kit.gateways.litellm_walk import Logged, Walk

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from incident_kit.gateways.litellm_chains import SPECIAL, Group, chain, walked
 from incident_kit.gateways.litellm_rest import Cooldowns
-from incident_kit.policywriter import yaml_text
+from incident_kit.policies.policywriter import yaml_text
 from incident_kit.words import label
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from incident_kit.gateways.export import Books
-    from incident_kit.policy import Policy
-    from incident_kit.routes import Route
+    from incident_kit.policies.policy import Policy
+    from incident_kit.policies.routes import Route
 
 RETRIED = {"timeout", "409", "429", "5xx"}
 ERRORS = {

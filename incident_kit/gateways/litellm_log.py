@@ -15,7 +15,7 @@ from incident_kit.gateways.litellm_walk import NEAREST, NONE, OBSERVED, Lender, 
 from incident_kit.log import Calls, Log
 
 if TYPE_CHECKING:
-    from incident_kit.evidence import Outcomes
+    from incident_kit.estimation.evidence import Outcomes
     from incident_kit.gateways.litellm_settings import Deployment, Settings
     from incident_kit.incident import Incident
 
@@ -77,7 +77,7 @@ class _Nearest:
 
     @cached_property
     def _filled(self) -> tuple[Outcomes, list[Row]]:
-        from incident_kit.evidence import nearest
+        from incident_kit.estimation.evidence import nearest
 
         numbers: dict[tuple[int, int], int] = {}
         keyed: list[tuple[int, int, int, Row]] = []

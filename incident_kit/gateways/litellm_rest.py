@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from incident_kit.conditions import Condition, Rule
 from incident_kit.gateways.litellm_facts import ALONE, COOLDOWN_S, LEAST, WINDOW_S
+from incident_kit.policies.conditions import Condition, Rule
 
 if TYPE_CHECKING:
     from incident_kit.gateways.export import Books
-    from incident_kit.routes import Breaker, Route
+    from incident_kit.policies.routes import Breaker, Route
 
 NEVER = "LiteLLM cools down for failures only, never for waits, tools or feedback"
 SHARE = "LiteLLM's share of failures is 50 % for every group (DEFAULT_FAILURE_THRESHOLD_PERCENT in its environment)"

@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from incident_kit.evidence import LABELS
+from incident_kit.estimation.evidence import LABELS
 from incident_kit.gateways.litellm_router import SECOND, Failure, Router
 from incident_kit.gateways.litellm_settings import Deployment
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from incident_kit.evidence import LABELS
+from incident_kit.estimation.evidence import LABELS
 from incident_kit.gateways.litellm_router import (
     ALL_FAILED,
     FROM_HEADER,

@@ -10,7 +10,7 @@ from incident_kit.gateways.portkey_rules import FAILURES, Target, breaker, codes
 
 if TYPE_CHECKING:
     from incident_kit.gateways.foreign import Node
-    from incident_kit.policytree import Item
+    from incident_kit.policies.policytree import Item
 
 MOST_ROUTES = 500
 INHERITED = ("retry", "request_timeout")

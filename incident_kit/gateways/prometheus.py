@@ -13,8 +13,8 @@ from incident_kit.words import label
 
 if TYPE_CHECKING:
     from incident_kit.gateways.export import Books
-    from incident_kit.policy import Policy
-    from incident_kit.routes import Alert
+    from incident_kit.policies.policy import Policy
+    from incident_kit.policies.routes import Alert
 
 ROUTING = "routing, not alerting: export to litellm"
 OURS = (

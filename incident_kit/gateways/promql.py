@@ -10,8 +10,8 @@ from decimal import Decimal
 from fractions import Fraction
 from math import comb
 
-from incident_kit.conditions import Condition, Rule
 from incident_kit.durations import show_duration
+from incident_kit.policies.conditions import Condition, Rule
 
 METRICS: dict[str, str] = {
     "latency": "litellm_request_total_latency_metric",

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from incident_kit.errors import InvalidConfiguration
-from incident_kit.policytree import Item
+from incident_kit.policies.policytree import Item
 
 LONGEST_TEXT = 1_000_000
 DEEPEST = 40

@@ -7,7 +7,7 @@ from typing import Any
 
 from incident_kit.errors import InvalidConfiguration
 from incident_kit.gateways.foreign import Node
-from incident_kit.policytree import Item
+from incident_kit.policies.policytree import Item
 
 DEFAULTS: dict[str, Any] = {
     "slidingwindowtype": "COUNT_BASED", "slidingwindowsize": 100, "minimumnumberofcalls": 100,

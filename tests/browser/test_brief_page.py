@@ -10,10 +10,10 @@ import made_up
 import pytest
 from test_whatif import grid
 
-from incident_kit import briefpage
-from incident_kit.briefpictures import of_limit
+from incident_kit.briefs import briefpage
+from incident_kit.briefs.briefpictures import of_limit
+from incident_kit.briefs.whatif import whatif
 from incident_kit.charts import theme
-from incident_kit.whatif import whatif
 
 if TYPE_CHECKING:
     from collections.abc import Callable

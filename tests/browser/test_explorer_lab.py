@@ -27,7 +27,7 @@ UNLABELLED = f"""() => [...document.querySelectorAll('{SHOWN} :is(input, select,
 ).map(one => one.outerHTML)"""
 LIVE = (
     """import altair as alt, ipywidgets, polars as pl
-from incident_kit import live
+from incident_kit.widgets import live
 from incident_kit.charts import theme
 good, live.bundle().code = live.bundle().code, "throw new Error('cut off')"
 line = alt.Chart(alt.NamedData("waits")).mark_line(color=theme.INK).encode(x="x:Q", y="y:Q")

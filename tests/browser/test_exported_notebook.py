@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from incident_kit.charts import offline, theme
-from incident_kit.notebookpage import notebook_page
+from incident_kit.notebookpages.notebookpage import notebook_page
 from incident_kit.samples import notebooks
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Backups: each intent's backup model beside its primary, on like traffic."""

@@ -1,0 +1,1 @@
+"""Briefs: the page for leadership, its mail, its record, and whether it can be made again."""

@@ -1,0 +1,135 @@
+"""The brief on paper: a tagged PDF with the front, its chart, and the engineers' tables and charts; no browser is needed."""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import json
+from typing import TYPE_CHECKING, Any
+
+from incident_kit import words
+from incident_kit.briefs import brieftable
+from incident_kit.briefs.brieftable import TICKET_COLUMNS, TICKETS, ticket_rows
+from incident_kit.charts import offline, theme
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from incident_kit.briefs.briefcontent import BriefContent
+    from incident_kit.briefs.briefpictures import Picture
+
+BANNER = "Simulated data: nobody was affected."
+_LONGEST = 2_000
+_START = 946_684_800  # the year 2000: the same brief gives the same bytes
+
+
+def pdf(content: BriefContent) -> bytes:
+    """Return a brief as a tagged PDF, PDF/UA where this machine has a letter for every character.
+
+    Its text is data of the page's template, so none of it is markup.
+    """
+    import typst
+
+    template = (importlib.resources.files("incident_kit") / "templates" / "brief.typ").read_bytes()
+    # nothing in the template reads a file or a package; the data come in as one JSON text
+    inputs = {"content": json.dumps(_data(content), ensure_ascii=False)}
+    make: Any = functools.partial(typst.compile, template, format="pdf", sys_inputs=inputs, timestamp=_START)
+    try:
+        made: bytes = make(pdf_standards="ua-1")
+    except typst.TypstError:  # the standard forbids the box that stands for a letter that no font has
+        made = make()
+    return made
+
+
+def _data(content: BriefContent) -> dict[str, Any]:
+    front = content.front
+    felt = _part("What people felt", lines=front.felt)
+    felt["counts"] = [
+        {
+            "label": one.label,
+            "count": words.number(one.value),
+            "of": "" if one.out_of is None else f"of {words.number(one.out_of)}",
+            "usual": one.usual,
+        }
+        for one in front.counts
+    ]
+    change = [f"{fate}: {kinds}" for fate, kinds in front.changes]
+    parts = [
+        felt,
+        *([_part("What would change", lines=[front.rules], strong=front.gains, points=change)] if front.rules else []),
+        _part("How sure this is", phrases=[(words.sentence(phrase), of) for phrase, of in front.sure]),
+        _part("Who owns what", points=front.owners),
+    ]
+    data: dict[str, Any] = _clean(
+        {
+            "title": content.title,
+            "when": content.when,
+            "foot": content.title,
+            "simulated": content.is_simulated,
+            "banner": BANNER,
+            "asked": {"heading": "What is asked", "decision": front.decision, "whom": front.whom},
+            "parts": parts,
+            "engineers": "For engineers",
+            "front_pictures": [_picture(one, level=2) for one in content.pictures if not one.for_engineers],
+            "tables": [
+                *(_table(one, content.scope) for one in brieftable.tables(content.table)[:1]),
+                *([_tickets(content.tickets)] if content.tickets is not None else []),
+            ],
+            "pictures": [_picture(one, level=2) for one in content.pictures if one.for_engineers],
+        }
+    )
+    return data
+
+
+def _part(heading: str, *, lines: Any = (), strong: Any = (), points: Any = (), phrases: Any = ()) -> dict[str, Any]:
+    said = [{"strong": line, "said": ""} for line in strong]
+    said += [{"strong": "", "said": line} for line in points]
+    said += [{"strong": phrase, "said": of} for phrase, of in phrases]
+    return {
+        "heading": heading, "lines": list(lines), "points": said, "counts": [],
+        "counts_head": ["What", "Count", "Beside"],
+    }  # fmt: skip
+
+
+def _table(table: brieftable.Table, scope: str) -> dict[str, Any]:
+    rows = [[[name], *map(_cell, cells)] for name, cells in table.rows]
+    if table.rests:
+        rows.append([["What these numbers rest on"], *map(_cell, table.rests)])
+    return {
+        "caption": scope if table.intent == "all" else f"Questions about {table.intent}",
+        "head": ["Measure", *table.columns],
+        "widths": [1.4, *(1 for _ in table.columns)],
+        "rows": rows,
+    }
+
+
+def _tickets(tickets: pl.DataFrame) -> dict[str, Any]:
+    return {
+        "caption": TICKETS,
+        "head": list(TICKET_COLUMNS),
+        "widths": [1] * len(TICKET_COLUMNS),
+        "rows": [[[cell] for cell in row] for row in ticket_rows(tickets)],
+    }
+
+
+def _cell(cell: brieftable.Cell) -> list[str]:
+    return [line for line in (f"{cell.bound} {cell.value}".strip(), cell.limits, *cell.evidence, *cell.flags) if line]
+
+
+def _picture(picture: Picture, *, level: int) -> dict[str, Any]:
+    spec = picture.draw(width=theme.WIDTH).to_dict(validate=False)
+    return {
+        "heading": picture.heading, "sentence": picture.sentence, "level": level, "svg": offline.svg(spec),
+        "alt": spec.get("description", picture.heading),
+    }  # fmt: skip
+
+
+def _clean(node: Any) -> Any:
+    """Return data without marks of control and direction in any text of them; drawings have none."""
+    if isinstance(node, dict):
+        return {key: value if key == "svg" else _clean(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_clean(one) for one in node]
+    if isinstance(node, str):
+        return words.label(node, longest=_LONGEST).replace(" %", "\u00a0%") if node else ""
+    return node

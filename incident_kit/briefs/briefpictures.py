@@ -1,0 +1,115 @@
+"""The charts of a brief: one for everybody, and what engineers want to see; each drawn in the width that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from incident_kit import charts
+from incident_kit.scoring.budget import sample_budget
+from incident_kit.scoring.costs import METRIC, costs
+from incident_kit.scoring.coverage import coverage
+
+if TYPE_CHECKING:
+    from incident_kit.briefs.whatif import WhatIf
+    from incident_kit.helpdesk.consequences import Consequences
+    from incident_kit.phases import Phase
+    from incident_kit.scoring.scorecard import Board
+
+WHATIF = "what-if"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A chart of the page; ``draw(width=...)`` returns it in the width of a desk or of a phone."""
+
+    id: str
+    heading: str
+    sentence: str
+    draw: Callable[..., Any]
+    for_engineers: bool = False
+
+
+def pictures(
+    incident: Any, board: Any, series: pl.DataFrame, *, phases: Sequence[Phase], answers: Mapping[str, Any]
+) -> list[Picture]:
+    """Return the charts that every brief has."""
+    spans = [replay.states() for replay in board.replays.values()]
+    states = coarse(pl.concat(spans, how="diagonal_relaxed")) if spans else pl.DataFrame()
+    over_time = partial(charts.timeline, series, phases=phases, answers=answers)
+    compared = partial(charts.quality, incident.quality())
+    return [
+        Picture("over-time", "How it went", "The shaded part is the incident.", partial(over_time, plain=True)),
+        Picture("models", "The backup beside the first choice", "", partial(compared, plain=True), for_engineers=True),
+        Picture("signals", "The signals, in their own units", "", over_time, for_engineers=True),
+        Picture(
+            "states",
+            "Where each rule would have sent the requests",
+            "A thick bar: the backup model answered. Tests too short to be seen are left out.",
+            partial(charts.states, states, phases=phases),
+            for_engineers=True,
+        ),
+    ]
+
+
+def of_policies(board: Board, names: Sequence[str], desk: Consequences | None) -> list[Picture]:
+    """Return the charts of what other rules would have done: promised times, cost, evidence, samples."""
+    incident = board.incident
+    found = []
+    if desk is not None:
+        draw = partial(
+            charts.sla, incident.clock.instances, changes=desk.changes, totals=desk.table, phases=incident.phases
+        )
+        found.append(
+            Picture(
+                "promises",
+                "Promised times missed, and what other rules would have changed",
+                "",
+                draw,
+                for_engineers=True,
+            )
+        )
+    if any(one.name == METRIC for one in board.metrics):
+        draw = partial(charts.cost, costs(board))
+        found.append(Picture("cost", "What the answers cost", "", draw, for_engineers=True))
+    if names:
+        rests = coverage({name: board.replays[name] for name in names})
+        draw = partial(charts.coverage, rests, phases=incident.phases)
+        found.append(Picture("evidence", "What these estimates rest on", "", draw, for_engineers=True))
+        budgets = partial(charts.budget, sample_budget(incident, board.replays[names[0]].policy))
+        found.append(
+            Picture("samples", "Would each window hold enough requests to act?", "", budgets, for_engineers=True)
+        )
+    return found
+
+
+def of_limit(found: WhatIf) -> Picture:
+    """Return the chart of one limit at several settings."""
+    return Picture(
+        WHATIF, "What if this limit had been another?", "", partial(charts.whatif, found.frame, path=found.path),
+        for_engineers=True,
+    )  # fmt: skip
+
+
+def coarse(states: pl.DataFrame) -> pl.DataFrame:
+    """Return the spans without tests of the primary too short to be seen that led back to the backup: one span on it instead.
+
+    A page for leadership has room for hundreds of bars, not for thousands that are a fraction of a pixel wide.
+    """
+    if states.is_empty():
+        return states
+    unseen = (states["end"].max() - states["start"].min()) / 500  # type: ignore[operator]
+    kept: list[dict[str, Any]] = []
+    for row in states.iter_rows(named=True):
+        same = [one for one in kept[-2:] if all(one[key] == row[key] for key in ("policy", "route", "target"))]
+        is_test = [one["state"] for one in (*same, row)] == ["on backup", "testing primary", "on backup"]
+        if is_test and same[1]["end"] - same[1]["start"] < unseen:
+            kept.pop()
+            kept[-1] |= {"end": row["end"]}
+        else:
+            kept.append(row)
+    return pl.DataFrame(kept, schema=states.schema)

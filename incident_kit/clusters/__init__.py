@@ -1,0 +1,1 @@
+"""Clusters: the same replay, and work on many incidents, on Spark."""

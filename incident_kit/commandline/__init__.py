@@ -1,0 +1,1 @@
+"""The command line: the kit's verbs over a case folder, and what they print."""

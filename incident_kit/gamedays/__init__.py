@@ -1,0 +1,1 @@
+"""Game days: degradations rehearsed on a healthy log, who would be called, and sheets to print."""

@@ -1,0 +1,1 @@
+"""The gate: may this policy be merged, judged against incidents and limits."""

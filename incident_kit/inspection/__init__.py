@@ -1,0 +1,1 @@
+"""Inspection: what stands out in an incident, and how long it took to see and to mend."""

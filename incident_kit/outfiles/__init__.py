@@ -1,0 +1,1 @@
+"""Files that the kit writes: whole or not at all."""

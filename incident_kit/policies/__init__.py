@@ -1,0 +1,1 @@
+"""Policies: the language of POLICY.md read, checked, changed, compared, written back and said in words."""

@@ -1,0 +1,94 @@
+"""Quality: the backup beside the primary, and what an incident did to customers and agents, as counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from incident_kit.scoring.metrics import JUDGED, metric
+
+if TYPE_CHECKING:
+    from incident_kit.incident import Incident
+
+QUALITY = {
+    "p50_wait_ms": "p50_ms",
+    "p95_wait_ms": "p95_ms",
+    "error_rate": "error_rate",
+    "tool_success_rate": "tool_success_rate",
+    "override_rate": "override_rate",
+}
+COUNTED = {  # what each metric is of
+    "p50_wait_ms": pl.col("wait_ms").count(),
+    "p95_wait_ms": pl.col("wait_ms").count(),
+    "error_rate": pl.col("failed").count(),
+    "tool_success_rate": pl.col("tool_calls").filter(JUDGED).sum(),
+    "override_rate": pl.col("overridden").count(),
+}
+SCHEMA = {
+    "intent": pl.String, "target": pl.String, "role": pl.String, "metric": pl.String, "value": pl.Float64, "n": pl.Int64,
+    "note": pl.String,
+}  # fmt: skip
+
+
+def quality(incident: Incident) -> pl.DataFrame:
+    """Return, per intent, target and role, the calls that each target answered: one row a metric.
+
+    The latency and failures are the target's own calls', never the request's wait nor a refusal; tools and overrides are
+    of the answers it gave. ``n`` counts what the value is of: calls, tool calls, judged answers. ``note`` says where the log
+    holds a lower bound, or nothing.
+    """
+    calls = incident.store.query("quality_calls")
+    rows = []
+    for keys, group in calls.group_by("intent", "target", "role", maintain_order=True):
+        for name, formula in QUALITY.items():
+            one = metric(formula)
+            answer = incident.answers.get(one.question or "")
+            value, note = group.select(one.value).item(), ""
+            if answer is not None and answer.answer == "no":
+                value, note = None, f"not in this log: {answer.why}"
+            elif answer is not None and answer.answer == "lower bound" and one.question == "errors":
+                note = "lower bound"
+            rows.append((*keys, name, value, group.select(COUNTED[name]).item(), note))
+        tokens = group["completion_tokens"]
+        rows.append((*keys, "completion_tokens", tokens.mean(), tokens.count(), ""))
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row").sort("intent", "role", "metric", maintain_order=True)
+
+
+def impact(incident: Incident) -> list[tuple[str, int | None, int | None, float | None]]:
+    """Return counts during the impact: (label, count, out of, the count that a normal time of as many would have had)."""
+    outcomes = incident.as_logged.outcomes
+    if not any(phase.kind == "impact" for phase in incident.phases):
+        return []
+    start, end = incident.span("impact")
+    inside = (pl.col("at") >= start) & (pl.col("at") < end)
+    # another impact's requests are no normal time either
+    others = [phase for phase in incident.phases if phase.kind == "impact" and phase.until and phase.at != start]
+    troubled = pl.any_horizontal(inside, *((pl.col("at") >= one.at) & (pl.col("at") < one.until) for one in others))
+    during, normal = outcomes.filter(inside), outcomes.filter(~troubled)
+    slow = f"People who waited over {incident.slow_ms / 1000:g} s"
+    measures = {
+        slow: ("waits", (pl.col("wait_ms") > incident.slow_ms).sum(), pl.col("wait_ms").is_not_null().sum()),
+        "Requests that got no answer": ("errors", pl.col("failed").sum(), pl.col("failed").is_not_null().sum()),
+        "Answers from the backup model": (None, pl.col("is_fallback").sum(), pl.len()),
+        "Look-ups and actions that went wrong": (
+            "tools",
+            pl.col("tool_errors").filter(JUDGED).sum(),
+            pl.col("tool_calls").filter(JUDGED).sum(),
+        ),
+        "Drafts that agents rewrote": (
+            "overrides",
+            pl.col("overridden").sum(),
+            pl.col("overridden").is_not_null().sum(),
+        ),
+    }
+    found: list[tuple[str, int | None, int | None, float | None]] = []
+    for label, (question, count, total) in measures.items():
+        answer = incident.answers.get(question or "")
+        if answer is not None and answer.answer == "no":
+            found.append((label, None, None, None))
+            continue
+        both = (count.cast(pl.Int64).alias("k"), total.cast(pl.Int64).alias("n"))
+        (k, n), (usual_k, usual_n) = (frame.select(both).row(0) for frame in (during, normal))
+        found.append((label, k, n, usual_k / usual_n * n if usual_n else None))
+    return found

@@ -1,0 +1,1 @@
+"""Service levels: SLA clocks over opening hours, counted anew from a help desk's own records."""
