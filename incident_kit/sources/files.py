@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 LONGEST_RECORD = 256 * 1024 * 1024
-PACKED = (
-    200  # times its own size: logs pack ten to forty to one, what is made to fill a disk a thousand to one and more
-)
+PACKED = 200  # times its own size: logs pack ten to forty to one, what fills a disk a thousand to one and more
 UNPACKED = 1 << 30  # bytes that any file may unpack to
 SAMPLES = 20
 _HEAD = 1 << 20
