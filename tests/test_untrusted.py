@@ -362,8 +362,8 @@ VERBS = {
     "tune": ["tune", "CASE", "CASE/p.yaml", "chat.max_p95_ms=1000,2000", "--draws", "1"],
     "rehearse": ["rehearse", "CASE"],
     "pack": ["pack", "CASE", "--out", "OUT/pack"],
-    "brief": ["brief", "CASE", "--out", "OUT/brief.html"],
-    "verify": ["verify", "OUT/brief.html", "--case", "CASE"],
+    "brief": ["brief", "CASE", "--out", "OUT/brief.md"],
+    "verify": ["verify", "OUT/brief.md", "--case", "CASE"],
     "export": ["export", "CASE/p.yaml", "--to", "prometheus"],
     "export to nobody": ["export", "CASE/p.yaml", "--to", EVIL],
     "convert": ["convert", "CASE/incident.yaml"],
@@ -375,7 +375,6 @@ VERBS = {
     "source test": ["source", "test", "CASE/requests.ndjson", "CASE/requests.ndjson"],
     "sources": ["sources"],
     "new": ["new", "OUT/[red]new"],
-    "cluster replay": ["cluster", "replay", "CASE/no-lake", "-p", "CASE/p.yaml", "--out", "OUT/lake"],
 }
 UNREAD = {
     "demo": "tells the bundled story",
