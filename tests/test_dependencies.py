@@ -85,6 +85,7 @@ def test_everything_below_is_there_and_in_range() -> None:
     assert len(seen) > 50, "those below were read"
 
 
+@pytest.mark.skipif(not (ROOT / "uv.lock").exists(), reason="uv has locked nothing here")
 def test_what_is_locked_has_hashes() -> None:
     lock = tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))
     bare = [
