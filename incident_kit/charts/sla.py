@@ -179,7 +179,7 @@ def _total(policy: str, totals: pl.DataFrame | None, assuming: str) -> str:
         f"; of {words.number(round(row['undetermined']))} these logs cannot tell" if row["undetermined"] >= 0.5 else ""
     )
     whole = f"of {words.number(row['logged'])} missed where a scored request was waited for"
-    return f"{', '.join(said)}, {whole}{open_}; if {assuming} move"
+    return f"{', '.join(said)}, {whole}{open_}; this counts {assuming}"
 
 
 def _count(row: dict[str, Any], kind: str) -> str:

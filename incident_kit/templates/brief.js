@@ -4,7 +4,7 @@
   const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   const { datasets, specs, config, dark, steps } = await new Response(unpacked).json();
   const night = matchMedia("screen and (prefers-color-scheme: dark)");
-  const phone = matchMedia("screen and (max-width: 780px)");
+  const phone = matchMedia("screen and (max-width: 640px)");
   const recoloured = (node) => {
     if (Array.isArray(node)) return node.map(recoloured);
     if (typeof node === "string") return Object.hasOwn(dark, node) ? dark[node] : node;
