@@ -19,6 +19,7 @@ from incident_kit.gamedays.drills import DRILLS, drill
 from incident_kit.gamedays.exercise import GameDay
 from incident_kit.gamedays.pages import Pager
 from incident_kit.gamedays.rehearsals import gameday, gamedays
+from incident_kit.gamedays.runbook import master
 from incident_kit.incident import Incident
 from incident_kit.policies.policy import Policy
 
@@ -175,6 +176,7 @@ def test_where_nobody_is_called(slow: GameDay, redone: GameDay) -> None:
         ("bare", "refund", "p95_ms", False),
     ]
     assert "no alert is about this intent" in slow.gaps["sentence"][0]
+    assert "this policy has no alerts" in slow.gaps["sentence"][1]
     # quality alone: the alert on overrides sees it, late; nobody is called for the chat
     assert set(redone.gaps.filter(policy="watched")["intent"]) == {"chat"}
     page = redone.detection.row(0, named=True)
@@ -206,6 +208,10 @@ def test_what_is_called_without_any_fault_is_needless(incident: Incident) -> Non
     assert row["needless_pages"] == day.pages.height
     assert row["needless_switches"] > 0
     assert "that nobody needed" in str(day)
+    assert "NO SWITCH: no switch because of the fault" in str(day)
+    undo = master(day).markdown.partition("## Undo")[2].partition("##")[0]
+    assert "Take the fault out on big" in undo
+    assert "back on its primary" not in undo  # its switches are the day's own
 
 
 def test_whom_an_alert_calls() -> None:

@@ -123,13 +123,15 @@ def gaps(day: GameDay) -> pl.DataFrame:
                     **{name: row[name] for name in ("intent", "metric", "usual", "during")},
                     "watched_by": [alert.name for alert in looking],
                     "switched": switched,
-                    "sentence": _said(row, about, looking, switched=switched),
+                    "sentence": _said(row, policy, about, looking, switched=switched),
                 }
             )
     return pl.DataFrame(rows, schema=GAPS)
 
 
-def _said(row: dict[str, Any], about: Sequence[Alert], looking: Sequence[Alert], *, switched: bool) -> str:
+def _said(
+    row: dict[str, Any], policy: Policy, about: Sequence[Alert], looking: Sequence[Alert], *, switched: bool
+) -> str:
     of = worded(row["metric"])
     title = of.title if of.title[1:2].isdigit() else of.title[:1].lower() + of.title[1:]
     what = f"{label(row['intent'])}: {title} goes from {of.shown(row['usual'])} to {of.shown(row['during'])}"
@@ -139,6 +141,6 @@ def _said(row: dict[str, Any], about: Sequence[Alert], looking: Sequence[Alert],
     elif about:
         why = f"no alert looks at it (other signals: {', '.join(label(one.name) for one in about)})"
     else:
-        why = "no alert is about this intent"
+        why = "no alert is about this intent" if policy.alerts else "this policy has no alerts"
     moves = "; its requests go to the backup, and nobody is told" if switched else ""
     return f"{what}, and nobody is called: {why}{moves}."

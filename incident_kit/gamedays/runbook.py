@@ -141,7 +141,7 @@ def _said(day: GameDay, policy: Policy) -> Iterator[str]:
             f"{number(row['switches'])} in all."
         )
     else:
-        yield "NO SWITCH: every route stays on its primary."
+        yield "NO SWITCH: no switch because of the fault."
     if row["gaps"]:
         kinds = day.gaps.filter(pl.col("policy") == policy.name)["intent"].n_unique()
         yield f"Nobody is called for {number(kinds)} kind(s) of question that visibly get worse."
@@ -181,7 +181,7 @@ def _undo(day: GameDay, policy: Policy) -> Iterator[str]:
     mine = day.switches.filter((pl.col("policy") == policy.name) & (pl.col("at") >= begin))
     for route in policy.routes:
         own = mine.filter(pl.col("route") == route.name)
-        if own.is_empty():
+        if own["needless"].all():  # it has none, or those of the day without the fault
             continue
         last = own.row(-1, named=True)
         if last["to"] == "on primary":
