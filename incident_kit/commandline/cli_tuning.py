@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 POLICY = Annotated[Path, typer.Argument(help="A policy file.", show_default=False)]
 SETTINGS = Annotated[
     list[str],
-    typer.Argument(metavar="PATH=VALUES...", help="What to vary: refund.max_p95_ms=1500:6000:250, or =30s,60s,5m."),
+    typer.Argument(metavar="PATH=VALUES...", help="What to vary: refund-policy.max_p95_ms=1500:6000:250, or =30s,60s,5m."),
 ]
 DRAWS = Annotated[int, typer.Option(help="How often outcomes that the log does not hold are drawn.", min=0)]
 RANDOM = Annotated[int | None, typer.Option(help="At most so many settings, drawn at random.", min=1)]
@@ -255,10 +255,10 @@ def _weight(text: str) -> tuple[str, float]:
 
 
 def setting(text: str) -> tuple[str, list[Any]]:
-    """Return a path and its values: ``refund.max_p95_ms=1500:6000:250`` (the end included), ``1500:6000`` or ``=30s,60s``."""
+    """Return a path and its values: ``refund-policy.max_p95_ms=1500:6000:250`` (the end included), ``1500:6000`` or ``=30s,60s``."""
     path, equals, said = text.partition("=")
     if not equals or not path.strip() or not said.strip():
-        raise InvalidPolicy(f"{text!r} varies nothing: write refund.max_p95_ms=1500:6000:250, or =1500,3000")
+        raise InvalidPolicy(f"{text!r} varies nothing: write refund-policy.max_p95_ms=1500:6000:250, or =1500,3000")
     parts = said.split(":")
     if len(parts) == 3 or (len(parts) == 2 and parts[0].strip().isdigit()):
         return path.strip(), _range(*parts, *(["1"] if len(parts) == 2 else []), text=text)

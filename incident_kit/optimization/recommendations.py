@@ -262,7 +262,7 @@ def recommend(
     else:
         if policy is None or grid is None:
             raise InvalidSweep(
-                "to recommend takes a policy and a grid: recommend(library, policy, {'refund.max_p95_ms': [2000, 3000]})"
+                "to recommend takes a policy and a grid: recommend(library, policy, {'refund-policy.max_p95_ms': [2000, 3000]})"
             )
         tuned = tune(library, policy, grid, objective=objective, **options)
     return tuned.recommend(on=on)
