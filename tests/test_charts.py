@@ -189,7 +189,9 @@ def test_detected_phases_are_marked_and_spans_are_bands() -> None:
     assert "Mitigated *" in text
     assert "* detected from the data" in text
     assert "Recovered *" not in text
-    assert "Impact: provider brown-out" in text
+    assert "Impact" in text
+    assert "provider brown-out" not in text
+    assert "Impact: provider brown-out" in json.dumps(chart.to_dict())  # on hover
     undetected = charts.timeline(made_up.series(), phases=[made_up.PHASES[0]])
     assert "detected from the data" not in said(undetected)
 
@@ -269,12 +271,21 @@ def test_two_backups_of_one_intent_stand_apart_with_their_names() -> None:
     second = made_up.quality(("refund-policy",)).filter(pl.col("role") == "backup")
     both = pl.concat([made_up.quality(("refund-policy",)), second.with_columns(target=pl.lit("other_model"))])
     chart = charts.quality(both)
-    assert "4,394 ms, backup_model" in said(chart)
-    assert "4,394 ms, other_model" in said(chart)
+    assert "4,394 ms, n 120, backup_model" in said(chart)
+    assert "4,394 ms, n 120, other_model" in said(chart)
     rows = next(rows for rows in chart.to_dict()["datasets"].values() if "middle" in rows[0] and "role" in rows[0])
     middles = [row["middle"] for row in rows]
     assert len(middles) == 3
     assert middles == sorted(set(middles))
+
+
+def test_quality_of_few_samples_is_pale_and_no_gap() -> None:
+    few = made_up.quality().with_columns(n=pl.when(pl.col("role") == "backup").then(5).otherwise(120))
+    chart = charts.quality(few)
+    assert "4,394 ms, n 5" in said(chart)
+    assert "no question that both answered often enough" in chart.to_dict()["description"]
+    rows = [row for rows in chart.to_dict()["datasets"].values() for row in rows if "few" in row]
+    assert {(row["role"], row["few"]) for row in rows if row["value"]} == {("primary", False), ("backup", True)}
 
 
 def test_quality_tells_the_widest_gap() -> None:

@@ -97,6 +97,14 @@ def test_nobody_is_called_a_backup_without_a_reason(store: Store) -> None:
     ]
 
 
+def test_a_role_is_the_models_whoever_was_tried_first(store: Store) -> None:
+    """A log that asked for the backup itself while it was preferred says so of every such request; it is the backup still."""
+    usual = [Request(f"u{i}", i, [Call("big", 100)]) for i in range(9)]
+    moved = [Request("m", 20, [Call("small", 80)], changes={"requested": "small"})]
+    frame = rows_of(store, usual + moved).filter(metric="p50_wait_ms")
+    assert set(frame.select("target", "role", "n").rows()) == {("big", "primary", 9), ("small", "backup", 1)}
+
+
 def test_what_the_log_does_not_hold_is_no_number() -> None:
     incident = Incident.create()
     incident.load(bundled() / "other" / "spend_logs.ndjson.gz")

@@ -17,6 +17,7 @@ ROLES = {"primary": theme.BLUE, "backup": theme.VERMILLION}
 _BAR, _GAP = 16, 9  # pixels: a bar with its space, and between intents
 _BETWEEN = 16
 NOT_USED = "not used"
+FEW = 20  # samples: fewer are drawn pale, and never told as a gap
 
 
 def quality(frame: Any, *, plain: bool = False, width: int = theme.WIDTH) -> alt.VConcatChart:
@@ -87,9 +88,11 @@ def _told(frame: pl.DataFrame, *, plain: bool) -> pl.DataFrame:
 
     def said(row: dict[str, Any]) -> str:
         if row["value"] is None:
-            return f"{row['role']}: {words.label(row['note'].split(':')[0]) if row['note'] else words.UNKNOWN}"
+            unknown = "no sample" if row["n"] == 0 else words.UNKNOWN
+            return f"{row['role']}: {words.label(row['note'].split(':')[0]) if row['note'] else unknown}"
         text = words.metric(row["metric"]).shown(row["value"], plain=plain)
         text = f"{text} or more" if row["note"] == "lower bound" else text
+        text = f"{text}, n {words.number(row['n'])}" if row["n"] is not None else text
         return f"{text}, {row['target']}" if row["rivals"] > 1 else text
 
     def few(row: dict[str, Any]) -> str:
@@ -100,6 +103,7 @@ def _told(frame: pl.DataFrame, *, plain: bool) -> pl.DataFrame:
         pl.col("intent").map_elements(words.label, return_dtype=pl.String, skip_nulls=False),
         pl.col("target").map_elements(words.label, return_dtype=pl.String, skip_nulls=False),
         pl.col("note").cast(pl.String),
+        few=(pl.col("n") < FEW).fill_null(value=False),
     )
     rows = list(cleaned.iter_rows(named=True))
     return cleaned.with_columns(
@@ -129,8 +133,12 @@ def _panel(rows: pl.DataFrame, *, width: int, gutter: int, plain: bool) -> Any:
     beside: dict[str, Any] = {"align": "left", "baseline": "middle", "dx": 4}
     base = alt.Chart(some).encode(x=x, y=middle, tooltip=tooltip)
     layers: list[Any] = [
-        base.mark_bar(orient="horizontal", size=_BAR - 2).encode(color=colour),
-        base.mark_text(**beside, color=theme.INK).encode(text="said:N"),
+        base.mark_bar(orient="horizontal", size=_BAR - 2).encode(
+            color=colour, fillOpacity=alt.condition(alt.datum.few, alt.value(0.3), alt.value(1))
+        ),
+        base.mark_text(**beside).encode(
+            text="said:N", color=alt.condition(alt.datum.few, alt.value(theme.MUTED), alt.value(theme.INK))
+        ),
     ]
     if blank.height:
         said = alt.Chart(blank).mark_text(**beside, fontStyle="italic", color=theme.MUTED)
@@ -156,19 +164,19 @@ def _laid(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def describe(told: pl.DataFrame, known: list[str], unknown: list[str], *, plain: bool) -> str:
-    """Return the chart in words, from its data: for each metric the widest gap, and what is not known."""
+    """Return the chart in words, from its data: for each metric the widest gap of enough samples, and what is not known."""
     parts = []
     for name in known:
         metric = words.metric(name)
         title = words.sentence(metric.plain) if plain else metric.title
         sides = (
-            told.filter(metric=name)
+            told.filter(pl.col("metric") == name, ~pl.col("few"))
             .group_by("intent", maintain_order=True)
             .agg(*(pl.col("value").filter(pl.col("role") == role).first().alias(role) for role in ROLES))
         )
         both = sides.drop_nulls()
         if both.is_empty():
-            parts.append(f"{title}: no question that both answered.")
+            parts.append(f"{title}: no question that both answered often enough.")
             continue
         gap = both.sort((pl.col("backup") - pl.col("primary")).abs(), "intent", descending=[True, False]).row(
             0, named=True

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from incident_kit.healthy import is_healthy
 from incident_kit.scoring.metrics import JUDGED, metric
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ COUNTED = {  # what each metric is of
     "tool_success_rate": pl.col("tool_calls").filter(JUDGED).sum(),
     "override_rate": pl.col("overridden").count(),
 }
+NO_INTENT = "(no intent)"
+OFTEN = 0.2  # of the first tries in the healthy time: a primary beside others that share the load
 SCHEMA = {
     "intent": pl.String, "target": pl.String, "role": pl.String, "metric": pl.String, "value": pl.Float64, "n": pl.Int64,
     "note": pl.String,
@@ -34,11 +37,12 @@ SCHEMA = {
 def quality(incident: Incident) -> pl.DataFrame:
     """Return, per intent, target and role, the calls that each target answered: one row a metric.
 
-    The latency and failures are the target's own calls', never the request's wait nor a refusal; tools and overrides are
-    of the answers it gave. ``n`` counts what the value is of: calls, tool calls, judged answers. ``note`` says where the log
-    holds a lower bound, or nothing.
+    The role is the model's, whoever was tried first: ``primary`` is what the policy in force, or else the healthy time, sends
+    an intent to, ``backup`` every other. The latency and failures are the target's own calls', never the request's wait nor a
+    refusal; tools and overrides are of the answers it gave. ``n`` counts what the value is of: calls, tool calls, judged
+    answers. ``note`` says where the log holds a lower bound, or nothing.
     """
-    calls = incident.store.query("quality_calls")
+    calls = _cast(incident, incident.store.query("quality_calls"))
     rows = []
     for keys, group in calls.group_by("intent", "target", "role", maintain_order=True):
         for name, formula in QUALITY.items():
@@ -53,6 +57,24 @@ def quality(incident: Incident) -> pl.DataFrame:
         tokens = group["completion_tokens"]
         rows.append((*keys, "completion_tokens", tokens.mean(), tokens.count(), ""))
     return pl.DataFrame(rows, schema=SCHEMA, orient="row").sort("intent", "role", "metric", maintain_order=True)
+
+
+def _cast(incident: Incident, calls: pl.DataFrame) -> pl.DataFrame:
+    """Return the calls with each model's role for an intent; as the log says where neither policy nor habit names a primary."""
+    primaries: dict[str, tuple[str, ...]] = {}
+    healthy = pl.Series(is_healthy(incident, calls["at_us"].to_numpy()), dtype=pl.Boolean)
+    for (intent,), rows in calls.with_columns(healthy=healthy).group_by("intent", maintain_order=True):
+        route = incident.in_force and incident.in_force.route_of(None if intent == NO_INTENT else str(intent))
+        named = tuple(one for one in route.primaries if (rows["target"] == one).any()) if route else ()
+        tried = rows.filter(role="primary")
+        usual = tried.filter("healthy") if tried["healthy"].any() else tried
+        often = usual.group_by("target").len().filter(pl.col("len") >= OFTEN * usual.height)["target"].sort()
+        primaries[str(intent)] = named or tuple(often)
+    said = [
+        ("primary" if target in primaries[intent] else "backup") if primaries[intent] else role
+        for intent, target, role in calls.select("intent", "target", "role").iter_rows()
+    ]
+    return calls.with_columns(role=pl.Series(said, dtype=pl.String))
 
 
 def impact(incident: Incident) -> list[tuple[str, int | None, int | None, float | None]]:

@@ -1,6 +1,6 @@
 -- one row per call (of a request without attempts: per request), with what the scorecard's metrics read
 -- parameters: none
--- columns: intent VARCHAR, target VARCHAR, role VARCHAR, wait_ms BIGINT, failed BOOLEAN, tool_calls INTEGER, tool_errors INTEGER, overridden BOOLEAN, completion_tokens BIGINT, evidence VARCHAR
+-- columns: intent VARCHAR, target VARCHAR, role VARCHAR, at_us BIGINT, wait_ms BIGINT, failed BOOLEAN, tool_calls INTEGER, tool_errors INTEGER, overridden BOOLEAN, completion_tokens BIGINT, evidence VARCHAR
 with overrides as (
   select request_id, bool_or(overridden) as overridden from feedback where request_id is not null group by request_id
 ),
@@ -22,6 +22,7 @@ select
     when r.requested is null and not (coalesce(r.is_fallback, false) and c.target = r.served) then 'primary'
     else 'backup'
   end as role,
+  epoch_us(r.arrived_at) as at_us,
   c.latency_ms as wait_ms,
   c.status <> 'ok' as failed,
   c.tool_calls, c.tool_errors,
