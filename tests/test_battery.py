@@ -48,7 +48,7 @@ def test_a_capture_with_one_brown_out(capture: Findings) -> None:
 
 
 def test_counts_are_those_of_the_impact_table(sample: Incident, capture: Findings) -> None:
-    label, count, of, usual = next(row for row in sample.impact() if "waited over" in row[0])
+    label, count, of, usual = next(row for row in sample.impact() if row[0].startswith("Waits over"))
     trial = capture["slow answers"].trial
     assert trial is not None, label
     assert (trial.share.count, trial.share.of) == (count, of)

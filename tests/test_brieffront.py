@@ -75,7 +75,7 @@ def test_the_first_complaint_is_told_where_nobody_noticed() -> None:
     assert early[-1] == "The team noticed 2 min before."
 
 
-def test_counts_are_those_worse_than_on_a_normal_day() -> None:
+def test_counts_are_those_worse_than_usual() -> None:
     usual, worse, backup = (
         Count("a", 3, 10, 5.0),
         Count("b", 9, 10, 1.0),
@@ -86,10 +86,16 @@ def test_counts_are_those_worse_than_on_a_normal_day() -> None:
     assert counts([usual, unknown], most=4) == (usual,)
     assert counts([backup, worse], most=1) == (worse,)
     chance = Count("d", 26, 3000, 20.0)
-    assert counts([chance, worse], most=4) == (worse,), "a normal day may have 26 as well as 20"
+    assert counts([chance, worse], most=4) == (worse,), "usual time may have 26 as well as 20"
     assert (usual.usual, backup.usual, unknown.usual) == (
-        "on a normal day about 5", "on a normal day none", "these logs cannot tell",
+        "usually about 5", "usually none", "these logs cannot tell",
     )  # fmt: skip
+    tested = Count("e", 131, 3688, 97.3, is_worse=False)
+    assert counts([tested, worse], most=4) == (worse,), "its own test decides"
+    assert counts([replace(tested, is_worse=True)], most=4)[0].label == "e"
+    harms = [replace(worse, label=label) for label in "xyz"]
+    assert counts([backup, *harms], most=4) == tuple(harms), "the backup says nothing more beside three harms"
+    assert (replace(worse, at_least=True).shown, worse.shown) == ("at least 9", "9")
 
 
 def test_at_most_seven_numbers_stand_up_front() -> None:
@@ -99,7 +105,41 @@ def test_at_most_seven_numbers_stand_up_front() -> None:
     told = [line for line in found.gains if re.search(r"\d", line)]
     assert len(told) + len(found.counts) == 7
     assert told[0] == "Between 40 and 70 fewer things a"
-    assert "Also fewer things c, things d and things e" in found.gains, "what has no room for a number is said without"
+    assert not [line for line in found.gains if "things c" in line], "what has no room for its number is left out"
+    harms = tuple(Gain(f"things {name}", 40.0, 70.0, 100, "worse") for name in "abcde")
+    lines = made(impact=impact, proposal=replace(made_up.proposal(), gains=harms)).gains
+    assert "Also more things c, things d and things e" in lines, "but no harm"
+
+
+def test_look_ups_that_are_no_longer_made_are_said_so() -> None:
+    gains = (Gain("failed look-ups", -90.0, -40.0, 100, "better"),)
+    bare = Change("refund", "backup model", "mostly answered by the backup model without tools", "better")
+    kept = replace(bare, would="keeps answering")
+    told = [made(proposal=replace(made_up.proposal(), gains=gains, changes=(one,))).gains[0] for one in (bare, kept)]
+    assert told[0] == "Between 40 and 90 fewer failed look-ups, some because they are no longer made"
+    assert told[1] == "Between 40 and 90 fewer failed look-ups"
+
+
+def test_what_was_in_force_and_what_the_rules_are_for_stand_before_the_numbers() -> None:
+    why = replace(made_up.proposal("p"), reason="only what suffers moves.")
+    assert made(proposal=why, in_force="one limit").rules == (
+        "In force was one limit. Had the rules “p” been in force instead (only what suffers moves):"
+    )
+    assert made(proposal=replace(why, reason="")).rules == "Had the rules “p” been in force:"
+
+
+def test_a_harm_is_the_last_to_be_left_out() -> None:
+    changes = (
+        Change("kind a", "keeps answering", "goes to a person", "better", ("waits",)),
+        Change("kind b", "keeps answering", "is queued", "mixed", ("waits",), ("drafts",)),
+        Change("kind c", "keeps answering", "stays", "same"),
+    )
+    proposal = replace(made_up.proposal(), changes=changes)
+    told = [
+        [kinds for _, kinds in made(proposal=proposal, owners=[Owner("word " * n)]).changes] for n in range(0, 60, 2)
+    ] + [[kinds for _, kinds in made(proposal=proposal, owners=[Owner("word " * 50)] * k).changes] for k in range(1, 6)]
+    assert all("kind b" in kinds for kinds in told if kinds)
+    assert {len(kinds) for kinds in told} >= {0, 3}
 
 
 @pytest.mark.parametrize(
@@ -135,7 +175,7 @@ def test_the_longest_front_stays_under_350_words() -> None:
     )}  # fmt: skip
     phases = [replace(made_up.PHASES[0], text="answers were slow for most " * 9), *made_up.PHASES[1:]]
     front_of = made(
-        phases=phases, proposal=proposal, answers=answers, impact=[Count("Look-ups and actions that went wrong", 9, 99, 1.0)] * 9,
+        phases=phases, proposal=proposal, answers=answers, impact=[Count("Drafts that agents rewrote", 9, 99, 1.0)] * 9,
         owners=[Owner("the gateway team", "merges the rules", "Friday")] * 2,
     )  # fmt: skip
     assert front_of.changes

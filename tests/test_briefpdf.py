@@ -60,7 +60,7 @@ def test_it_says_what_the_page_says(tmp_path: Path) -> None:
         for words in (
             "Simulated data: nobody was affected.", "What is asked", "Adopt refund-policy?",
             "Asked of the head of support, by Friday.",
-            "What people felt", "96 of 1,409", "on a normal day about 11", "What would change",
+            "What people felt", "96 of 1,409", "usually about 11", "What would change",
             "Between 41 and 70 fewer waits over 3.5 s", "How sure this is", "Worked out from similar requests: what would change",
             "Who owns what", "How it went", "For engineers", "What these numbers rest on",
         )

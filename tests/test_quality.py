@@ -113,7 +113,7 @@ def test_what_the_log_does_not_hold_is_no_number() -> None:
     assert frame["note"].str.starts_with("not in this log: ").all()
     counts = {label: count for label, count, _, _ in impact(incident)}
     assert counts["Requests that got no answer"] is None
-    assert counts["Look-ups and actions that went wrong"] is None
+    assert counts["Failed look-ups"] is None
 
 
 def test_nothing_loaded() -> None:
@@ -132,10 +132,10 @@ def test_the_impact_of_the_capture_counted_twice(sample: Incident) -> None:
     def counted(requests: list[plainly.Wait]) -> dict[str, tuple[int, int]]:
         judged = [one for one in requests if one.tool_errors is not None]
         return {
-            "People who waited over 2 s": (sum(one.wait_ms > 2000 for one in requests), len(requests)),
+            "Waits over 2 s": (sum(one.wait_ms > 2000 for one in requests), len(requests)),
             "Requests that got no answer": (sum(not one.answered for one in requests), len(requests)),
             "Answers from the backup model": (sum(bool(one.is_fallback) for one in requests), len(requests)),
-            "Look-ups and actions that went wrong": (
+            "Failed look-ups": (
                 sum(one.tool_errors or 0 for one in judged), sum(one.tool_calls for one in judged),
             ),
         }  # fmt: skip
@@ -147,7 +147,7 @@ def test_the_impact_of_the_capture_counted_twice(sample: Incident) -> None:
     for label, (count, total, usual) in found.items():
         assert (count, total) == during[label]
         assert usual == pytest.approx(normal[label][0] / normal[label][1] * total)
-    assert found["People who waited over 2 s"][:2] == [163, 1466]
+    assert found["Waits over 2 s"][:2] == [163, 1466]
 
 
 def test_the_impact_by_hand(tmp_path: Path) -> None:
@@ -162,9 +162,9 @@ def test_the_impact_by_hand(tmp_path: Path) -> None:
     incident.load(write(tmp_path, requests))
     incident.annotate("impact", START + timedelta(seconds=3), START + timedelta(seconds=7))
     assert impact(incident) == [
-        ("People who waited over 3.5 s", 1, 4, pytest.approx(1 / 6 * 4)),
+        ("Waits over 3.5 s", 1, 4, pytest.approx(1 / 6 * 4)),
         ("Requests that got no answer", 1, 4, 0),
         ("Answers from the backup model", 0, 4, 0),
-        ("Look-ups and actions that went wrong", None, None, None),
+        ("Failed look-ups", None, None, None),
         ("Drafts that agents rewrote", 1, 4, 0),
     ]

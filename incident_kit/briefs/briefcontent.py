@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
@@ -19,6 +19,7 @@ from incident_kit.briefs.briefrecord import record, versions
 from incident_kit.briefs.proposal import Proposal, candidates, listed, proposals
 from incident_kit.briefs.whatif import WhatIf, swept, whatif
 from incident_kit.helpdesk.promises import kept, missed
+from incident_kit.scoring.quality import measured
 from incident_kit.scoring.scorecard import Board
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class BriefContent:
     ``share_none``, ``share_no_model``, ``flags``.
     ``scope`` says which requests the table counts.
 
+    ``in_force`` says what the rules in force did.
     ``decision`` is what is asked of whom, by when; where it is None, the ``proposal`` says what the numbers suggest.
     ``lede``, ``caveats``, ``notes``, ``backups`` (beside their primaries, on like traffic), ``limit`` (one limit at several
     settings) and ``tickets`` (by their ids, only where somebody asked for these) are for engineers. ``record`` is what a
@@ -63,6 +65,7 @@ class BriefContent:
     phases: Sequence[Phase] = ()
     sign: Sign | None = None
     proposal: Proposal | None = None
+    in_force: str = ""
     lede: Sequence[str] = ()
     impact: Sequence[Count] = ()
     lapses: Sequence[Lapse] = ()
@@ -93,7 +96,7 @@ class BriefContent:
         """What is read first."""
         return front(
             decision=self.decision, owners=self.owners, phases=self.phases, impact=self.impact, proposal=self.proposal,
-            answers=self.answers, end=self.end, zone=self.zone, sign=self.sign,
+            answers=self.answers, end=self.end, zone=self.zone, sign=self.sign, in_force=self.in_force,
         )  # fmt: skip
 
 
@@ -165,8 +168,9 @@ def gather(
         phases=phases,
         sign=_sign(incident),
         proposal=found[0] if found else None,
+        in_force=_in_force(incident),
         lede=lede(series, phases, zone=zone),
-        impact=[Count(*row) for row in (*incident.impact(), *_missed(incident))],
+        impact=[*_counts(incident), *_missed(incident)],
         lapses=lapses(phases),
         pictures=drawn,
         table=table,
@@ -220,9 +224,27 @@ def _sign(incident: Any) -> Sign | None:
     return None if first is None or first["sign"] not in _SIGNS else Sign(first["at"], _SIGNS[first["sign"]])
 
 
-def _missed(incident: Any) -> list[tuple[str, int, int, float | None]]:
+def _in_force(incident: Any) -> str:
+    """Return what the rules in force did, in a few words of the kit's own; nothing where no rules are named."""
+    policy = getattr(incident, "in_force", None)
+    if policy is None or not _has_routes(policy):
+        return ""
+    whole = len({route.breaker for route in policy.routes}) == 1
+    backups = {entry.model for route in policy.routes for entry in route.fallback if entry.kind == "model"}
+    limit = "the same limit for every kind of question" if whole else "another limit for each kind of question"
+    return f"{limit}, then the backup model" if len(backups) == 1 else limit
+
+
+def _counts(incident: Any) -> list[Count]:
+    """Return the counts of the impact; of those that the log answers with a lower bound, it may miss some."""
+    asked = {label: question for label, (question, *_) in measured(getattr(incident, "slow_ms", 0)).items()}
+    least = {name for name, one in incident.answers.items() if one.answer == "lower bound"}
+    return [replace(one, at_least=asked.get(one.label) in least) for one in (Count(*row) for row in incident.impact())]
+
+
+def _missed(incident: Any) -> list[Count]:
     found = missed(incident) if getattr(incident, "log", None) is not None else None
-    return [found] if found else []
+    return [Count(*found)] if found else []
 
 
 def _backups(incident: Any) -> tuple[Pair, ...]:
@@ -261,7 +283,7 @@ def lede(series: pl.DataFrame, phases: Sequence[Phase], *, zone: str = "UTC") ->
     if (slow := _worst(during, "p95_wait_ms")) is not None:
         usual = before["p95_wait_ms"].median() if before.height else None
         beside = f"; usually that is {words.number(usual, 's')}" if isinstance(usual, float) else ""
-        sentences.append(f"At its worst, one person in twenty waited over {words.number(slow, 's')}{beside}.")
+        sentences.append(f"At its worst, one answer in twenty took over {words.number(slow, 's')}{beside}.")
     if share := _worst(during, "fallback_share"):
         sentences.append(f"At the height, the backup model gave {words.number(share, '%')} of the answers.")
     return sentences
@@ -277,12 +299,11 @@ def _worst(series: pl.DataFrame, name: str) -> float | None:
 
 
 def lapses(phases: Sequence[Phase]) -> list[Lapse]:
-    """Return the time to detect, to mitigate and to recover, each with its two instants."""
+    """Return the time to detect, to mitigate and to recover, each with its two instants; what nobody noted is left out."""
     first = {phase.kind: phase.at for phase in reversed(phases)}
     start = first.get("impact")
     names = {"felt": "First complaint", "detected": "Noticed", "mitigated": "Eased", "recovered": "Over"}
-    kinds = [kind for kind in names if kind != "felt" or kind in first]
-    return [Lapse(names[kind], start, first.get(kind)) for kind in kinds]
+    return [Lapse(name, start, first[kind]) for kind, name in names.items() if kind in first]
 
 
 def caveats(answers: Mapping[str, Any]) -> list[str]:

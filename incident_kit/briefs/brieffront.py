@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -12,16 +13,20 @@ from zoneinfo import ZoneInfo
 from incident_kit import words
 from incident_kit.asked import Decision, Owner
 from incident_kit.briefs.brieftable import CANNOT_TELL, SAW, WORKED_OUT
-from incident_kit.briefs.proposal import Change, Gain, Proposal, listed, said
+from incident_kit.briefs.proposal import BARE, LOOK_UPS, Change, Gain, Proposal, listed, said
 from incident_kit.phases import Phase
 
 WORDS = 280  # of the front itself; headings, title and span are fewer than seventy
 NUMBERS = 7  # up front, of counts and gains together
+ENOUGH = 3  # counts of harm, beside which that of the backup says nothing more
 COUNTED = 4  # counts of what people felt; what is left of the numbers are gains
 KINDS, FATES = 3, 3  # kinds of question named for a fate, and fates
 CAUSE, REASON = 160, 120  # characters of what the team noted, and of what rules are for
 TOPICS = 2  # of what the logs cannot tell; all of them stand under "For engineers"
 BACKUP = "Answers from the backup model"
+HARM = re.compile(r"\((worse|.* but more .*)\)$")  # in what becomes of a kind of question
+UNMADE = ", some because they are no longer made"  # where tools are switched off
+USUALLY = "“Usually” is in as many outside of that time."
 NAMES = 24  # characters of a policy's or an intent's name up front
 QUESTIONS = {
     "waits": "how long people waited",
@@ -37,22 +42,40 @@ QUESTIONS = {
 
 @dataclass(frozen=True)
 class Count:
-    """A count out of a total; ``normal`` is that count in a normal period of as many requests, None where unknown."""
+    """A count out of a total; ``normal`` is that count in as many outside of the incident, None where unknown.
+
+    ``is_worse`` says whether it is more than chance gives, where that was tested; else the count is held against its root.
+    ``at_least`` is set where the log may miss some.
+    """
 
     label: str
     value: int | None
     out_of: int | None = None
     normal: float | None = None
+    is_worse: bool | None = None
+    at_least: bool = False
+
+    @property
+    def stands_out(self) -> bool:
+        """Whether it is worse than usual, beyond chance."""
+        if not self.value:
+            return False
+        return self.value > _by_chance(self.normal or 0) if self.is_worse is None else self.is_worse
+
+    @property
+    def shown(self) -> str:
+        """The count as text: ``at least 96``."""
+        return f"at least {words.number(self.value)}" if self.at_least and self.value else words.number(self.value)
 
     @property
     def usual(self) -> str:
-        """What that count is on a normal day."""
+        """What that count is in as many outside of the incident."""
         if self.value is None:
             return CANNOT_TELL
         if self.normal is None:
-            return "no normal day to compare with"
+            return "nothing usual to compare with"
         usual = round(self.normal)
-        return f"on a normal day about {words.number(usual)}" if usual else "on a normal day none"
+        return f"usually about {words.number(usual)}" if usual else "usually none"
 
 
 @dataclass(frozen=True)
@@ -82,7 +105,7 @@ class Front:
         """How many words it has."""
         lines = [self.decision, self.whom, self.rules, *self.felt, *self.gains, *self.owners]
         lines += [f"{one} {other}" for one, other in (*self.changes, *self.sure)]
-        lines += [f"{one.value} of {one.out_of} {one.label}, {one.usual}" for one in self.counts]
+        lines += [f"{one.shown} of {one.out_of} {one.label}, {one.usual}" for one in self.counts]
         return len(" ".join(lines).split())
 
 
@@ -97,35 +120,44 @@ def front(
     end: datetime,
     zone: str = "UTC",
     sign: Sign | None = None,
+    in_force: str = "",
 ) -> Front:
     """Return the front part of a brief; what nobody said is said to be missing."""
     asked, whom = _asked(decision, proposal)
     counted = counts(impact, most=COUNTED)
     gains = () if proposal is None else _gains(proposal, most=NUMBERS - len(counted))
+    usually = (USUALLY,) if any(one.normal is not None for one in counted) else ()
     made = Front(
         asked,
         whom,
-        felt(phases, end=end, zone=zone, sign=sign),
+        (*felt(phases, end=end, zone=zone, sign=sign), *usually),
         counted,
-        "" if proposal is None else _rules(proposal),
+        "" if proposal is None else _rules(proposal, in_force),
         () if proposal is None else _changes(proposal.changes),
         gains,
         tuple(_sure(proposal, answers)),
         tuple(owner.said for owner in owners) or ("Nobody is named yet.",),
     )
-    # the least needed first: what the rules are for, then the smallest kinds of question
-    shorter = (
-        made if proposal is None or made.size <= WORDS else replace(made, rules=_rules(replace(proposal, reason="")))
-    )
-    while shorter.size > WORDS and shorter.changes:
-        shorter = replace(shorter, changes=shorter.changes[:-1])
-    return shorter
+    # the least needed first: what harms nobody, then what the rules are for
+    while made.size > WORDS and (calm := [one for one in made.changes if not HARM.search(one[0])]):
+        made = replace(made, changes=tuple(one for one in made.changes if one != calm[-1]))
+    if proposal is not None and made.size > WORDS:
+        made = replace(made, rules=_rules(replace(proposal, reason="")))
+    while made.size > WORDS and made.changes:
+        made = replace(made, changes=made.changes[:-1])
+    return made
 
 
-def _rules(proposal: Proposal) -> str:
-    reason = f" ({words.label(proposal.reason, longest=REASON)})" if proposal.reason else ""
+def _rules(proposal: Proposal, in_force: str = "") -> str:
+    """Return what was in force, what the rules are for, and that numbers follow."""
+    was = f"In force was {_clause(in_force)}. " if in_force else ""
+    reason = f" ({_clause(proposal.reason)})" if proposal.reason else ""
     name = words.label(proposal.policy, longest=NAMES)
-    return f"Had the rules “{name}” been in force{reason}:"
+    return f"{was}Had the rules “{name}” been in force{' instead' if was else ''}{reason}:"
+
+
+def _clause(text: str) -> str:
+    return words.label(text, longest=REASON).rstrip(".")
 
 
 def _asked(decision: Decision | None, proposal: Proposal | None) -> tuple[str, str]:
@@ -178,15 +210,17 @@ def _after(at: datetime, start: datetime, what: str) -> str:
 
 
 def counts(impact: Sequence[Count], *, most: int) -> tuple[Count, ...]:
-    """Return the counts that were worse than on a normal day, beyond chance; the first ones where none was."""
+    """Return the counts that were worse than usual, beyond chance; the first ones where none was."""
     known = [count for count in impact if count.value is not None]
-    worse = [count for count in known if count.value and count.value > _by_chance(count.normal or 0)]
-    worse.sort(key=lambda count: count.label == BACKUP)  # nobody suffers from it by itself
-    return tuple((worse or known[:2])[:most])
+    worse = [count for count in known if count.stands_out]
+    felt = [count for count in worse if count.label != BACKUP]  # nobody suffers from that by itself
+    return tuple(
+        (felt if len(felt) >= ENOUGH else [*felt, *(one for one in worse if one not in felt)] or known[:2])[:most]
+    )
 
 
 def _by_chance(normal: float) -> float:
-    """Return a count that a normal day seldom exceeds: two standard deviations of a Poisson count."""
+    """Return a count that usual time seldom exceeds: two standard deviations of a Poisson count."""
     return normal + 2 * math.sqrt(normal)
 
 
@@ -216,16 +250,16 @@ def _verdict(change: Change) -> str:
 def _gains(proposal: Proposal, *, most: int) -> tuple[str, ...]:
     """Return what would change for how many, surest harm and gain first, then the cost, then what cannot be told.
 
-    At most so many lines hold numbers; what else surely changes is said without.
+    At most so many lines hold numbers; what else gets surely worse is said without, what gets better stands in the table.
     """
     sure = [gain for gain in proposal.gains if gain.verdict in {"worse", "better"}]
     sure.sort(key=lambda gain: (gain.verdict != "worse", -abs(gain.low or 0)))
     cost = _cost(proposal.cost)
     room = max(most - any(letter.isdigit() for letter in cost), 0)
-    lines = [_gain(gain) for gain in sure[:room]]
-    for verdict, more in (("worse", "more"), ("better", "fewer")):
-        rest = [gain.measure for gain in sure[room:] if gain.verdict == verdict]
-        lines += [f"{'Also ' if room else ''}{more} {listed(rest)}".capitalize()] if rest else []
+    bare = any(BARE in change.would for change in proposal.changes)
+    lines = [_gain(gain) + (UNMADE if bare and gain.measure == LOOK_UPS else "") for gain in sure[:room]]
+    rest = [gain.measure for gain in sure[room:] if gain.verdict == "worse"]
+    lines += [f"{'Also ' if room else ''}more {listed(rest)}".capitalize()] if rest else []
     lines.append(cost)
     untold = [gain.measure for gain in proposal.gains if gain.verdict == "cannot tell"]
     if untold:
@@ -254,9 +288,8 @@ def _cost(cost: tuple[float, float] | None) -> str:
 
 def _sure(proposal: Proposal | None, answers: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return each of the fixed phrases with what it holds of."""
-    least = ", at least" if any(one.answer == "lower bound" for one in answers.values()) else ""
     untold = [QUESTIONS.get(name, words.label(name)) for name, one in answers.items() if one.answer == "no"]
-    lines = [(SAW, f"what people felt{least}.")]
+    lines = [(SAW, "what people felt.")]
     if proposal is not None:
         lines.append((WORKED_OUT, f"what would change, for {_about(1 - proposal.seen)} of the answers."))
     if untold:

@@ -10,10 +10,11 @@ from email.policy import SMTP
 from incident_kit import words
 from incident_kit.briefs import briefpage
 from incident_kit.briefs.briefcontent import BriefContent
+from incident_kit.briefs.brieffront import Count
 from incident_kit.briefs.brieftable import TICKET_COLUMNS, TICKETS, ticket_rows
 from incident_kit.charts import offline, theme
 
-_MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|&~$])")
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>#|&~$])")  # without an escaped ] no round bracket or ! means anything
 _START = re.compile(r"^(\s*)([-+]|\d+[.)])(?=\s)")
 LONGEST_SUBJECT = 120
 
@@ -29,7 +30,7 @@ def markdown(content: BriefContent) -> str:
     lines += ["", "## What people felt", "", *(_plain(line) for line in front.felt)]
     if front.counts:
         lines += ["", "| what | count | beside |", "|---|---|---|"]
-        lines += [f"| {_plain(one.label)} | {_count(one.value, one.out_of)} | {one.usual} |" for one in front.counts]
+        lines += [f"| {_plain(one.label)} | {_count(one)} | {one.usual} |" for one in front.counts]
     if front.rules:
         lines += ["", "## What would change", "", _plain(front.rules), ""]
         lines += [f"- {_plain(line)}" for line in front.gains]
@@ -92,7 +93,7 @@ def _text(content: BriefContent) -> str:
     parts = [
         head,
         ["WHAT IS ASKED", front.decision, front.whom],
-        ["WHAT PEOPLE FELT", *front.felt, *(f"- {c.label}: {_count(c.value, c.out_of)} ({c.usual})" for c in front.counts)],
+        ["WHAT PEOPLE FELT", *front.felt, *(f"- {c.label}: {_count(c)} ({c.usual})" for c in front.counts)],
         [
             "WHAT WOULD CHANGE", front.rules, *(f"- {line}" for line in front.gains),
             *(f"- {fate}: {kinds}" for fate, kinds in front.changes),
@@ -105,9 +106,8 @@ def _text(content: BriefContent) -> str:
     return "\n\n".join("\n".join(part) for part in clean if part) + "\n"
 
 
-def _count(value: int | None, out_of: int | None) -> str:
-    of = "" if out_of is None else f" of {words.number(out_of)}"
-    return f"{words.number(value)}{of}"
+def _count(one: Count) -> str:
+    return one.shown if one.out_of is None else f"{one.shown} of {words.number(one.out_of)}"
 
 
 def _plain(text: str) -> str:

@@ -47,7 +47,7 @@ def _data(content: BriefContent) -> dict[str, Any]:
     felt["counts"] = [
         {
             "label": one.label,
-            "count": words.number(one.value),
+            "count": one.shown,
             "of": "" if one.out_of is None else f"of {words.number(one.out_of)}",
             "usual": one.usual,
         }

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 COST = "cost_per_request"
 PROMISES = "promised times missed"
+LOOK_UPS = "failed look-ups"
 SOME, NEARLY_ALL = (
     0.05,
     0.95,
@@ -121,7 +122,7 @@ def measures(slow_ms: int) -> tuple[Measure, ...]:
     return (
         Measure(f"slow_rate({slow_ms}ms)", f"waits over {number(slow_ms, 's')}", "waits"),
         Measure("error_rate", "requests without an answer", "errors"),
-        Measure("tool_success_rate", "failed look-ups", "tools", is_success=True),
+        Measure("tool_success_rate", LOOK_UPS, "tools", is_success=True),
         Measure("override_rate", "rewritten drafts", "overrides"),
     )
 

@@ -19,7 +19,10 @@ def add_to(app: typer.Typer) -> None:
 def brief(  # noqa: PLR0917 - its options
     case: verbs.CASE = Path(),
     policy: verbs.POLICIES = None,
-    during: verbs.DURING = None,
+    during: Annotated[
+        str | None,
+        typer.Option(help="Score a phase only, or all. Default: the impact, where there is one.", show_default=False),
+    ] = None,
     page: Annotated[Path, typer.Option("--out", help="The file to write: .html, .pdf, .md or .eml.")] = Path(
         "brief.html"
     ),
@@ -36,6 +39,8 @@ def brief(  # noqa: PLR0917 - its options
     refuse_other_names(page)
     with verbs.working() as step:
         incident = verbs.opened(case, step)
+        if during is None and any(phase.kind == "impact" for phase in incident.phases):
+            during = "impact"  # of which the counts are, too
         board = verbs.compared(incident, verbs.chosen(incident, policy), during, step)
         step("working out the brief")
         # only a page has a slider

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from incident_kit.helpdesk.consequences import HANDLING, WAITS, Consequences, consequences
 from incident_kit.scoring.series import missed_at
+from incident_kit.scoring.windows import window_of
+from incident_kit.stats.trials import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,31 +19,42 @@ if TYPE_CHECKING:
     from incident_kit.incident import Incident
     from incident_kit.scoring.scorecard import Board
 
+CHANCE = 0.05  # that usual time gives as many
 DRAWS = 20  # of a board's: each judges every clock, and counts need fewer than rates by intent do
 MISSED = "Promised times missed"
 
 
-def missed(incident: Incident) -> tuple[str, int, int, float | None] | None:
-    """Return how many targets that fell due in the impact were missed: label, count, out of, the same in a normal time.
+def missed(incident: Incident) -> tuple[str, int, int, float | None, bool] | None:
+    """Return how many targets that fell due in the impact were missed: label, count, out of, usual count, if worse.
 
-    None without an impact, or where no clock is loaded.
+    Usual are as many targets of the same kinds and lengths that fell due in the log outside of impacts; worse is what these
+    show by chance less than once in twenty, and that matters (as in the findings). None without an impact, or where no clock
+    is loaded.
     """
     clocks = incident.clock.instances
     impacts = [phase for phase in incident.phases if phase.kind == "impact"]
     if clocks.is_empty() or not impacts:
         return None
     late = missed_at()
-    due = clocks.select(pl.coalesce(late, "due_at").alias("at"), late.is_not_null().alias("missed")).drop_nulls("at")
-    start, end = incident.span("impact")
-    inside = pl.col("at").is_between(start, end, closed="left")
-    others = [
-        pl.col("at").is_between(one.at, one.until, closed="left") for one in impacts if one.until and one.at != start
-    ]
-    during, normal = due.filter(inside), due.filter(~pl.any_horizontal(inside, *others))
+    due = clocks.select(
+        "ticket_id", "metric", "target_s", pl.coalesce(late, "due_at").dt.epoch("us").alias("at"),
+        late.is_not_null().alias("missed"),
+    ).drop_nulls("at").sort("at", "ticket_id", "metric")  # fmt: skip
+    look = window_of(incident, "impact").times
+    rows = Rows.of(due["at"].to_numpy(), due["ticket_id"], look=look, usual=window_of(incident, "healthy").times)
+    during = due.filter(pl.Series(rows.chosen))
     if during.is_empty():
         return None
-    usual = float(normal["missed"].mean()) * during.height if normal.height else None  # type: ignore[arg-type]
-    return MISSED, int(during["missed"].sum()), during.height, usual
+    everything = np.ones(due.height, np.bool_)
+    alike = due.select(
+        pl.concat_str("metric", pl.col("target_s").cast(pl.String), separator=" ", ignore_nulls=True)
+    ).to_series()
+    trial = rows.matched(due["missed"], alike, everything, everything, side="more")
+    # what has too few of its kind outside of the impact is not held against anything
+    usual = (
+        None if trial.share.usual is None or trial.share.of < 0.9 * during.height else trial.share.usual * during.height
+    )
+    return MISSED, int(during["missed"].sum()), during.height, usual, trial.by_chance < CHANCE and trial.is_large
 
 
 def kept(board: Board, names: Sequence[str], *, draws: int = DRAWS) -> Consequences | None:

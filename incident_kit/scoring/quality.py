@@ -88,12 +88,29 @@ def impact(incident: Incident) -> list[tuple[str, int | None, int | None, float 
     others = [phase for phase in incident.phases if phase.kind == "impact" and phase.until and phase.at != start]
     troubled = pl.any_horizontal(inside, *((pl.col("at") >= one.at) & (pl.col("at") < one.until) for one in others))
     during, normal = outcomes.filter(inside), outcomes.filter(~troubled)
-    slow = f"People who waited over {incident.slow_ms / 1000:g} s"
-    measures = {
-        slow: ("waits", (pl.col("wait_ms") > incident.slow_ms).sum(), pl.col("wait_ms").is_not_null().sum()),
+    found: list[tuple[str, int | None, int | None, float | None]] = []
+    for label, (question, count, total) in measured(incident.slow_ms).items():
+        answer = incident.answers.get(question or "")
+        if answer is not None and answer.answer == "no":
+            found.append((label, None, None, None))
+            continue
+        both = (count.cast(pl.Int64).alias("k"), total.cast(pl.Int64).alias("n"))
+        (k, n), (usual_k, usual_n) = (frame.select(both).row(0) for frame in (during, normal))
+        found.append((label, k, n, usual_k / usual_n * n if usual_n else None))
+    return found
+
+
+def measured(slow_ms: float) -> dict[str, tuple[str | None, pl.Expr, pl.Expr]]:
+    """Return what is counted of an impact: by its label, what the log must answer for it, the count, and what it is of."""
+    return {
+        f"Waits over {slow_ms / 1000:g} s": (
+            "waits",
+            (pl.col("wait_ms") > slow_ms).sum(),
+            pl.col("wait_ms").is_not_null().sum(),
+        ),
         "Requests that got no answer": ("errors", pl.col("failed").sum(), pl.col("failed").is_not_null().sum()),
         "Answers from the backup model": (None, pl.col("is_fallback").sum(), pl.len()),
-        "Look-ups and actions that went wrong": (
+        "Failed look-ups": (
             "tools",
             pl.col("tool_errors").filter(JUDGED).sum(),
             pl.col("tool_calls").filter(JUDGED).sum(),
@@ -104,13 +121,3 @@ def impact(incident: Incident) -> list[tuple[str, int | None, int | None, float 
             pl.col("overridden").is_not_null().sum(),
         ),
     }
-    found: list[tuple[str, int | None, int | None, float | None]] = []
-    for label, (question, count, total) in measures.items():
-        answer = incident.answers.get(question or "")
-        if answer is not None and answer.answer == "no":
-            found.append((label, None, None, None))
-            continue
-        both = (count.cast(pl.Int64).alias("k"), total.cast(pl.Int64).alias("n"))
-        (k, n), (usual_k, usual_n) = (frame.select(both).row(0) for frame in (during, normal))
-        found.append((label, k, n, usual_k / usual_n * n if usual_n else None))
-    return found
