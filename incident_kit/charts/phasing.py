@@ -101,7 +101,8 @@ def frame(phases: Sequence[Phase], axis: TimeAxis) -> pl.DataFrame:
     """Return one row a phase: its span cut to the axis, its words, and the row of the strip that has room for them.
 
     Spans come first, from the top. Below them each instant has a label that its rule hangs from; laid out from the
-    right, and higher than every label it would run into, so that a rule crosses no words.
+    right, and higher than every label it would run into, so that a rule crosses no words. The words are the kind alone:
+    ``full`` is what a tooltip tells.
     """
     rows = []
     ends: list[float] = []
@@ -141,12 +142,17 @@ def frame(phases: Sequence[Phase], axis: TimeAxis) -> pl.DataFrame:
 
 
 def _place(phase: Phase, axis: TimeAxis) -> tuple[float, float, str]:
-    """Return where a label begins, its width in pixels and its words, cut and moved so that it stays inside."""
-    text = title(phase) + (" *" if phase.detected else "")
-    longest = int((axis.width - 12) / 5.6)
-    text = text if len(text) <= longest else text[: longest - 1] + "…"
-    size = 5.6 * len(text) + 8
-    return max(0.0, min(axis.pixel(max(phase.at, axis.start)), axis.width - size)), size, text
+    """Return where a label begins, its width in pixels and its words: the kind alone, for a strip has no room for sentences.
+
+    It stands right of its instant, or left of it where the axis ends.
+    """
+    text = KIND_WORDS.get(phase.kind, words.label(phase.kind)) + (" *" if phase.detected else "")
+    size = 5.8 * len(text) + 8
+    begin = axis.pixel(max(phase.at, axis.start))
+    end = begin if phase.until is None else axis.pixel(min(phase.until, axis.end))
+    if phase.until is None or size > end - begin:  # a span too narrow for its label has it at its side
+        begin = end if end + size <= axis.width else begin - size
+    return max(0.0, min(begin, axis.width - size)), size, text
 
 
 def _row(phase: Phase, axis: TimeAxis, *, text: str, row: int, pixel: float) -> dict[str, Any]:
