@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PRIMARY, BACKUP, TESTING = "on primary", "on backup", "testing primary"
 _ROW = 26
 # colour, and how much of its row a bar fills: the state is told twice
-_LOOK = {PRIMARY: (theme.SKY, 0.28), BACKUP: (theme.VERMILLION, 0.84), TESTING: (theme.ORANGE, 0.56)}
+_LOOK = {PRIMARY: (theme.SKY, 0.28), BACKUP: (theme.VERMILLION, 0.84), TESTING: (theme.INK, 0.56)}
 
 
 def states(frame: Any, *, phases: Sequence[Phase] | None = None, width: int = theme.WIDTH) -> alt.VConcatChart:
