@@ -76,6 +76,12 @@ def _tooltip() -> list[alt.Tooltip]:
     return [alt.Tooltip(f"{field}:N", title=title) for field, title in names.items()]
 
 
+def _scale(told: pl.DataFrame) -> alt.Scale:
+    """Return the colours of what is drawn: the key names nothing else."""
+    drawn = [kind for kind in LOOKS if (told["kind"] == kind).any()]
+    return alt.Scale(domain=drawn, range=[LOOKS[kind] for kind in drawn])
+
+
 def _key(width: int) -> alt.Legend:
     return alt.Legend(
         symbolType="square", symbolSize=110, symbolStrokeWidth=0, offset=8, columns=1 if width < 300 else 2
@@ -94,7 +100,7 @@ def _bars(told: pl.DataFrame, width: int, gutter: int, *, short: bool) -> Any:
     x = alt.X("enough_share:Q", scale=alt.Scale(domain=[0, room], nice=False), axis=ticks)
     colour = alt.Color(
         "kind:N",
-        scale=alt.Scale(domain=list(LOOKS), range=list(LOOKS.values())),
+        scale=_scale(told),
         legend=_key(width),
     )
     bars = alt.Chart(told).mark_bar(height=_ROW - 14).encode(x=x, y=y, color=colour, tooltip=_tooltip())
@@ -123,7 +129,7 @@ def _hours(told: pl.DataFrame, width: int, gutter: int) -> Any:
     base = alt.Chart(data).encode(x=x, y=y, tooltip=[*_tooltip(), alt.Tooltip("hour:O", title="Hour")])
     colour = alt.Color(
         "kind:N",
-        scale=alt.Scale(domain=list(LOOKS), range=list(LOOKS.values())),
+        scale=_scale(told),
         legend=_key(width),
     )
     cells = base.mark_rect(stroke=theme.PAPER, fillOpacity=0.3).encode(color=colour)

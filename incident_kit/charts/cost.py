@@ -35,12 +35,7 @@ def cost(frame: Any, *, width: int = theme.WIDTH) -> alt.VConcatChart:
     narrow = width < 500
     gutter, end = (110, 96) if narrow else (_NAMES, _END)
     told = _told(known, short=narrow)
-    targets = (
-        told.group_by("target")
-        .agg(pl.col("value").sum())
-        .sort(["value", "target"], descending=[True, False])["target"]
-        .to_list()
-    )
+    targets = sorted(told["target"].unique())  # by name: a model keeps its colour and place in each form and width
     inks = [theme.BLUE, theme.VERMILLION, theme.GREEN, theme.PURPLE, theme.ORANGE, theme.MUTED]
     scale = alt.Scale(domain=targets, range=[inks[min(i, 5)] for i in range(len(targets))])
     key = alt.Legend(symbolType="square", symbolSize=110, symbolStrokeWidth=0, offset=8, columns=1 if narrow else 3)
