@@ -131,7 +131,7 @@ class _Drawing:
         return " ".join([told, *(why for why in self.silent.values() if why)])
 
     def unknown(self, panel: Panel) -> str:
-        """Return why a panel cannot be drawn, or an empty string."""
+        """Return why a panel is words instead of a drawing, or an empty string."""
         what = (panel.plain if self.plain else panel.title).rsplit(",", 1)[0]
         answer = self.answers.get(panel.question)
         if answer is not None and answer.answer == "no":
@@ -139,6 +139,9 @@ class _Drawing:
             return f"{what}: {words.NOT_IN_LOG}.{why}"
         if all(self.bins[name].null_count() == self.bins.height for name in panel.measures):
             return f"{what}: no value in this period."
+        if panel.is_share and panel.top is None and all((self.bins[name].max() or 0) == 0 for name in panel.measures):
+            seen = " seen in this log" if answer is not None and answer.answer == "lower bound" else ""
+            return f"{what}: none{seen}."  # a flat line at nothing is a panel less
         return ""
 
     def title(self, panel: Panel) -> alt.TitleParams:
