@@ -110,6 +110,7 @@ FLOORS = [
     ["compatibilities", "sensitivities", "workbench", "battery"],
     ["chains", "likenesswords", "limits", "panels"],
     ["drafting", "bars", "signs"],
+    ["gatewords"],
     ["verdicts"],
     ["checking", "firings"],
     ["leads", "agentwaits", "ticketlist", "reconciliation"],

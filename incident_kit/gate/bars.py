@@ -128,8 +128,26 @@ class Bar(BaseModel):
             return f"at least {number(self.min, self.unit)}"
         if not self.no_worse_by:
             return "no worse than in force"
-        by = self.no_worse_by if isinstance(self.no_worse_by, str) else number(self.no_worse_by, self.unit)
-        return f"worse than in force by {by} at most"
+        return f"worse than in force by {self._room(self.no_worse_by)} at most"
+
+    def _room(self, by: float | str) -> str:
+        """Return how much worse it may be: ``"5 % of its value"``, ``"1 point"``, ``"200 ms"``."""
+        if isinstance(by, str):
+            return f"{by.rstrip('% ')} % of its value"
+        return points(by) if self.unit == "%" else number(by, self.unit)
+
+
+def points(share: float, *others: float) -> str:
+    """Return a difference of shares as points, and in brackets between what it lies.
+
+    Examples
+    --------
+    >>> points(0.01), points(0.051, -0.027, 0.14)
+    ('1 point', '5.1 points (-2.7 to 14)')
+    """
+    first, *rest = (f"{round(100 * one, 1) + 0.0:g}" for one in (share, *others))
+    unit = "point" if abs(float(first)) == 1 else "points"
+    return f"{first} {unit}" + (f" ({' to '.join(rest)})" if rest and len(set(rest)) > 1 else "")
 
 
 class _File(BaseModel):

@@ -15,13 +15,14 @@ import polars as pl
 
 from incident_kit.errors import InvalidLimits, NoSuchItem, did_you_mean
 from incident_kit.gate.bars import EACH, Bar, default_bars, read_bars
+from incident_kit.gate.gatewords import HELP, about, reason
 from incident_kit.gate.verdicts import CANNOT_TELL, FAILS, IN_FORCE, PASSES, POLICY, Judge, phase_window
 from incident_kit.scoring.metrics import metric
 from incident_kit.scoring.replays import Replay, replay
 from incident_kit.scoring.scorecard import Board, refuse_unknown, together
 from incident_kit.scoring.scores import AS_LOGGED
 from incident_kit.signals import signal_names
-from incident_kit.words import label, number
+from incident_kit.words import label
 
 if TYPE_CHECKING:
     from incident_kit.incident import Incident
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 THE_LOG = "the log"
 DRAWS = 50
-_ENDS_OF = {"policy": ("low", "high"), "difference": ("difference_low", "difference_high")}
 ROWS: dict[str, Any] = {
     "metric": pl.String, "phase": pl.String, "intent": pl.String, "limit": pl.String, "policy": pl.Float64, "low": pl.Float64,
     "high": pl.Float64, "in_force": pl.Float64, "difference": pl.Float64, "difference_low": pl.Float64,
@@ -90,9 +90,9 @@ class Check:
 
     def __str__(self) -> str:
         lines = [self.verdict]
-        for row in self.rows.iter_rows(named=True):
-            why = f" ({row['why']})" if row["why"] else ""
-            lines.append(f"  {row['verdict']}: {what(row)}: {row['limit']}; {values(row)}{why}")
+        lines += [f"  {row['verdict']}: {about(row)}; {reason(row)}" for row in self.rows.iter_rows(named=True)]
+        if CANNOT_TELL in set(self.rows["verdict"]):
+            lines.append(HELP)
         return "\n".join(lines)
 
 
@@ -174,24 +174,3 @@ def intents_of(incident: Incident, bar: Bar) -> Iterator[str | None]:
             f"intent: {bar.intent!r} is not in the log{did_you_mean(bar.intent, known)}; it has {there}"
         )
     yield bar.intent
-
-
-def what(row: dict[str, Any]) -> str:
-    """Return what a row is about: ``"error_rate of refund-policy, impact"``."""
-    of = f" of {label(row['intent'])}" if row["intent"] else ""
-    return f"{row['metric']}{of}, {label(row['phase'])}"
-
-
-def shown(row: dict[str, Any], column: str) -> str:
-    """Return a value of a row with its unit, and where it is drawn, between what it probably lies."""
-    unit = Bar(metric=row["metric"], max=0).unit
-    if row[column] is None:
-        return "not known"
-    low, high = _ENDS_OF.get(column, ("", ""))
-    said = [number(row[one], unit) for one in (column, low, high) if row.get(one) is not None]
-    return f"{said[0]} ({said[1]} to {said[2]})" if len(said) == 3 and said[1] != said[2] else said[0]
-
-
-def values(row: dict[str, Any]) -> str:
-    """Return both values of a row: ``"3,210 ms (2,900 ms to 3,500 ms), in force 4,020 ms"``."""
-    return f"{shown(row, 'policy')}, in force {shown(row, 'in_force')}"

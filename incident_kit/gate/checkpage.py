@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from incident_kit.gate.checking import THE_LOG, Check, shown
+from incident_kit.gate.checking import THE_LOG, Check
+from incident_kit.gate.gatewords import HELP, of, shown
 from incident_kit.gate.moves import Move, moves
 from incident_kit.gate.verdicts import CANNOT_TELL, FAILS, NOT_IN_LOG, PASSES
 from incident_kit.healthy import healthy_hours
@@ -63,18 +64,18 @@ def _table(check: Check) -> str:
         "| --- | --- | ---: | ---: | ---: | --- | --- |",
     ]
     for row in check.rows.iter_rows(named=True):
-        of = f" of {plain(row['intent'])}" if row["intent"] else ""
         seen = "decisions alone" if row["seen_share"] is None else f"{number(row['seen_share'], '%')} seen"
         why = plain(row["why"]) if row["why"] else seen
         lines.append(
-            f"| {plain(row['metric'])}{of}: {plain(row['limit'])} | {plain(row['phase'])} | {shown(row, 'policy')} "
+            f"| {plain(row['metric'] + of(row))}: {plain(row['limit'])} | {plain(row['phase'])} | {shown(row, 'policy')} "
             f"| {shown(row, 'in_force')} | {shown(row, 'difference')} | {MARKS[row['verdict']]} | {why} |"
         )
     drawn = (
         "In brackets: between what nine draws in ten of the outcomes that the log does not hold lie. "
         "A limit passes, or fails, where nine in ten do; else that cannot be told."
     )
-    return "\n".join([*lines, "", drawn])
+    help_ = f" {plain(HELP)}" if CANNOT_TELL in set(check.rows["verdict"]) else ""
+    return "\n".join([*lines, "", drawn + help_])
 
 
 def _differences(check: Check) -> str:
@@ -112,7 +113,8 @@ def _examples(check: Check) -> str:
     """Return a few requests that go elsewhere than before, the first of each kind."""
     found = moves(check)
     lines = ["### Decisions that change", "", found.said(plain(check.name))]
-    return "\n".join([*lines, *([""] if found.kinds else []), *map(move_line, found.kinds)])
+    others = others_line(found.moved - sum(one.requests for one in found.kinds))
+    return "\n".join([*lines, *([""] if found.kinds else []), *map(move_line, found.kinds), *others])
 
 
 def move_line(move: Move) -> str:
@@ -120,6 +122,11 @@ def move_line(move: Move) -> str:
     who = f"Route {plain(move.route)}" if move.route else "No route"
     said = plain(move.example, longest=1200)
     return f"- {who}: {move.requests:,} from {plain(move.before)} to {plain(move.now)}. One of them: {said}"
+
+
+def others_line(count: int) -> list[str]:
+    """Return how many requests move that no kind above has, as a line of the list, so that its numbers sum up."""
+    return [f"- And {count:,} other{'s' * (count != 1)}."] if count else []
 
 
 def _caveats(check: Check) -> str:

@@ -7,8 +7,8 @@ import re
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from incident_kit.gate.checking import shown, values, what
 from incident_kit.gate.gates import ERROR, NOTHING, Gate, Held
+from incident_kit.gate.gatewords import HELP, about, reason, shown, without_phase
 from incident_kit.gate.verdicts import CANNOT_TELL, FAILS, NOT_IN_LOG, PASSES
 from incident_kit.words import label
 
@@ -83,8 +83,8 @@ def _cases(held: Held) -> Iterator[tuple[str, str, str]]:
         yield NOTHING, "skipped", NOTHING
     for row in held.rows.iter_rows(named=True):
         kind = {FAILS: "failure", CANNOT_TELL: "error", NOT_IN_LOG: "skipped"}.get(row["verdict"], "")
-        why = f"{row['verdict']}: {values(row)}" + (f" ({row['why']})" if row["why"] else "")
-        yield f"{what(row)}: {row['limit']}", kind, why
+        help_ = f". {HELP}" if row["verdict"] == CANNOT_TELL else ""
+        yield about(row), kind, f"{row['verdict']}: {reason(row)}{help_}"
 
 
 def _xml(text: str) -> str:
@@ -100,10 +100,15 @@ def as_text(gate: Gate) -> str:
         lines.append(f"{label(held.name)}: {held.outcome}{counted}")
         if held.outcome == ERROR:
             lines.append(f"  {label(held.error, longest=_LONGEST)}")
-        for row in held.rows.iter_rows(named=True):
-            if row["verdict"] != PASSES:
-                why = f" ({label(row['why'], longest=_LONGEST)})" if row["why"] else ""
-                lines.append(f"  {row['verdict']}: {what(row)}: {row['limit']}; {values(row)}{why}")
+        rows, gone = without_phase(held.rows)
+        lines += [f"  {one}" for one in gone]
+        lines += [
+            f"  {row['verdict']}: {about(row)}; {label(reason(row), longest=_LONGEST)}"
+            for row in rows.iter_rows(named=True)
+            if row["verdict"] != PASSES
+        ]
+    if gate.of(CANNOT_TELL):
+        lines.append(HELP)
     return "\n".join(lines)
 
 
@@ -113,11 +118,14 @@ def table_rows(gate: Gate) -> Iterator[tuple[str, str, str, str, str, str]]:
         name = label(held.name)
         if held.rows.is_empty():
             yield name, "", "", "", held.outcome, label(held.error, longest=_LONGEST) if held.error else ""
-        for row in held.rows.iter_rows(named=True):
+        rows, gone = without_phase(held.rows)
+        for one in gone:
+            yield name, "", "", "", one, ""
+        for row in rows.iter_rows(named=True):
             why = label(row["why"], longest=_LONGEST) if row["why"] else ""
             yield (
                 name,
-                f"{what(row)}: {row['limit']}",
+                about(row),
                 shown(row, "policy"),
                 shown(row, "in_force"),
                 row["verdict"],

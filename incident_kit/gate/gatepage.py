@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from incident_kit.gate.checking import shown
-from incident_kit.gate.checkpage import MARKS, differences, move_line, plain
+from incident_kit.gate.checkpage import MARKS, differences, move_line, others_line, plain
 from incident_kit.gate.gates import ERROR, NOTHING, Gate, Held
+from incident_kit.gate.gatewords import HELP, of, shown, without_phase
 from incident_kit.gate.moves import Move
 from incident_kit.gate.verdicts import CANNOT_TELL, FAILS, PASSES
 from incident_kit.words import number
@@ -51,19 +51,22 @@ def _incidents(gate: Gate) -> str:
 
 
 def _rows(held: Sequence[Held], verdicts: Sequence[str] | None) -> list[str]:
-    return [
-        f"| {plain(one.name)} {_row(row)}"
-        for one in held
-        for row in one.rows.iter_rows(named=True)
-        if verdicts is None or row["verdict"] in verdicts
-    ]
+    found = []
+    for one in held:
+        rows, gone = without_phase(one.rows)
+        found += [f"| {plain(one.name)} | {plain(said)} | | | | | |" for said in gone if verdicts is None]
+        found += [
+            f"| {plain(one.name)} {_row(row)}"
+            for row in rows.iter_rows(named=True)
+            if verdicts is None or row["verdict"] in verdicts
+        ]
+    return found
 
 
 def _row(row: dict[str, Any]) -> str:
-    of = f" of {plain(row['intent'])}" if row["intent"] else ""
     why = f": {plain(row['why'])}" if row["why"] else ""
     return (
-        f"| {plain(row['metric'])}{of}: {plain(row['limit'])} | {plain(row['phase'])} | {shown(row, 'policy')} "
+        f"| {plain(row['metric'] + of(row))}: {plain(row['limit'])} | {plain(row['phase'])} | {shown(row, 'policy')} "
         f"| {shown(row, 'in_force')} | {shown(row, 'difference')} | {MARKS[row['verdict']]}{why} |"
     )
 
@@ -73,6 +76,7 @@ def _broken(gate: Gate) -> str:
     rows = _rows(gate.held, (FAILS, CANNOT_TELL))
     parts = ["\n".join(["### What could not be checked", "", *errors])] if errors else []
     parts += ["\n".join(["### Limits that do not hold", "", _HEAD, *rows])] if rows else []
+    parts += [plain(HELP)] if any(CANNOT_TELL in set(one.rows["verdict"]) for one in gate.held) else []
     return "\n\n".join(parts)
 
 
@@ -114,24 +118,27 @@ def _name(policy: Policy | None) -> str:
 def _moves(gate: Gate) -> str:
     """Return how many requests move, over all incidents, and the largest kinds with an example each."""
     told = [(one, one.moves) for one in gate.held if one.moves is not None]
-    moved, of = sum(moves.moved for _, moves in told), sum(moves.requests for _, moves in told)
+    moved, every = sum(moves.moved for _, moves in told), sum(moves.requests for _, moves in told)
     if not told:
         return ""
     lines = ["### Decisions that change", ""]
     if not moved:
         return "\n".join([*lines, "None: every request is answered by the same model as before."])
     lines += [
-        f"{moved:,} of {of:,} requests ({number(moved / of, '%')}) are answered by another model than before.",
+        f"{moved:,} of {every:,} requests ({number(moved / every, '%')}) are answered by another model than before.",
         "",
     ]
     kinds: dict[tuple[str | None, str, str], list[tuple[Held, Move]]] = {}
     for held, moves in told:
         for move in moves.kinds:
             kinds.setdefault((move.route, move.before, move.now), []).append((held, move))
-    for every in sorted(kinds.values(), key=lambda one: -sum(move.requests for _, move in one))[:5]:
-        held, first = max(every, key=lambda one: one[1].requests)
-        total = Move(first.route, first.before, first.now, sum(move.requests for _, move in every), first.example)
+    told_of = 0
+    for same in sorted(kinds.values(), key=lambda one: -sum(move.requests for _, move in one))[:5]:
+        held, first = max(same, key=lambda one: one[1].requests)
+        total = Move(first.route, first.before, first.now, sum(move.requests for _, move in same), first.example)
         lines.append(move_line(total) + f" ({plain(held.name)})")
+        told_of += total.requests
+    lines += others_line(moved - told_of)
     return "\n".join(lines)
 
 

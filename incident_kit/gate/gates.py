@@ -93,7 +93,8 @@ class Gate:
         n = len(self.held)
         who, of = label(self.policy.name), f"of {n} incident{'s' * (n != 1)}"
         if errors := self.of(ERROR):
-            return f"ERROR: {who}: {len(errors)} {of} could not be checked: {_names(errors)}."
+            found = f"; and fails on {_names(fails)}" if (fails := self.of(FAILS)) else ""
+            return f"ERROR: {who}: {len(errors)} {of} could not be checked: {_names(errors)}{found}."
         if fails := self.of(FAILS):
             broken = int((self.rows["verdict"] == FAILS).sum())
             return f"FAIL: {who}: {broken} limit{'s' * (broken != 1)} broken on {len(fails)} {of}: {_names(fails)}."

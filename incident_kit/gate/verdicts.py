@@ -10,6 +10,7 @@ import polars as pl
 
 from incident_kit.errors import InvalidLimits, NoSuchItem
 from incident_kit.gate.bars import SWITCHES, Bar
+from incident_kit.gate.gatewords import both_sides
 from incident_kit.healthy import healthy_hours, healthy_spans, impacts_us
 from incident_kit.scoring.metrics import metric
 from incident_kit.scoring.scorecard import Board, spread
@@ -86,6 +87,7 @@ class Judge:
                 "why": why if why != BOTH_SIDES else "nothing that the metric counts",
             }
         verdict = PASSES if high <= 0 else FAILS if low > 0 else CANNOT_TELL
+        why = both_sides(row, bar) if why == BOTH_SIDES else why
         return row | {"verdict": verdict, "why": why if verdict == CANNOT_TELL else ""}
 
     def _why_not(self, bar: Bar, key: str) -> str:
