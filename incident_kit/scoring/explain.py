@@ -33,7 +33,7 @@ def explain(replay: Replay, request_id: str) -> str:
     one = replay.decisions.row(position, named=True)
     zone = ZoneInfo(replay.incident.zone) if replay.incident else None
     about = f"Request {label(request_id)} ({label(_intent(replay, position))}) came at {clock(one['at'], zone=zone, date=True)}."
-    return " ".join([about, _decision(replay, one, zone), _result(one), _log(one)])
+    return " ".join([about, _decision(replay, one, zone), _result(one), _log(replay, one, position)])
 
 
 def _intent(replay: Replay, position: int) -> str:
@@ -165,7 +165,13 @@ _LIKE = {
 }
 
 
-def _log(one: dict[str, Any]) -> str:
+def _log(replay: Replay, one: dict[str, Any], position: int) -> str:
     logged = label(one["logged_target"]) if one["logged_target"] else "no model"
     exact = "" if one["state_exact"] else " The state rests partly on worked-out outcomes."
-    return ("The log has the same." if one["same_as_log"] else f"In the log it went to {logged} first.") + exact
+    if one["same_as_log"]:
+        return f"The log has the same.{exact}"
+    code = int(replay.log.served[position])
+    served = label(replay.log.targets[code]) if code >= 0 else logged
+    if one["logged_target"] and served != logged:
+        return f"In the log {logged} failed and {served} answered.{exact}"
+    return f"In the log it went to {logged} first.{exact}"
