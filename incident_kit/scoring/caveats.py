@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -54,9 +54,10 @@ def caveats(replay: Replay) -> tuple[str, ...]:
     if replay.state_exact_share < 1:
         touched = number(1 - replay.state_exact_share, "%")
         said.append(f"{touched} of the decisions rest on a state that worked-out outcomes have touched.")
+    acting = set(replay.transitions["route"])
     said += [
-        f"Route {label(row['route'])}: only {number(row['enough_share'], '%')} of the time does its window of {row['window']} "
-        f"hold the {row['needed']} calls that it takes to act (half the time under {number(row['median_samples'])})."
+        f"Route {label(row['route'])}: while its primary is in service, its window of {row['window']} "
+        f"{_holds(row, acts=row['route'] in acting)} (half the time under {number(row['median_samples'])})."
         for row in replay.samples.iter_rows(named=True)
         if row["enough_share"] is not None and row["enough_share"] < ENOUGH
     ]
@@ -65,6 +66,14 @@ def caveats(replay: Replay) -> tuple[str, ...]:
     if unrouted:
         said.append(f"{number(unrouted, '%')} of the requests match no route and stay as logged.")
     return tuple(said)
+
+
+def _holds(row: dict[str, Any], *, acts: bool) -> str:
+    """Return how often a window holds what it takes; that of a route that acts did so, just before it acted."""
+    share, calls = row["enough_share"], f"the {row['needed']} calls that it takes to act"
+    if not share and not acts:
+        return f"never holds {calls}"
+    return f"holds {calls} {'under 1 %' if share < 0.01 else number(share, '%')} of the time"
 
 
 def _worked_out(replay: Replay) -> list[str]:
