@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
 from rich.console import Console, Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from incident_kit.words import UNKNOWN, clock, label, lasting, metric, number, period
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from incident_kit.scoring.replays import Replay
     from incident_kit.scoring.scorecard import Board
     from incident_kit.sources import Answer, LoadReport
+
+
+WIDE = 100  # columns, in which names need no breaking
 
 
 def shown(text: str) -> str:
@@ -34,6 +38,32 @@ def shown(text: str) -> str:
 def said(console: Console, text: str, style: str = "") -> None:
     """Print text that may hold anything from a log."""
     console.print(Text(shown(text), style=style), soft_wrap=True)
+
+
+def folded(text: str, width: int) -> str:
+    r"""Return text in which no word is wider than a column where it can be broken after a ``-`` or a ``_``.
+
+    Examples
+    --------
+    >>> folded("always_primary", 10), folded("refund-policy answers", 8)
+    ('always_\nprimary', 'refund-\npolicy answers')
+    """
+
+    def one(found: re.Match[str]) -> str:
+        lines = [""]
+        for part in re.split(r"(?<=[-_])", found[0]):
+            if lines[-1] and len(lines[-1]) + len(part) > width:
+                lines.append("")
+            lines[-1] += part
+        return "\n".join(lines)
+
+    return re.sub(r"\S+", one, text)
+
+
+def name(text: str, *, width: int = 14) -> Text:
+    """Return a name for a cell of a table: whole where the terminal is wide, else broken where it can be."""
+    safe = shown(text)
+    return Text(safe if Console().width >= WIDE else folded(safe, width))
 
 
 def load_report(report: LoadReport) -> Text:
@@ -93,10 +123,11 @@ def scorecard(board: Board, *, by: str | None = None) -> Group:
             "With every outcome that was not seen at its best, and at its worst", "policy", *_titles(_bounded(group))
         )
         for (policy,), rows in group.group_by("policy", maintain_order=True):
+            who = Text(folded(label(policy), 10))
             shares = (number(rows[share].to_list()[0], "%") for share, _ in _EVIDENCE)
-            values.add_row(Text(label(policy)), *map(_estimate, _answered(rows).iter_rows(named=True)))
-            rests.add_row(Text(label(policy)), *shares)
-            limits.add_row(Text(label(policy)), *map(_limits, _bounded(rows).iter_rows(named=True)))
+            values.add_row(who, *map(_estimate, _answered(rows).iter_rows(named=True)))
+            rests.add_row(who, *shares)
+            limits.add_row(who, *map(_limits, _bounded(rows).iter_rows(named=True)))
         parts += [values, Text(""), rests, Text(""), limits, Text("")]
     unanswered = frame.join(_answered(frame), on="metric", how="anti").unique("metric", maintain_order=True)
     for row in unanswered.iter_rows(named=True):
@@ -199,7 +230,7 @@ def switches(replay: Replay) -> Table:
             limit = of.shown(row["threshold"])
             why = f"{why}: {row['metric']} {of.shown(row['value'])} over {row['n']} calls, limit {limit}"
         table.add_row(
-            f"{row['at']:%H:%M:%S}", Text(label(row["route"])), Text(label(row["breaker"])), row["to"], Text(why)
+            f"{row['at']:%H:%M:%S}", name(label(row["route"])), name(label(row["breaker"])), row["to"], Text(why)
         )
     return table
 
@@ -236,7 +267,7 @@ def fidelity(replay: Replay) -> str:
 
 def frame(rows: pl.DataFrame) -> Table:
     """Return any frame as a table; what is NULL is left empty."""
-    table = Table(*rows.columns, box=None)
+    table = Table(*(Column(name(column, width=10)) for column in rows.columns), box=None)
     for row in rows.iter_rows():
-        table.add_row(*(Text(shown("" if value is None else str(value))) for value in row))
+        table.add_row(*(name("" if value is None else str(value)) for value in row))
     return table

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from incident_kit.backups.likenesswords import pairs
-from incident_kit.commandline.terminal import shown
+from incident_kit.commandline.terminal import name, shown
 from incident_kit.optimization.sensitivities import verdicts
 from incident_kit.words import metric, number
 
@@ -39,11 +39,11 @@ def compatibility(found: Compatibility) -> Group:
 
 def frontier(frame: pl.DataFrame) -> Group:
     """Return the settings that no other beats, the policy as it stands among them or not."""
-    names = [name.removesuffix("/low") for name in frame.columns if name.endswith("/low")]
+    names = [one.removesuffix("/low") for one in frame.columns if one.endswith("/low")]
     paths = frame.columns[2 : frame.columns.index(names[0])]
-    table = Table(*paths, *(metric(name).title for name in names), "", box=None)
+    table = Table(*(Column(name(path)) for path in paths), *(metric(one).title for one in names), "", box=None)
     for row in frame.filter(pl.col("on_frontier") | pl.col("is_current")).iter_rows(named=True):
-        values = (_span(name, row) for name in names)
+        values = (_span(one, row) for one in names)
         here = "you are here" if row["is_current"] else ""
         beaten = "" if row["on_frontier"] else f", but {row['reason']}"
         table.add_row(*(shown(str(row[path])) for path in paths), *values, shown(f"{here}{beaten}"))
@@ -51,10 +51,10 @@ def frontier(frame: pl.DataFrame) -> Group:
     return Group(table, Text(f"{number(left)} of {number(frame.height)} settings are beaten by another.", style="dim"))
 
 
-def _span(name: str, row: dict[str, Any]) -> str:
-    of = metric(name)
-    value = of.shown(row[name])
-    low, high = row[f"{name}/low"], row[f"{name}/high"]
+def _span(of_metric: str, row: dict[str, Any]) -> str:
+    of = metric(of_metric)
+    value = of.shown(row[of_metric])
+    low, high = row[f"{of_metric}/low"], row[f"{of_metric}/high"]
     return value if low is None or high is None or low == high else f"{value} ({of.shown(low)} to {of.shown(high)})"
 
 

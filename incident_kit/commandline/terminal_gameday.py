@@ -11,6 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from incident_kit.commandline.terminal import name
 from incident_kit.commandline.terminal import shown as safe
 from incident_kit.gamedays.runbook import summary
 from incident_kit.gamedays.timetables import timetable
@@ -26,7 +27,7 @@ def shown(day: GameDay) -> Group:
     table = Table("T+", "on the log", "what", "who is called", title=Text(f"Timetable: {label(policy.name)}"), box=None)
     table.title_justify = "left"
     for row in timetable(day, policy):
-        table.add_row(*(Text(safe(cell)) for cell in row))
+        table.add_row(*map(name, row))
     silent = day.gaps.filter(pl.col("policy") == policy.name)["sentence"]
     told = [Text(safe(f"- {one}")) for one in silent] or [Text("- none")]
     head = Text(f"Where nobody is called: {label(policy.name)}", style="bold")
@@ -46,7 +47,7 @@ def overview(days: Sequence[GameDay]) -> Table:
                 )
                 for name in ("page_after", "switch_after")
             )
-            table.add_row("" if i else safe(day.name), Text(label(row["policy"])), page, move, str(row["gaps"]))
+            table.add_row(name("" if i else day.name), name(label(row["policy"])), page, move, str(row["gaps"]))
     return table
 
 
