@@ -153,7 +153,7 @@ def test_tune(run: Run, library: Path, policy: Path, tmp_path: Path) -> None:
     tables = ("--table", tmp_path / "t.csv", "--incidents", tmp_path / "i.json", "--save", tmp_path / "tuned.yaml")
     code, said, _ = run(*words, *tables, "--resume", tmp_path / "r.parquet")
     assert code == 0
-    assert said.startswith(("Recommended: refund.max_p95_ms", "Keep the policy as it stands: refund.max_p95_ms 2500"))
+    assert said.startswith("Nothing that was tried is worth it: no setting costs less than never switching")
     assert "Over 2 incidents it costs" in said
     assert "On the one incident it was not chosen on it costs" in said
     assert "a suggestion edited or rejected 3;" in said

@@ -16,6 +16,7 @@ from incident_kit.handover import Handover, fingerprint
 from incident_kit.healthy import healthy_hours
 from incident_kit.incident import Incident
 from incident_kit.stats.draws import uniforms
+from incident_kit.words import label, number
 
 if TYPE_CHECKING:
     from incident_kit.crew import Source
@@ -109,9 +110,9 @@ class Library:
 
         script = scenario if isinstance(scenario, ScenarioOf) else ScenarioOf.load(scenario)
         paths = []
-        for number, seed in enumerate(seeds):
-            variant = _variant(script, seed, busy, is_healthy=number % 4 == 3)
-            path = Path(folder) / f"{'healthy' if number % 4 == 3 else 'incident'}-{seed}"
+        for place, seed in enumerate(seeds):
+            variant = _variant(script, seed, busy, is_healthy=place % 4 == 3)
+            path = Path(folder) / f"{'healthy' if place % 4 == 3 else 'incident'}-{seed}"
             paths.append(simulate(variant, path, formats=["canonical_parquet"], truth=False))
         return cls(paths)
 
@@ -137,6 +138,20 @@ class Library:
                 f"the library has no incident {name!r}{did_you_mean(name, self.names)}; it has {', '.join(self.names)}"
             )
         return self.members[name].incident()
+
+    def __str__(self) -> str:
+        """Return a line an incident: name, requests, impacts, hours outside them; opens each incident."""
+        rows = self.table.iter_rows(named=True)
+        lines = [f"{len(self)} incident{'s' * (len(self) != 1)}:"]
+        for row in rows:
+            n = row["impacts"]
+            impacts = f"{n} impact{'s' * (n != 1)}" if n else "no impact"
+            made = ", simulated" if row["simulated"] else ""
+            lines.append(
+                f"  {label(row['incident'])}: {number(row['requests'])} requests, {impacts}, "
+                f"{number(row['healthy_hours'])} healthy hours{made}"
+            )
+        return "\n".join(lines)
 
     def split(self, share: float = 0.5, *, seed: int = 0) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the names to tune on, so large a share of all, and those to report on; drawn by ``seed``, both in order.

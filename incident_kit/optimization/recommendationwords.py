@@ -13,11 +13,12 @@ from incident_kit.optimization.objective import WORDS, one
 from incident_kit.optimization.recommendations import parts_of
 from incident_kit.optimization.tunings import policy_name
 from incident_kit.policies.policywriter import inline
-from incident_kit.words import label, number
+from incident_kit.words import UNKNOWN, label, number
 
 if TYPE_CHECKING:
     from incident_kit.optimization.recommendations import Recommendation
 
+LITTLE = 0.01  # of what never switching costs
 _TIMES = {0.5: "half", 2.0: "twice"}
 
 
@@ -26,7 +27,10 @@ def sentences(found: Recommendation) -> Iterator[str]:
     tuning = found.tuning
     paths = tuple(tuning.grid)
     here = tuning.settings[0]
-    if found.setting.number == 0:
+    if not found.is_worth_it:
+        yield "Nothing that was tried is worth it: no setting costs less than never switching, beyond noise."
+        yield f"Of the settings, the simplest within noise of the cheapest: {found.name}."
+    elif found.setting.number == 0:
         yield f"Keep the policy as it stands: {found.name}. No setting is better beyond noise."
     else:
         changed = [
@@ -46,7 +50,7 @@ def sentences(found: Recommendation) -> Iterator[str]:
     yield ""
     yield from parts(found)
     yield ""
-    yield f"What one costs: {tuning.objective}."
+    yield f"What one costs, in US dollars: {tuning.objective}."
     yield ""
     yield "Terms:"
     yield from (f"- {said}" for said in terms(found))
@@ -61,12 +65,26 @@ def _gained(found: Recommendation) -> str:
     total, low, high = found.gain
     report = found.report([bill.name for bill in found.bills])
     said = f"Over {_incidents(len(found.bills))} it costs {_less(total, low, high)}"
-    if report["gain_share"] is None:
-        return f"{said}; there, hindsight itself gains nothing."
+    if report["gain_share"] is None or _is_little(found):
+        return (
+            f"{said}; there, hindsight itself gains {'nothing' if report['gain_share'] is None else 'next to nothing'}."
+        )
     return (
-        f"{said}: {report['gain_share']:.0%} of what hindsight would have gained; the policy as it stands "
-        f"{report['as_it_stands']:.0%}, what was logged {report['as_logged']:.0%}."
+        f"{said}: {_share(report['gain_share'])} of what hindsight would have gained; the policy as it stands "
+        f"{_share(report['as_it_stands'])}, what was logged {_share(report['as_logged'])}."
     )
+
+
+def _is_little(found: Recommendation) -> bool:
+    """Return whether hindsight gains so little on never switching that a share of it says nothing."""
+    objective = found.tuning.objective
+    never = sum(float(bill.costs(objective)[bill.of(NOTHING)].mean()) for bill in found.bills)
+    return never - sum(float(bill.oracle(objective).mean()) for bill in found.bills) < LITTLE * never
+
+
+def _share(share: float | None) -> str:
+    """Return a share of hindsight's gain; of what loses more than that gain, no figure."""
+    return UNKNOWN if share is None else f"{share:.0%}" if share >= -1 else "a loss larger than that gain"
 
 
 def _incidents(size: int) -> str:
@@ -74,10 +92,10 @@ def _incidents(size: int) -> str:
 
 
 def _less(gain: float | None, low: float | None, high: float | None) -> str:
-    """Return a gain in words: ``"78 less than never switching (from 20 less to 130 less)"``."""
+    """Return a gain in words: ``"78 US dollars less than never switching (20 US dollars less to ...)"``."""
 
     def said(value: float) -> str:
-        return f"{abs(value):,.0f} {'less' if value >= 0 else 'more'}"
+        return f"{abs(value):,.0f} US dollars {'less' if value >= 0 else 'more'}"
 
     return f"{said(gain or 0)} than never switching ({said(low or 0)} to {said(high or 0)})"
 
@@ -97,16 +115,16 @@ def parts(found: Recommendation) -> Iterator[str]:
     names = [NOTHING, LOGGED, policy_name(0), policy_name(found.setting.number)]
     titles = ["never", "as logged", "as it stands", "recommended"]
     columns = [parts_of(found.bills, name) for name in names]
-    yield f"{'':<42}" + "".join(f"{title:>13}" for title in titles)
+    yield f"{'counts':<42}" + "".join(f"{title:>13}" for title in titles)
     for part, weight in found.tuning.objective.weights.items():
         if any(column[part] for column in columns):
             values = "".join(f"{column[part]:>13,.1f}" for column in columns)
             yield f"{WORDS[part]:<42.42}{values}{'' if weight else '  (not counted)'}"
     objective = found.tuning.objective
     totals = [sum(objective.weights[part] * value for part, value in column.items()) for column in columns]
-    yield f"{'cost':<42}" + "".join(f"{total:>13,.1f}" for total in totals)
+    yield f"{'cost, US dollars (counts times prices)':<42}" + "".join(f"{total:>13,.1f}" for total in totals)
     hindsight = float(np.sum([bill.oracle(objective).mean() for bill in found.bills]))
-    yield f"{'hindsight would have cost':<42}{hindsight:>13,.1f}"
+    yield f"{'hindsight would have cost, US dollars':<42}{hindsight:>13,.1f}"
 
 
 def terms(found: Recommendation) -> Iterator[str]:
@@ -122,15 +140,15 @@ def terms(found: Recommendation) -> Iterator[str]:
         yield f"{label(name)} is left out: {why}."
     if found.others:
         report = found.report()
-        share = "" if report["gain_share"] is None else f", {report['gain_share']:.0%} of hindsight's gain"
+        share = "" if report["gain_share"] is None else f", {_share(report['gain_share'])} of hindsight's gain"
         yield (
             f"On the {_incidents(len(found.others))} it was not chosen on it costs "
             f"{_less(report['gain'], report['gain_low'], report['gain_high'])}{share}."
         )
     if found.left_out.height:
         got, most = (float(found.left_out[name].sum()) for name in ("gain", "gain_hindsight"))
-        if most > 0:
-            yield f"Chosen without each incident in turn, and held against it: {got / most:.0%} of hindsight's gain."
+        if most > 0 and not _is_little(found):
+            yield f"Chosen without each incident in turn, and held against it: {_share(got / most)} of hindsight's gain."
 
 
 def would_change(found: Recommendation) -> Iterator[str]:
