@@ -133,7 +133,12 @@ def test_the_chart_has_a_panel_a_metric_and_says_what_is_estimated(width: int) -
     spec = charts.whatif(found.frame, path=PATH, width=width).to_dict()
     assert len(spec["vconcat"]) == 2
     assert spec["datasets"]["marker"] == [{"at": 3500.0}]
-    assert "refund.max_p95_ms from 2 s to 5 s (estimated)" in spec["description"]
+    said = "Switch refund when the slowest one in twenty waited over, seconds"
+    assert f"{said}: from 2 s to 5 s (estimated)" in spec["description"]
+    assert "at 2 s these logs cannot tell" in spec["description"]
+    assert "grey: at 2 s these logs cannot tell" in str(spec)
+    ticks = spec["vconcat"][-1]["layer"][0]["encoding"]["x"]["axis"]["values"]
+    assert 3500 in ticks
     assert "as it was 8 %" in spec["description"]
     assert "(estimated)" in str(spec)
     assert "WARN" not in offline.svg(spec)

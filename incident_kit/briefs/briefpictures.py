@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from incident_kit import charts
+from incident_kit import charts, words
+from incident_kit.charts.phasing import title
+from incident_kit.charts.quality import FEW
 from incident_kit.scoring.budget import sample_budget
 from incident_kit.scoring.costs import METRIC, costs
 from incident_kit.scoring.coverage import coverage
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from incident_kit.scoring.scorecard import Board
 
 WHATIF = "what-if"
+MOST = 12  # phases told below a heading
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,19 @@ def pictures(
     over_time = partial(charts.timeline, series, phases=phases, answers=answers)
     compared = partial(charts.quality, incident.quality())
     return [
-        Picture("over-time", "How it went", "The shaded part is the incident.", partial(over_time, plain=True)),
-        Picture("models", "The backup beside the first choice", "", partial(compared, plain=True), for_engineers=True),
+        Picture(
+            "over-time",
+            "How it went",
+            _legend(phases, str(getattr(incident, "zone", None) or "UTC")),
+            partial(over_time, plain=True),
+        ),
+        Picture(
+            "models",
+            "The backup model beside the usual one",
+            f"By model, whoever was tried first. n: how many it is of; pale: fewer than {FEW}.",
+            partial(compared, plain=True),
+            for_engineers=True,
+        ),
         Picture("signals", "The signals, in their own units", "", over_time, for_engineers=True),
         Picture(
             "states",
@@ -54,6 +69,17 @@ def pictures(
             for_engineers=True,
         ),
     ]
+
+
+def _legend(phases: Sequence[Phase], zone: str) -> str:
+    """Return what the strip above the panels has no room for: whose time it is, and what each instant was."""
+    said = ["The shaded part is the incident."]
+    first = next((one for one in phases if one.kind == "impact"), phases[0] if phases else None)
+    if first is not None and zone != "UTC":
+        here = first.at.astimezone(ZoneInfo(zone))
+        said.append(f"{words.clock(first.at)} is {here:%H:%M} in {zone.rsplit('/', 1)[-1].replace('_', ' ')}.")
+    told = [f"{words.clock(one.at)} {title(one)}" for one in sorted(phases, key=lambda one: one.at)[:MOST]]
+    return " ".join([*said, *([f"{'; '.join(told)}."] if told else [])])
 
 
 def of_policies(board: Board, names: Sequence[str], desk: Consequences | None) -> list[Picture]:
@@ -90,8 +116,8 @@ def of_policies(board: Board, names: Sequence[str], desk: Consequences | None) -
 def of_limit(found: WhatIf) -> Picture:
     """Return the chart of one limit at several settings."""
     return Picture(
-        WHATIF, "What if this limit had been another?", "", partial(charts.whatif, found.frame, path=found.path),
-        for_engineers=True,
+        WHATIF, "What if this limit had been another?", "",
+        partial(charts.whatif, found.frame, path=found.path, intent=found.intent), for_engineers=True,
     )  # fmt: skip
 
 

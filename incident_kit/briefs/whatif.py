@@ -56,6 +56,13 @@ class WhatIf:
     record: Mapping[str, Any]
 
     @property
+    def title(self) -> str:
+        """The limit in words, with its unit."""
+        from incident_kit.charts.whatif import limit
+
+        return limit(self.path, self.intent)
+
+    @property
     def current(self) -> int:
         """The place of the setting as it stands; of the middle one where the policy has none."""
         return next((i for i, step in enumerate(self.steps) if step.is_current), len(self.steps) // 2)
