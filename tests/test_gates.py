@@ -17,7 +17,8 @@ from written import START, Request, write
 import incident_kit as ik
 from incident_kit.errors import InvalidCase, InvalidLimits
 from incident_kit.gate.bars import Bar
-from incident_kit.gate.gates import DRAWS, ERROR, NOTHING, Gate, gate
+from incident_kit.gate.checking import ROWS
+from incident_kit.gate.gates import DRAWS, ERROR, NOTHING, Gate, Held, gate
 from incident_kit.gate.verdicts import CANNOT_TELL, FAILS, NOT_IN_LOG, PASSES
 from incident_kit.incident import Incident
 from incident_kit.incidents import incident_paths, name_of, open_any
@@ -170,6 +171,23 @@ def test_a_limit_on_what_one_incident_has_not_is_not_judged_there(copy: Path, tm
     with pytest.raises(InvalidLimits, match="intent: 'mial' is not in the log"):
         gate(stays, copy, limits=[WAITS.model_copy(update={"intent": "mial"})], draws=2, jobs=1)
     assert found.exit_code == 0
+
+
+def test_limits_on_a_phase_that_is_not_there_are_one_line_and_an_error_hides_no_failure(found: Gate) -> None:
+    gone = {
+        "phase": "impact",
+        "limit": "at most 1",
+        "verdict": NOT_IN_LOG,
+        "why": "phase: the incident has no such phase",
+    }
+    rows = [{"metric": "error_rate", "intent": one} | gone for one in ("each", "chat", None)]
+    quiet = Held("quiet", "q", rows=pl.DataFrame(rows, schema=ROWS))
+    both = Gate(found.policy, (quiet, Held("bad", "b", error="broken"), found.held[0]))
+    assert both.verdict == "ERROR: leaves: 1 of 3 incidents could not be checked: bad; and fails on a-pack."
+    assert str(both).count("not judged") == 1
+    assert "  no impact there: 3 limits are not judged" in str(both).splitlines()
+    assert both.markdown().count("no impact there: 3 limits are not judged") == 1
+    assert "error_rate of each intent, impact" in both.junit()
 
 
 def test_limits_are_looked_at_before_any_work(library: Path, tmp_path: Path) -> None:

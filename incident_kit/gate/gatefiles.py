@@ -107,7 +107,7 @@ def as_text(gate: Gate) -> str:
             for row in rows.iter_rows(named=True)
             if row["verdict"] != PASSES
         ]
-    if gate.of(CANNOT_TELL):
+    if any(CANNOT_TELL in set(held.rows["verdict"]) for held in gate.held):
         lines.append(HELP)
     return "\n".join(lines)
 
