@@ -257,7 +257,7 @@ def test_the_settings_of_a_limit_are_a_picture_and_a_table_and_scripts_have_a_sl
         in rest.replace("\xa0", " ")
     )
     (image,) = [attrs for tag, attrs in reader.tags if tag == "img"]
-    assert "refund-policy.max_p95_ms from 2 s to 5 s (estimated)" in (image["alt"] or "")
+    assert "waited over, seconds: from 2 s to 5 s (estimated)" in (image["alt"] or "")
     steps = drawn_by_scripts(reader)["steps"]
     assert [(step["at"], step["name"]) for step in steps] == [(2000, "2 s"), (3500, "3.5 s"), (5000, "5 s")]
     assert not [text for text in reader.first if "limit" in text], "it is for engineers"
