@@ -50,7 +50,7 @@ def pictures(
         Picture(
             "over-time",
             "How it went",
-            _legend(phases, str(getattr(incident, "zone", None) or "UTC")),
+            _legend(phases, str(getattr(incident, "zone", None) or "UTC"), most=0),
             partial(over_time, plain=True),
         ),
         Picture(
@@ -60,7 +60,13 @@ def pictures(
             partial(compared, plain=True),
             for_engineers=True,
         ),
-        Picture("signals", "The signals, in their own units", "", over_time, for_engineers=True),
+        Picture(
+            "signals",
+            "The signals, in their own units",
+            _legend(phases, str(getattr(incident, "zone", None) or "UTC")),
+            over_time,
+            for_engineers=True,
+        ),
         Picture(
             "states",
             "Where each rule would have sent the requests",
@@ -71,14 +77,14 @@ def pictures(
     ]
 
 
-def _legend(phases: Sequence[Phase], zone: str) -> str:
-    """Return what the strip above the panels has no room for: whose time it is, and what each instant was."""
+def _legend(phases: Sequence[Phase], zone: str, *, most: int = MOST) -> str:
+    """Return what the strip above the panels has no room for: whose time it is, and what each instant was, at most so many."""
     said = ["The shaded part is the incident."]
     first = next((one for one in phases if one.kind == "impact"), phases[0] if phases else None)
     if first is not None and zone != "UTC":
         here = first.at.astimezone(ZoneInfo(zone))
         said.append(f"{words.clock(first.at)} is {here:%H:%M} in {zone.rsplit('/', 1)[-1].replace('_', ' ')}.")
-    told = [f"{words.clock(one.at)} {title(one)}" for one in sorted(phases, key=lambda one: one.at)[:MOST]]
+    told = [f"{words.clock(one.at)} {title(one)}" for one in sorted(phases, key=lambda one: one.at)[:most]]
     return " ".join([*said, *([f"{'; '.join(told)}."] if told else [])])
 
 
