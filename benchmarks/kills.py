@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import random
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -237,7 +236,7 @@ def trial(root: Path, work: Prepared, number: int, rng: random.Random) -> str:
             time.sleep(rng.random() * 0.004)
         else:
             time.sleep(rng.random() * 1.1 * work.seconds)
-        os.kill(process.pid or 0, signal.SIGKILL)
+        process.kill()
         process.join()
     try:
         left = WORKS[work.name].left(folder)
