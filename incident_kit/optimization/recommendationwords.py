@@ -65,21 +65,27 @@ def _gained(found: Recommendation) -> str:
     total, low, high = found.gain
     report = found.report([bill.name for bill in found.bills])
     said = f"Over {_incidents(len(found.bills))} it costs {_less(total, low, high)}"
-    if report["gain_share"] is None or _is_little(found):
-        return (
-            f"{said}; there, hindsight itself gains {'nothing' if report['gain_share'] is None else 'next to nothing'}."
-        )
+    shares = [report[name] for name in ("gain_share", "as_it_stands", "as_logged")]
+    if _is_little(found) or any(share is None or share < -1 for share in shares):
+        most = max(_most(found)[0], 0.0)
+        return f"{said}; there, hindsight itself gains {f'{most:,.0f} US dollars only' if most else 'nothing'}."
     return (
         f"{said}: {_share(report['gain_share'])} of what hindsight would have gained; the policy as it stands "
         f"{_share(report['as_it_stands'])}, what was logged {_share(report['as_logged'])}."
     )
 
 
-def _is_little(found: Recommendation) -> bool:
-    """Return whether hindsight gains so little on never switching that a share of it says nothing."""
+def _most(found: Recommendation) -> tuple[float, float]:
+    """Return what hindsight gains on never switching, and what never switching costs."""
     objective = found.tuning.objective
     never = sum(float(bill.costs(objective)[bill.of(NOTHING)].mean()) for bill in found.bills)
-    return never - sum(float(bill.oracle(objective).mean()) for bill in found.bills) < LITTLE * never
+    return never - sum(float(bill.oracle(objective).mean()) for bill in found.bills), never
+
+
+def _is_little(found: Recommendation) -> bool:
+    """Return whether hindsight gains so little on never switching that a share of it says nothing."""
+    most, never = _most(found)
+    return most <= LITTLE * never
 
 
 def _share(share: float | None) -> str:
@@ -113,7 +119,7 @@ def _healthy(found: Recommendation) -> Iterator[str]:
 def parts(found: Recommendation) -> Iterator[str]:
     """Yield a table of the parts: never switching, as logged, as it stands, recommended; each in its own unit."""
     names = [NOTHING, LOGGED, policy_name(0), policy_name(found.setting.number)]
-    titles = ["never", "as logged", "as it stands", "recommended"]
+    titles = ["never", "as logged", "as it stands", "recommended" if found.is_worth_it else "cheapest"]
     columns = [parts_of(found.bills, name) for name in names]
     yield f"{'counts':<42}" + "".join(f"{title:>13}" for title in titles)
     for part, weight in found.tuning.objective.weights.items():
