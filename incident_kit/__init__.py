@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 _WHERE = {
     "Board": "scoring.scorecard",
-    "Check": "gate.checking",
+    "Check": "policygate.checking",
     "Explorer": "widgets.explorer",
     "Incident": "incident",
     "IncidentKitError": "errors",
@@ -29,7 +29,7 @@ _WHERE = {
     "blind": "policies.baselines",
     "brief": "briefs.briefpage",
     "charts": "",
-    "check": "gate.checking",
+    "check": "policygate.checking",
     "compare": "scoring.scorecard",
     "compatibility": "backups.compatibilities",
     "contrast": "inspection.contrasts",
@@ -42,7 +42,7 @@ _WHERE = {
     "export": "gateways.export",
     "findings": "inspection.battery",
     "frontier": "optimization.frontiers",
-    "gate": "gate.gates",
+    "gate": "policygate.gates",
     "gameday": "gamedays.rehearsals",
     "join_suggestions": "helpdesk.suggestions",
     "join_tickets": "helpdesk.joining",
@@ -141,8 +141,6 @@ if TYPE_CHECKING:
     from incident_kit.evaluations import evaluate
     from incident_kit.gamedays.rehearsal import rehearse
     from incident_kit.gamedays.rehearsals import gameday
-    from incident_kit.gate.checking import Check, check
-    from incident_kit.gate.gates import gate
     from incident_kit.gateways.conversion import convert
     from incident_kit.gateways.emulation import emulate
     from incident_kit.gateways.export import export
@@ -166,6 +164,8 @@ if TYPE_CHECKING:
     from incident_kit.policies.baselines import always_fallback, always_primary, blind
     from incident_kit.policies.policy import Policy, describe, diff
     from incident_kit.policies.policyversions import versions
+    from incident_kit.policygate.checking import Check, check
+    from incident_kit.policygate.gates import gate
     from incident_kit.scenarios.scenario import Scenario
     from incident_kit.scoring.budget import sample_budget
     from incident_kit.scoring.replays import Replay, replay

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from incident_kit.errors import InvalidLimits
-from incident_kit.gate.bars import Bar, default_bars, parse_bars, read_bars
 from incident_kit.incident import Incident
 from incident_kit.policies.policy import Policy
+from incident_kit.policygate.bars import Bar, default_bars, parse_bars, read_bars
 
 
 @pytest.mark.parametrize(

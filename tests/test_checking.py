@@ -12,12 +12,12 @@ import pytest
 from written import START, Call, Request, write
 
 from incident_kit.errors import InvalidLimits
-from incident_kit.gate.bars import Bar
-from incident_kit.gate.checking import Check, check
-from incident_kit.gate.checkpage import plain
-from incident_kit.gate.verdicts import CANNOT_TELL, FAILS, NOT_IN_LOG, PASSES
 from incident_kit.incident import Incident
 from incident_kit.policies.policy import Policy
+from incident_kit.policygate.bars import Bar
+from incident_kit.policygate.checking import Check, check
+from incident_kit.policygate.checkpage import plain
+from incident_kit.policygate.verdicts import CANNOT_TELL, FAILS, NOT_IN_LOG, PASSES
 
 STAYS = Policy.parse("{name: stays, routes: [{intent: chat, primary: big, fallback: small, max_p95_ms: 60000}]}")
 LEAVES = Policy.parse(

@@ -16,14 +16,14 @@ from written import START, Request, write
 
 import incident_kit as ik
 from incident_kit.errors import InvalidCase, InvalidLimits
-from incident_kit.gate.bars import Bar
-from incident_kit.gate.checking import ROWS
-from incident_kit.gate.gates import DRAWS, ERROR, NOTHING, Gate, Held, gate
-from incident_kit.gate.verdicts import CANNOT_TELL, FAILS, NOT_IN_LOG, PASSES
 from incident_kit.incident import Incident
 from incident_kit.incidents import incident_paths, name_of, open_any
 from incident_kit.packs.packing import pack
 from incident_kit.policies.policy import Policy
+from incident_kit.policygate.bars import Bar
+from incident_kit.policygate.checking import ROWS
+from incident_kit.policygate.gates import DRAWS, ERROR, NOTHING, Gate, Held, gate
+from incident_kit.policygate.verdicts import CANNOT_TELL, FAILS, NOT_IN_LOG, PASSES
 
 WAITS = Bar(metric="mean_ms", max=2000)
 TOOLS = Bar(metric="tool_success_rate", min=0.9)

@@ -13,8 +13,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from incident_kit import open_case
-from incident_kit.gate.bars import parse_bars
 from incident_kit.packs.packing import pack
+from incident_kit.policygate.bars import parse_bars
 from incident_kit.samples import CAPTURE, sample
 from incident_kit.scoring.metrics import metric
 

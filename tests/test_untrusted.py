@@ -18,13 +18,13 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from incident_kit.policygate import bars
 from written import TINY, Call, Request, write
 
 import incident_kit as ik
 from incident_kit.case import FILE, open_case
 from incident_kit.commandline import cli, verbs
 from incident_kit.errors import IncidentKitError, InvalidCase, InvalidPack, UnreadableFile
-from incident_kit.gate import bars
 from incident_kit.outfiles.framefiles import write_frame
 from incident_kit.packs import packed
 from incident_kit.policies.policyhistory import history
@@ -150,10 +150,10 @@ def test_yaml_made_to_harm_is_refused_soon(
     monkeypatch.chdir(tmp_path)
     path = tmp_path / FILE
     path.write_text(YAMLS[name])
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(IncidentKitError) as error:
         READERS[reader](path)
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
     assert len(str(error.value)) < 5_000
     assert sorted(one.name for one in tmp_path.iterdir()) == [FILE]
 

@@ -17,9 +17,9 @@ from incident_kit.outfiles.outputs import write_whole
 from incident_kit.words import number
 
 if TYPE_CHECKING:
-    from incident_kit.gate.checking import Check
-    from incident_kit.gate.gates import Gate
     from incident_kit.policies.policy import Policy
+    from incident_kit.policygate.checking import Check
+    from incident_kit.policygate.gates import Gate
 
 POLICY = Annotated[Path, typer.Argument(help="A policy file.", show_default=False)]
 WIDE = 100  # columns of a terminal that a table needs
@@ -65,8 +65,8 @@ def check(
         _told(found)
         _written(markdown, found.markdown)
         raise typer.Exit(_code(found.exit_code, unsure))
-    from incident_kit.gate.checking import DRAWS as FOR_ONE
-    from incident_kit.gate.gates import DRAWS, gate
+    from incident_kit.policygate.checking import DRAWS as FOR_ONE
+    from incident_kit.policygate.gates import DRAWS, gate
 
     few = FOR_ONE if len(incident_paths(against)) == 1 else DRAWS
     with verbs.working() as step:
@@ -87,9 +87,9 @@ def _checked(
     policy: Policy, against: Path, *, limits: Path | None, in_force: Policy | None, draws: int | None
 ) -> Check:
     """Check one incident, which is kept open on the disk as by every other verb."""
-    from incident_kit.gate.checking import DRAWS
-    from incident_kit.gate.checking import check as check_policy
     from incident_kit.incidents import open_any
+    from incident_kit.policygate.checking import DRAWS
+    from incident_kit.policygate.checking import check as check_policy
 
     with verbs.working() as step:
         incident = verbs.opened(against, step) if against.is_dir() else open_any(against, progress=step)
@@ -109,8 +109,8 @@ def _written(path: Path | None, text: Callable[[], str]) -> None:
 def _told(found: Check | Gate) -> None:
     """Print what was found: of several incidents a table where the terminal is wide enough."""
     from incident_kit.commandline import terminal
-    from incident_kit.gate.gatefiles import table_rows
-    from incident_kit.gate.gates import Gate
+    from incident_kit.policygate.gatefiles import table_rows
+    from incident_kit.policygate.gates import Gate
 
     if not isinstance(found, Gate) or verbs.out.width < WIDE:
         terminal.said(verbs.out, str(found))

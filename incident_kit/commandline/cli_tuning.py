@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 POLICY = Annotated[Path, typer.Argument(help="A policy file.", show_default=False)]
 SETTINGS = Annotated[
     list[str],
-    typer.Argument(metavar="PATH=VALUES...", help="What to vary: refund-policy.max_p95_ms=1500:6000:250, or =30s,60s,5m."),
+    typer.Argument(
+        metavar="PATH=VALUES...", help="What to vary: refund-policy.max_p95_ms=1500:6000:250, or =30s,60s,5m."
+    ),
 ]
 DRAWS = Annotated[int, typer.Option(help="How often outcomes that the log does not hold are drawn.", min=0)]
 RANDOM = Annotated[int | None, typer.Option(help="At most so many settings, drawn at random.", min=1)]

@@ -229,11 +229,9 @@ def test_names_that_would_be_markup_are_text(visit: Callable[..., Any], lab: str
         run_all(page)
         page.locator(f"{SHOWN} .ik-window .ik-grip").wait_for(timeout=180_000)
         page.locator(f"{SHOWN} caption").nth(1).wait_for(timeout=60_000)
-        page.locator(f"{SHOWN} .mark-text text", has_text="onerror").first.hover()
-        page.wait_for_timeout(500)
+        page.locator(f"{SHOWN} td", has_text="onerror").first.wait_for(timeout=60_000)
         seen.shot("explorer-hostile")
         assert page.locator(f"{SHOWN} td", has_text="<img src=x onerror=alert(1)>").count() > 3
-        assert page.locator("#vg-tooltip-element").inner_text().count("onerror") > 0
         assert page.locator(f"{SHOWN} img, #vg-tooltip-element img").count() == 0
         assert page.locator(f"{SHOWN} td a").count() == 0, "javascript: is no address of a ticket"
         assert not any("\u202e" in text for text in page.evaluate(TEXTS))

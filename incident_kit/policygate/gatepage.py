@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from incident_kit.gate.checkpage import MARKS, differences, move_line, others_line, plain
-from incident_kit.gate.gates import ERROR, NOTHING, Gate, Held
-from incident_kit.gate.gatewords import HELP, of, shown, without_phase
-from incident_kit.gate.moves import Move
-from incident_kit.gate.verdicts import CANNOT_TELL, FAILS, PASSES
+from incident_kit.policygate.checkpage import MARKS, differences, move_line, others_line, plain
+from incident_kit.policygate.gates import ERROR, NOTHING, Gate, Held
+from incident_kit.policygate.gatewords import HELP, of, shown, without_phase
+from incident_kit.policygate.moves import Move
+from incident_kit.policygate.verdicts import CANNOT_TELL, FAILS, PASSES
 from incident_kit.words import number
 
 if TYPE_CHECKING:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from incident_kit.gate.checking import THE_LOG, Check
-from incident_kit.gate.gatewords import HELP, of, shown
-from incident_kit.gate.moves import Move, moves
-from incident_kit.gate.verdicts import CANNOT_TELL, FAILS, NOT_IN_LOG, PASSES
 from incident_kit.healthy import healthy_hours
 from incident_kit.policies.policy import diff
 from incident_kit.policies.policyversions import latest
 from incident_kit.policies.policywords import sentence
+from incident_kit.policygate.checking import THE_LOG, Check
+from incident_kit.policygate.gatewords import HELP, of, shown
+from incident_kit.policygate.moves import Move, moves
+from incident_kit.policygate.verdicts import CANNOT_TELL, FAILS, NOT_IN_LOG, PASSES
 from incident_kit.words import label, number
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from incident_kit.errors import InvalidLimits, NoSuchItem, did_you_mean
-from incident_kit.gate.bars import EACH, Bar, default_bars, read_bars
-from incident_kit.gate.gatewords import HELP, about, reason
-from incident_kit.gate.verdicts import CANNOT_TELL, FAILS, IN_FORCE, PASSES, POLICY, Judge, phase_window
+from incident_kit.policygate.bars import EACH, Bar, default_bars, read_bars
+from incident_kit.policygate.gatewords import HELP, about, reason
+from incident_kit.policygate.verdicts import CANNOT_TELL, FAILS, IN_FORCE, PASSES, POLICY, Judge, phase_window
 from incident_kit.scoring.metrics import metric
 from incident_kit.scoring.replays import Replay, replay
 from incident_kit.scoring.scorecard import Board, refuse_unknown, together
@@ -84,7 +84,7 @@ class Check:
 
     def markdown(self) -> str:
         """Return the check as Markdown for a pull request: verdict, table, what differs, examples of changed decisions."""
-        from incident_kit.gate.checkpage import markdown
+        from incident_kit.policygate.checkpage import markdown
 
         return markdown(self)
 

@@ -7,9 +7,9 @@ import re
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from incident_kit.gate.gates import ERROR, NOTHING, Gate, Held
-from incident_kit.gate.gatewords import HELP, about, reason, shown, without_phase
-from incident_kit.gate.verdicts import CANNOT_TELL, FAILS, NOT_IN_LOG, PASSES
+from incident_kit.policygate.gates import ERROR, NOTHING, Gate, Held
+from incident_kit.policygate.gatewords import HELP, about, reason, shown, without_phase
+from incident_kit.policygate.verdicts import CANNOT_TELL, FAILS, NOT_IN_LOG, PASSES
 from incident_kit.words import label
 
 if TYPE_CHECKING:

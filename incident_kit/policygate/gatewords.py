@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from incident_kit.gate.bars import EACH, Bar, points
+from incident_kit.policygate.bars import EACH, Bar, points
 from incident_kit.words import label, number
 
 HELP = (

@@ -10,7 +10,7 @@ import polars as pl
 from incident_kit.words import number
 
 if TYPE_CHECKING:
-    from incident_kit.gate.checking import Check
+    from incident_kit.policygate.checking import Check
 
 MOST = 3
 NO_MODEL = "no model"

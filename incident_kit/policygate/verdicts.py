@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from incident_kit.errors import InvalidLimits, NoSuchItem
-from incident_kit.gate.bars import SWITCHES, Bar
-from incident_kit.gate.gatewords import both_sides
 from incident_kit.healthy import healthy_hours, healthy_spans, impacts_us
+from incident_kit.policygate.bars import SWITCHES, Bar
+from incident_kit.policygate.gatewords import both_sides
 from incident_kit.scoring.metrics import metric
 from incident_kit.scoring.scorecard import Board, spread
 from incident_kit.scoring.scores import LEAST, MOST, VALUE

@@ -17,12 +17,12 @@ import polars as pl
 
 from incident_kit.crew import shared_out
 from incident_kit.errors import IncidentKitError, InvalidLimits
-from incident_kit.gate.bars import Bar, read_bars
-from incident_kit.gate.checking import ROWS, THE_LOG, check, intents_of
-from incident_kit.gate.moves import Moves, moves
-from incident_kit.gate.verdicts import CANNOT_TELL, FAILS, NOT_IN_LOG, PASSES, phase_window
 from incident_kit.healthy import healthy_hours
 from incident_kit.incidents import incident_paths, name_of, open_any
+from incident_kit.policygate.bars import Bar, read_bars
+from incident_kit.policygate.checking import ROWS, THE_LOG, check, intents_of
+from incident_kit.policygate.moves import Moves, moves
+from incident_kit.policygate.verdicts import CANNOT_TELL, FAILS, NOT_IN_LOG, PASSES, phase_window
 from incident_kit.words import label
 
 if TYPE_CHECKING:
@@ -107,24 +107,24 @@ class Gate:
 
     def markdown(self) -> str:
         """Return the summary for a pull request: verdict, table, what the policy changes, which decisions that moves."""
-        from incident_kit.gate.gatepage import markdown
+        from incident_kit.policygate.gatepage import markdown
 
         return markdown(self)
 
     def json(self) -> str:
         """Return all of it as JSON, in ASCII."""
-        from incident_kit.gate.gatefiles import as_json
+        from incident_kit.policygate.gatefiles import as_json
 
         return as_json(self)
 
     def junit(self) -> str:
         """Return JUnit's XML: a suite an incident, a case a limit; what cannot be told is an error."""
-        from incident_kit.gate.gatefiles import as_junit
+        from incident_kit.policygate.gatefiles import as_junit
 
         return as_junit(self)
 
     def __str__(self) -> str:
-        from incident_kit.gate.gatefiles import as_text
+        from incident_kit.policygate.gatefiles import as_text
 
         return as_text(self)
 
