@@ -18,7 +18,6 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from incident_kit.policygate import bars
 from written import TINY, Call, Request, write
 
 import incident_kit as ik
@@ -28,6 +27,7 @@ from incident_kit.errors import IncidentKitError, InvalidCase, InvalidPack, Unre
 from incident_kit.outfiles.framefiles import write_frame
 from incident_kit.packs import packed
 from incident_kit.policies.policyhistory import history
+from incident_kit.policygate import bars
 from incident_kit.sources import files, load, records, staging
 from incident_kit.store import Store
 

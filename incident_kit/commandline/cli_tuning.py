@@ -257,7 +257,7 @@ def _weight(text: str) -> tuple[str, float]:
 
 
 def setting(text: str) -> tuple[str, list[Any]]:
-    """Return a path and its values: ``refund-policy.max_p95_ms=1500:6000:250`` (the end included), ``1500:6000`` or ``=30s,60s``."""
+    """Return a path and its values: ``refund-policy.max_p95_ms=1500:6000:250``, ``1500:6000`` or ``=30s,60s``."""
     path, equals, said = text.partition("=")
     if not equals or not path.strip() or not said.strip():
         raise InvalidPolicy(f"{text!r} varies nothing: write refund-policy.max_p95_ms=1500:6000:250, or =1500,3000")
