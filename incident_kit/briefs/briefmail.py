@@ -7,8 +7,7 @@ import re
 from email.message import EmailMessage
 from email.policy import SMTP
 
-from incident_kit import words
-from incident_kit.briefs import briefpage
+from incident_kit import pageparts, words
 from incident_kit.briefs.briefcontent import BriefContent
 from incident_kit.briefs.brieffront import Count
 from incident_kit.briefs.brieftable import TICKET_COLUMNS, TICKETS, ticket_rows
@@ -65,7 +64,7 @@ def mail(content: BriefContent) -> bytes:
         (cids[key], one.heading, drawn[key].to_dict(validate=False).get("description", one.heading))
         for key, one in pictures.items()
     ]
-    html = briefpage.rendered(
+    html = pageparts.rendered(
         "brief_mail.html.j2",
         content=content,
         front=content.front,

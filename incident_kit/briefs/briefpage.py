@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import base64
-import functools
 import gzip
-import hashlib
-import importlib.resources
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from incident_kit import words
+from incident_kit import pageparts, words
 from incident_kit.asked import Decision, Owner
 from incident_kit.briefs import brieftable
 from incident_kit.briefs.briefcontent import BriefContent, Lapse, Sweep, gather
@@ -25,6 +21,7 @@ from incident_kit.briefs.briefpictures import WHATIF, Picture
 from incident_kit.charts import offline, theme
 from incident_kit.errors import UnwritableFile
 from incident_kit.outfiles.outputs import write_whole
+from incident_kit.pageparts import colours, digest, json_in_page, rendered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -123,45 +120,37 @@ def page(content: BriefContent) -> str:
     in the page allows the two scripts it carries, by hash, and nothing else: no request can leave it.
     """
     figures = [_Figure.of(picture) for picture in content.pictures]
-    script, code = _text("brief.js"), offline.bundle().replace("</script", "<\\/script")
+    script, code = pageparts.text("brief.js"), offline.bundle().replace("</script", "<\\/script")
     tables = brieftable.tables(content.table)
-    return (
-        _environment()
-        .get_template("brief.html.j2")
-        .render(
-            content=content,
-            figures=figures,
-            tables=tables,
-            phrases=(brieftable.SAW, brieftable.WORKED_OUT, brieftable.CANNOT_TELL),
-            column=brieftable.column,
-            zone=ZoneInfo(content.zone),
-            tickets=None
-            if content.tickets is None
-            else {
-                "said": brieftable.TICKETS,
-                "columns": brieftable.TICKET_COLUMNS,
-                "rows": brieftable.ticket_rows(content.tickets),
-            },
-            words=words,
-            questions=QUESTIONS,
-            answer_words=_ANSWERS,
-            loads=list(content.loads.iter_rows(named=True)),
-            style=Markup(_text("brief.css")),  # noqa: S704 - the kit's own file
-            light=_variables(dark=False),
-            dark=_variables(dark=True),
-            record=_json(content.record),
-            whatif=WHATIF,
-            specs=_packed(_pooled(figures) | {"steps": _steps(content)}),
-            script=Markup(script),  # noqa: S704 - the kit's own file
-            bundle=Markup(code),  # noqa: S704 - Vega's own code, with every end of a script in it escaped
-            hashes=" ".join(f"'sha256-{_digest(text)}'" for text in (code, script)),
-        )
+    return rendered(
+        "brief.html.j2",
+        content=content,
+        figures=figures,
+        tables=tables,
+        phrases=(brieftable.SAW, brieftable.WORKED_OUT, brieftable.CANNOT_TELL),
+        column=brieftable.column,
+        zone=ZoneInfo(content.zone),
+        tickets=None
+        if content.tickets is None
+        else {
+            "said": brieftable.TICKETS,
+            "columns": brieftable.TICKET_COLUMNS,
+            "rows": brieftable.ticket_rows(content.tickets),
+        },
+        words=words,
+        questions=QUESTIONS,
+        answer_words=_ANSWERS,
+        loads=list(content.loads.iter_rows(named=True)),
+        style=Markup(pageparts.text("brief.css")),  # noqa: S704 - the kit's own file
+        light=colours(dark=False),
+        dark=colours(dark=True),
+        record=json_in_page(content.record),
+        whatif=WHATIF,
+        specs=_packed(_pooled(figures) | {"steps": _steps(content)}),
+        script=Markup(script),  # noqa: S704 - the kit's own file
+        bundle=Markup(code),  # noqa: S704 - Vega's own code, with every end of a script in it escaped
+        hashes=" ".join(f"'sha256-{digest(text)}'" for text in (code, script)),
     )
-
-
-def rendered(template: str, **values: Any) -> str:
-    """Return a template of the kit with values in it, every text of them escaped."""
-    return _environment().get_template(template).render(**values)
 
 
 @dataclass(frozen=True)
@@ -211,13 +200,6 @@ def _steps(content: BriefContent) -> list[dict[str, Any]]:
     ]
 
 
-def _json(value: Any) -> Markup:
-    """Return JSON that no text in it can end or leave: ``<``, ``>`` and ``&`` are escaped."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    safe = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-    return Markup(safe)  # noqa: S704 - escaped in the line above
-
-
 def _packed(value: Any) -> str:
     """Return JSON, compressed, in base64: what scripts draw is most of a page otherwise."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
@@ -226,31 +208,3 @@ def _packed(value: Any) -> str:
 
 def _data_uri(picture: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(picture.encode()).decode()
-
-
-def _digest(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _variables(*, dark: bool) -> dict[str, str]:
-    """Return the page's colours, the same as the charts'."""
-    names = {"paper": theme.PAPER, "ink": theme.INK, "muted": theme.MUTED, "grid": theme.GRID, "band": theme.BAND}
-    names |= {"link": theme.BLUE, "accent": theme.VERMILLION}
-    return {name: theme.DARK[colour] if dark else colour for name, colour in names.items()}
-
-
-@functools.cache
-def _text(name: str) -> str:
-    return (importlib.resources.files("incident_kit") / "templates" / name).read_text(encoding="utf-8")
-
-
-@functools.cache
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("incident_kit"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=lambda value: words.undirected(value) if type(value) is str else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
