@@ -174,6 +174,7 @@ def test_a_drag_moves_the_window_and_everything_follows(visit: Callable[..., Any
             timeout=30_000
         )
         assert "beside 14:36 to 15:12" in head(page), "what was chosen stays"
+        page.wait_for_timeout(2_000)  # the chart is drawn anew in the other theme
         drag(page, 0.5, 0.75)
         follows(page, "(15:00 to 16:30 UTC), beside 14:36")
         page.wait_for_timeout(500)
