@@ -164,10 +164,10 @@ def test_a_request_is_explained(emulation: Emulation) -> None:
 
 
 def test_it_stands_where_a_replay_does(emulation: Emulation, sample: Incident) -> None:
-    said = terminal.fidelity(emulation)  # type: ignore[arg-type]  # what it reads, an emulation has
+    said = terminal.fidelity(emulation)
     assert said == "Fidelity of the policy in force (LiteLLM 1.106.2): 100 %."
     worse = emulate(sample, configured(disable_cooldowns=True))
-    said = terminal.fidelity(worse)  # type: ignore[arg-type]
+    said = terminal.fidelity(worse)
     assert "229 requests: LiteLLM refused the group; here it had a deployment in service" in said
     assert "the first: request" in said
 

@@ -15,6 +15,7 @@ from rich.text import Text
 from incident_kit.words import UNKNOWN, clock, label, lasting, metric, number, period
 
 if TYPE_CHECKING:
+    from incident_kit.gateways.litellm_emulated import Emulation
     from incident_kit.incident import Incident
     from incident_kit.scoring.replays import Replay
     from incident_kit.scoring.scorecard import Board
@@ -244,15 +245,16 @@ def standing(replay: Replay) -> str:
     )
 
 
-def fidelity(replay: Replay) -> str:
-    """Return how well the policy in force explains the log, and its differences by reason."""
+def fidelity(replay: Replay | Emulation) -> str:
+    """Return how well the policy in force, or the gateway's own rules, explain the log, and the differences by reason."""
+    from incident_kit.gateways.litellm_emulated import Emulation
     from incident_kit.policies.policyversions import Versions
     from incident_kit.policies.versionspans import span
     from incident_kit.scoring.fidelity import by_version
 
     found = replay.differences
     lines = [f"Fidelity of the policy in force ({label(replay.name)}): {number(replay.fidelity, '%')}."]
-    if isinstance(replay.policy, Versions):
+    if not isinstance(replay, Emulation) and isinstance(replay.policy, Versions):
         for row in by_version(replay).iter_rows(named=True):
             when = f"{label(row['version'])}, {span(row['since'], row['until'])}"
             lines.append(f"  {when}: {number(row['fidelity'], '%')} of {number(row['answered'])} requests")
