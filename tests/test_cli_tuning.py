@@ -151,7 +151,7 @@ def test_tune(run: Run, library: Path, policy: Path, tmp_path: Path) -> None:
         "overrides=3",
     )
     tables = ("--table", tmp_path / "t.csv", "--incidents", tmp_path / "i.json", "--save", tmp_path / "tuned.yaml")
-    code, said, _ = run(*words, *tables, "--resume", tmp_path / "r.parquet")
+    code, said, _ = run(*words, *tables, "--anyway", "--resume", tmp_path / "r.parquet")
     assert code == 0
     assert said.startswith("Nothing that was tried is worth it: no setting costs less than never switching")
     assert "Over 2 incidents it costs" in said
@@ -167,6 +167,12 @@ def test_tune(run: Run, library: Path, policy: Path, tmp_path: Path) -> None:
     assert sum(row["tuned_on"] for row in rows) == 2
     again = run(*words, "--resume", tmp_path / "r.parquet")[1]
     assert again == said.partition("wrote")[0]
+    unworthy = tmp_path / "unworthy.yaml"
+    code, said, _ = run(*words, "--save", unworthy, "--table", tmp_path / "u.csv", "--resume", tmp_path / "r.parquet")
+    assert (code, unworthy.exists(), (tmp_path / "u.csv").is_file()) == (1, False, True)
+    assert said.endswith(
+        f"{unworthy} is not written: nothing that was tried is worth it. --anyway writes the cheapest\n"
+    )
 
 
 @pytest.mark.parametrize(

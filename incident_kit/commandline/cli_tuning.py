@@ -31,6 +31,7 @@ RESUME = Annotated[
 ]
 MOST_VALUES = 10_000
 INTERRUPTED = 130
+NOT_WORTH_IT = 1
 
 
 def add_to(app: typer.Typer) -> None:
@@ -174,7 +175,11 @@ def tune(  # noqa: PLR0913 - its options
     draws: DRAWS = 10,
     jobs: JOBS = 1,
     resume: RESUME = None,
-    save: Annotated[Path | None, typer.Option(help="Write the recommended policy: .yaml.")] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(help="Write the recommended policy: .yaml. Nothing, and exit code 1, where none is worth it."),
+    ] = None,
+    anyway: Annotated[bool, typer.Option("--anyway", help="With --save: write the cheapest even so.")] = False,
     table: Annotated[
         Path | None, typer.Option("--table", "-o", help="Write every setting: .csv, .json or .parquet.")
     ] = None,
@@ -217,13 +222,19 @@ def tune(  # noqa: PLR0913 - its options
     counted.end_if_interrupted(resume)
     recommended = found.recommend(on=[name for name in on if name in found.incidents])
     terminal.said(verbs.out, str(recommended))
-    if save is not None:
-        recommended.policy.save(save)
-        terminal.said(verbs.out, f"wrote {save}")
     if table is not None:
         write(recommended.table, table)
     if incidents is not None:
         write(recommended.incidents, incidents)
+    if save is None:
+        return
+    if not (recommended.is_worth_it or anyway):
+        terminal.said(
+            verbs.out, f"{save} is not written: nothing that was tried is worth it. --anyway writes the cheapest"
+        )
+        raise typer.Exit(NOT_WORTH_IT)
+    recommended.policy.save(save)
+    terminal.said(verbs.out, f"wrote {save}")
 
 
 class _Counted:
