@@ -19,7 +19,7 @@ import incident_kit as ik
 from incident_kit.case import open_case
 from incident_kit.estimation.evidence import LABELS, NONE
 from incident_kit.helpdesk.agentwaits import AgentWaits, _union, agent_waits
-from incident_kit.helpdesk.consequences import HANDLING, WAITS, Consequences, consequences
+from incident_kit.helpdesk.consequences import HANDLING, WAITS, Consequences, consequences, missed_by
 from incident_kit.helpdesk.handling import ACCEPTED, REDONE, UNKNOWN, fates, handling
 from incident_kit.helpdesk.joining import join_tickets
 from incident_kit.incident import Incident
@@ -30,6 +30,7 @@ from incident_kit.scenarios.desk import Desk
 from incident_kit.scenarios.played import play
 from incident_kit.scenarios.scenario import Scenario
 from incident_kit.scenarios.truth import draw_truth
+from incident_kit.scoring.replays import on_draw
 
 _INSTANT = pl.Datetime("us", "UTC")
 WAREHOUSE = Path(__file__).parents[2] / "shared" / "data" / "helpdesk" / "zendesk_warehouse"
@@ -372,3 +373,28 @@ def test_the_policy_in_force_changes_nothing(outage: Incident) -> None:
     found = consequences(ik.compare(outage, [outage.in_force], draws=3))
     assert found.table.select("avoided", "avoided_high", "caused", "caused_high").to_numpy().max() <= 2
     assert set(LABELS) >= {"observed", "none"}
+
+
+def test_what_one_replay_misses(outage: Incident) -> None:
+    """Counted one replay at a time, the missed targets are those of the table, on every draw and on none."""
+    board = ik.compare(outage, [outage.policies[0]], draws=3)
+    for draws in (0, 3):
+        found = consequences(board, draws=draws)
+        [(name, counts)] = [(name, kept) for (name, assuming), kept in found.counts.items() if assuming == HANDLING]
+        logged, missed = row(found, HANDLING)["logged"], missed_by(outage, draws=draws, seed=board.seed)
+        mine = [
+            missed(on_draw(board.replays[name], draw, draws=3) if draws else board.replays[name], draw)
+            for draw in range(max(draws, 1))
+        ]
+        assert mine == pytest.approx(logged - counts["avoided"] + counts["caused"])
+        assert missed(board.replays["as logged"], 0) == logged
+        assert len(set(mine)) == max(draws, 1)
+
+
+def test_a_clock_without_a_due_time_is_not_missed() -> None:
+    asks = [Ask(100, 30, 5)]
+    clocks = [Clock(620, 600, assigned=0), Clock(620, 600, ticket="T2", more={"target_s": None, "due_at": None})]
+    incident, board = world(clocks, [*asks, Ask(100, 30, 5, ticket="T2")])
+    found = consequences(board)
+    assert (row(found)["clocks"], row(found)["logged"]) == (2, 1)
+    assert missed_by(incident, draws=0, seed=0)(board.replays["other"], 0) == 0

@@ -10,12 +10,16 @@ import pytest
 from written import START, Call, Request, fill
 
 import incident_kit as ik
+from incident_kit.case import open_case
 from incident_kit.errors import InvalidCase, InvalidSweep, NoSuchItem
+from incident_kit.helpdesk.consequences import HANDLING, consequences
 from incident_kit.incident import Incident
 from incident_kit.optimization import tunings
 from incident_kit.optimization.bills import EVERYTHING, LOGGED, NOTHING, Bill, billed
 from incident_kit.optimization.library import Library
 from incident_kit.optimization.objective import PARTS, Objective
+from incident_kit.samples import OUTAGE
+from incident_kit.samples import sample as bundled
 from incident_kit.store import Store
 
 POLICY = ik.Policy.parse(
@@ -79,6 +83,20 @@ def test_a_bill_of_what_was_logged() -> None:
     assert bill.seen(LOGGED) == 1
     assert bill.seen(NOTHING) == 0.75
     assert bill.untold([NOTHING]) == 0
+
+
+def test_breaches_are_those_of_every_draw() -> None:
+    outage = open_case(bundled(OUTAGE), in_memory=True)
+    policy = outage.policies[0]
+    bill = Bill.read("outage", billed(outage, {"setting 0": policy}, ends=policy, draws=3, seed=0))
+    breaches = bill.values[:, -1, PARTS.index("breaches")]
+    assert len(set(breaches[bill.of("setting 0")])) == 3
+    found = consequences(ik.compare(outage, [policy], draws=3)).table.row(
+        by_predicate=pl.col("assuming") == HANDLING, named=True
+    )
+    assert breaches[bill.of(LOGGED)].tolist() == [found["logged"]] * 3
+    expected = found["logged"] - found["avoided"] + found["caused"]
+    assert breaches[bill.of("setting 0")].mean() == pytest.approx(expected)
 
 
 def test_never_switching_waits_and_the_backup_is_edited(tuned: tunings.Tuning) -> None:

@@ -7,7 +7,7 @@ ticket had an agent. All later events stay as logged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -149,7 +149,8 @@ class Consequences:
 
     @property
     def _late(self) -> Flags:
-        return self.waits.stopped_us > self.waits.critical_us
+        critical = self.waits.critical_us
+        return (self.waits.stopped_us > critical) & (critical > 0)
 
     def __str__(self) -> str:
         if not len(self.waits):
@@ -202,6 +203,22 @@ def consequences(board: Board, *, draws: int | None = None) -> Consequences:
     return Consequences(found.waits, found.handling, found.join, scored, effects, told)
 
 
+def missed_by(incident: Incident, *, draws: int, seed: int) -> Callable[[Replay, int], float]:
+    """Return what counts the targets that a replay misses over the whole log: of a replay, on the draw of that number.
+
+    It is ``logged - avoided + caused`` of :attr:`Consequences.table`, were every wait critical; with no draws, of the means.
+    """
+    found = _Judge.of(incident)
+    scored = np.bincount(found.waits.clock, minlength=len(found.waits)) > 0
+    noise = normals(uniforms(seed, "handling", size=draws)) if draws else np.zeros(1)
+    return lambda one, draw: float(found.missed(one, z=float(noise[draw]))[scored].sum())
+
+
+def _moves(shift: Numbers, by: Sequence[Numbers], chance: Numbers) -> list[tuple[Numbers, Numbers]]:
+    """Return by how much the stops move where nothing is redone and where it is, each with its chance."""
+    return [(shift + move, np.abs(1 - then - chance)) for then, move in enumerate(by)]
+
+
 def _drawn(central: Replay, size: int, board: Board) -> Iterator[Replay]:
     """Yield so many of the board's draws of a replay, the central one where there are none."""
     for draw in range(max(size, 1)):
@@ -246,9 +263,8 @@ class _Judge:
         if self.handling.rows.is_empty():
             return
         was, chance, untold = self._redone(one)
-        added, taken = self.handling.seconds(waits.clocks["metric"], z=z)
-        by = [np.where(was == REDONE, -taken, 0.0), np.where(was == ACCEPTED, added, 0.0)]
-        outcomes = [(shift + move, np.abs(1 - then - chance)) for then, move in enumerate(by)]
+        by = self._by_hand(was, z)
+        outcomes = _moves(shift, by, chance)
         possible = np.stack([np.where((p > 0) | untold, x, outcomes[1 - i][0]) for i, (x, p) in enumerate(outcomes)])
         least_most = possible.min(axis=0), possible.max(axis=0)
         # at the most, all of a redone clock's time was the redoing
@@ -259,6 +275,23 @@ class _Judge:
             for end, limit in zip(open_, (np.minimum(*by), np.maximum(*by)), strict=True)
         ]
         yield HANDLING, self._judged(outcomes, far, inner, open_)
+
+    def missed(self, one: Replay, *, z: float) -> Numbers:
+        """Return each clock's chance of being missed, waits and redone work moving, as :meth:`effects` has it."""
+        log, told = self.incident.log, one.outcome.evidence != NONE
+        wait = np.where(told & (one.outcome.wait_ms >= 0), one.outcome.wait_ms, log.wait_ms)
+        moves = [(self.waits.held_s(wait) - self.held, np.ones(()))]
+        if not self.handling.rows.is_empty():
+            was, chance, _ = self._redone(one)
+            moves = _moves(moves[0][0], self._by_hand(was, z), chance)
+        known = self.waits.critical_us > 0
+        margin = (self.waits.critical_us - self.waits.stopped_us) / 1e6
+        return np.where(known, sum(p * (by > margin) for by, p in moves), 0.0)
+
+    def _by_hand(self, was: NDArray[np.int8], z: float) -> list[Numbers]:
+        """Return by how many seconds a clock moves where nothing is redone, and where it is."""
+        added, taken = self.handling.seconds(self.waits.clocks["metric"], z=z)
+        return [np.where(was == REDONE, -taken, 0.0), np.where(was == ACCEPTED, added, 0.0)]
 
     def _judged(
         self, outcomes: list[tuple[Numbers, Any]], ends: list[Numbers], inner: list[Numbers], open_: list[Numbers]

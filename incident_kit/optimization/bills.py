@@ -11,13 +11,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from incident_kit.healthy import healthy_hours, healthy_spans
-from incident_kit.helpdesk.consequences import HANDLING, consequences
+from incident_kit.helpdesk.consequences import missed_by
 from incident_kit.optimization.objective import PARTS, WHOLE, Objective, sums
 from incident_kit.policies.baselines import always_fallback, always_primary
 from incident_kit.scoring.replays import Replay, on_draw, replay
-from incident_kit.scoring.scorecard import WITHHELD, Board
+from incident_kit.scoring.scorecard import WITHHELD
 from incident_kit.scoring.tallies import minutes_on_fallback, of_primaries, switches
-from incident_kit.scoring.windows import window_of
 
 if TYPE_CHECKING:
     from incident_kit.incident import Incident
@@ -111,8 +110,7 @@ def billed(incident: Incident, policies: Mapping[str, Policy], *, ends: Policy, 
     """Return what policies would have cost in an incident, one row a policy, intent (NULL: the whole) and part, one value a draw.
 
     Beside them stand what was logged, and the ends of the scale: the policy ``ends`` when it never switches, and when it always
-    has. All are replayed on the same draws. Breaches are of the central replay, between the waits that move and what agents do
-    again by hand.
+    has. All are replayed on the same draws, which breaches are counted on too: waits move, and so does what agents do by hand.
     """
     from incident_kit.policies.policy import Policy as PolicyOf
 
@@ -122,14 +120,14 @@ def billed(incident: Incident, policies: Mapping[str, Policy], *, ends: Policy, 
     spans = healthy_spans(incident)
     found: list[tuple[str, str | None, str, list[float]]] = []
     size = max(draws, 1)
-    missed = _breaches(incident, replays, seed)
+    missed = missed_by(incident, draws=draws, seed=seed) if incident.clock.instances.height else None
     for name, central in replays.items():
         kept: dict[tuple[str | None, str], list[float]] = {}
         for draw in range(1 if central.is_certain or not draws else size):
             one = on_draw(central, draw, draws=draws, seed=seed) if draws else central
             for intent, part, value in _parts(one, incident, spans):
                 kept.setdefault((intent, part), []).append(value)
-        kept[None, "breaches"] = [missed.get(name, 0.0)]
+            kept.setdefault((None, "breaches"), []).append(missed(one, draw) if missed is not None else 0.0)
         found += [(name, *key, values if len(values) == size else values * size) for key, values in kept.items()]
     facts = (healthy_hours(incident), sum(one.kind == "impact" for one in incident.phases), incident.slow_ms)
     found += [
@@ -155,20 +153,6 @@ def _parts(
     changes = of_primaries(one)
     yield None, "false_trips", float(sum(switches(changes, span, None) for span in spans))
     yield None, "needless_min", float(sum(minutes_on_fallback(changes, span, None) for span in spans))
-
-
-def _breaches(incident: Incident, replays: Mapping[str, Replay], seed: int) -> dict[str, float]:
-    """Return the targets that each policy would have missed; nothing where no clock is loaded."""
-    if not incident.clock.instances.height:
-        return {}
-    board = Board(incident, replays, (), window_of(incident, None), 0, seed)
-    table = consequences(board, draws=0).table
-    if table.is_empty():
-        return {}
-    found = {LOGGED: float(table["logged"][0])}
-    for row in table.sort(pl.col("assuming") == HANDLING).iter_rows(named=True):
-        found[row["policy"]] = row["logged"] - row["avoided"] + row["caused"]
-    return found
 
 
 __all__ = ["EVERYTHING", "LOGGED", "NOTHING", "PARTS", "WHOLE", "Bill", "billed"]
