@@ -12,9 +12,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -67,7 +68,8 @@ def shared_out(
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(tuple(sources), task))
     try:
-        waiting: dict[Future[Any], Work] = {pool.submit(_done, *work): work for work in works}
+        with _one_thread_each():
+            waiting: dict[Future[Any], Work] = {pool.submit(_done, *work): work for work in works}
         for one in as_completed(waiting):
             yield waiting[one], one.result()
     except BrokenProcessPool:
@@ -79,12 +81,24 @@ def shared_out(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Have processes that start meanwhile work on one thread: they share the cores already. Libraries read it when imported."""
+    missing = [name for name in _THREADS if name not in os.environ]
+    os.environ.update(dict.fromkeys(missing, "1"))
+    try:
+        yield
+    finally:
+        for name in missing:
+            os.environ.pop(name, None)
+
+
+_THREADS = ("OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
 _KEPT: dict[str, Any] = {}  # of a worker: its sources, its task, the incident that it has open
 
 
 def _begin(sources: Sequence[Source], task: Task) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _KEPT.update(sources=sources, task=task, number=None)
     atexit.register(os._exit, 0)  # a worker has nothing to put away, and the connection it holds would complain
     threading.Thread(target=_end_with_parent, daemon=True).start()

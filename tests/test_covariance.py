@@ -45,8 +45,8 @@ def test_who_is_alike() -> None:
     prior, _, _, theta = setting()
     prior = prior.with_size(np.zeros_like(prior.size))
     b = int(np.flatnonzero(prior.swings[0])[0])
-    at = Places(*(np.array(one) for one in ([0, 0, 0, 1, 0], [0, 0, 1, 0, 0], [b, b + 1, b, b, 0])))
-    near, other_intent, other_target, outside = prior.matrix(theta, at, at)[0, 1:]
+    at = Places(*(np.array(one) for one in ([0, 0, 0, 0, 1], [0, 0, 0, 1, 0], [b, b + 1, 0, b, b])))
+    near, outside, other_intent, other_target = prior.matrix(theta, at, at)[0, 1:]
     assert near > other_intent > other_target
     assert near > outside
 

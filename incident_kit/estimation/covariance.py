@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,7 +162,7 @@ class Covariance:
         return values[:a], values[a : 2 * a], dict(zip(SHARED, values[2 * a :].tolist(), strict=True))
 
     def matrix(self, theta: Floats, rows: Places, columns: Places) -> Floats:
-        """Return the covariances of some cells with others, ``[row, column]``."""
+        """Return the covariances of some cells with others, ``[row, column]``; both are sorted by target."""
         sg, tau, one = self._named(theta)
         gap = np.abs(self.at[:, None] - self.at)
         slow, quick = np.exp(-gap / one["ell"]), np.exp(-gap / one["elld"])
@@ -175,14 +174,13 @@ class Covariance:
             + one["rho"] ** 2 * self.size[:, :, None] * self.size[:, None, :]
         )
         shared = one["sl"] ** 2 * slow
-        result: Floats = shared[rows.bin[:, None], columns.bin]
-        result += one["sk"] ** 2 * (rows.group[:, None] == columns.group)
+        pair = rows.bin[:, None] * len(self.at) + columns.bin
+        alike = (rows.group[:, None] == columns.group).astype(np.float64)
+        result = np.take(shared, pair)
+        result += one["sk"] ** 2 * alike
         for a in range(self.targets):
-            r, c = np.flatnonzero(rows.target == a), np.flatnonzero(columns.target == a)
-            if len(r) and len(c):
-                pair = rows.bin[r][:, None], columns.bin[c]
-                alike = rows.group[r][:, None] == columns.group[c]
-                result[np.ix_(r, c)] += own[a][pair] + alike * both[a][pair]
+            r, c = (slice(*np.searchsorted(of.target, (a, a + 1))) for of in (rows, columns))
+            result[r, c] += np.take(own[a], pair[r, c]) + alike[r, c] * np.take(both[a], pair[r, c])
         return result
 
     def aside(self, theta: Floats, at: Places) -> Floats:
@@ -217,7 +215,7 @@ class Covariance:
         gap = np.abs(self.at[:, None] - self.at)
         slow, quick = np.exp(-gap / one["ell"]), np.exp(-gap / one["elld"])
         dslow, dquick = slow * gap / one["ell"], quick * gap / one["elld"]
-        by_bin = _by_bin(weight, at.bin, at.bin, len(self.at))
+        by_bin = _by_bin(weight, at.bin, len(self.at))
         found = np.zeros(2 * self.targets + len(SHARED))
         ell, sb, sk, sl, elld, rho, sw = range(2 * self.targets, len(found))
         found[sl] = 2 * one["sl"] ** 2 * (by_bin * slow).sum()
@@ -230,12 +228,12 @@ class Covariance:
             if edges[a] == edges[a + 1]:
                 continue
             block = weight[part, part]
-            bins = _by_bin(block, at.bin[part], at.bin[part], len(self.at))
+            bins = _by_bin(block, at.bin[part], len(self.at))
             found[a] = 2 * sg[a] ** 2 * (bins * slow).sum()
             found[ell] += sg[a] ** 2 * (bins * dslow).sum()
             found[sw] += 2 * one["sw"] ** 2 * (bins * self._swing[a]).sum()
             alike = at.group[part][:, None] == at.group[part]
-            same = _by_bin(block * alike, at.bin[part], at.bin[part], len(self.at))
+            same = _by_bin(block * alike, at.bin[part], len(self.at))
             found[self.targets + a] = 2 * tau[a] ** 2 * (same * quick).sum()
             found[elld] += tau[a] ** 2 * (same * dquick).sum()
             found[sb] += 2 * one["sb"] ** 2 * same.sum()
@@ -284,10 +282,8 @@ def _ramps(spans: Floats, edges: Floats) -> Floats:
     return found
 
 
-def _by_bin(weight: Floats, row: Any, column: Any, bins: int) -> Floats:
-    """Return weights summed over ``[bin, bin]``."""
-    rows = np.zeros((bins, weight.shape[1]))
-    np.add.at(rows, row, weight)
-    found = np.zeros((bins, bins))
-    np.add.at(found.T, column, rows.T)
-    return found
+def _by_bin(weight: Floats, bin_: NDArray[np.int64], bins: int) -> Floats:
+    """Return weights of pairs of cells summed over ``[bin, bin]``."""
+    of = np.zeros((len(bin_), bins))
+    of[np.arange(len(bin_)), bin_] = 1.0
+    return np.asarray(of.T @ (weight @ of))

@@ -82,11 +82,13 @@ def mode(matrix: Floats, shares: Shares, *, start: Floats | None = None) -> Mode
     nothing = shares.value(np.zeros_like(f))
     if not best >= nothing:
         weights, f, best = np.zeros_like(f), np.zeros_like(f), nothing
-    eye = np.eye(len(f))
+    diagonal = np.diag_indices(len(f))
     for _ in range(_STEPS):
         first, second, third = shares.slopes(f)
         root = np.sqrt(second)
-        chol = cholesky(eye + root[:, None] * matrix * root, lower=True, check_finite=False, overwrite_a=True)
+        inner = matrix * np.outer(root, root)
+        inner[diagonal] += 1
+        chol = cholesky(inner.T, lower=True, check_finite=False, overwrite_a=True)  # transposed, it need not be copied
         aim = second * f + first
         step = aim - root * cho_solve((chol, True), root * (matrix @ aim), check_finite=False) - weights
         gain, weights, f = _damped(matrix, shares, weights, f, step, best)
@@ -116,12 +118,13 @@ def slope_weights(matrix: Floats, found: Mode) -> Floats:
     from scipy.linalg.lapack import dpotri
 
     inverse, _ = dpotri(found.chol, lower=1)
-    inverse = np.tril(inverse) + np.tril(inverse, -1).T
-    r = found.root[:, None] * inverse * found.root
-    kr = matrix @ r
-    spread = np.diag(matrix) - np.einsum("ij,ij->i", kr, matrix)
+    own = np.diag(inverse).copy()
+    inverse += inverse.T  # the factor's upper part is zero, and so is that of what comes back
+    np.fill_diagonal(inverse, own)
+    r = inverse * np.outer(found.root, found.root)
+    spread = (1 - own) / found.root**2  # the posterior variance, diag(K - K R K), without a product of matrices
     pull = -0.5 * spread * found.third
-    v = pull - kr.T @ pull
+    v = pull - r @ (matrix @ pull)
     return np.asarray(0.5 * np.outer(found.weights, found.weights) - 0.5 * r + np.outer(v, found.weights))
 
 
