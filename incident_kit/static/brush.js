@@ -1,17 +1,17 @@
 // Windows over the time axis of a chart: drag across a panel for a new one, drag an edge or the bar on top, or use the keys.
 const KEYS = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -10, PageUp: 10, Home: -1e6, End: 1e6 };
 const CLICK = 3; // pixels that a hand moves without dragging
+const SETTLED = 80; // milliseconds without a move before Python is told
 
-function brushes(model, place, isDark) {
+// They lie in the frame around the chart, so that a chart drawn anew takes nothing out of a hand.
+function brushes(model, frame) {
   const [start, end] = model.get("limits");
   const step = model.get("step");
-  const panels = model.get("across").map((name) => place.querySelector(`.${name}_group > g > path.background`));
-  const svg = place.querySelector("svg");
-  const layer = part(place, "ik-brush");
-  layer.classList.toggle("dark", isDark);
-  svg.classList.add("ik-brushed");
+  const layer = part(frame, "ik-brush");
   const bands = {};
+  let panels = [];
   let spans = {}; // name -> [from, until], as they are drawn
+  let hand; // the name of the one in it, and what takes it out
   let timer;
 
   function part(parent, kind, attributes = {}) {
@@ -24,10 +24,10 @@ function brushes(model, place, isDark) {
 
   function lay() {
     const [first, last] = panels.map((panel) => panel.getBoundingClientRect());
-    if (!first.width) return; // not on the screen
-    const origin = place.getBoundingClientRect();
-    layer.style.left = `${first.left - origin.left + place.scrollLeft}px`;
-    layer.style.top = `${first.top - origin.top + place.scrollTop}px`;
+    if (!first?.width) return; // not on the screen
+    const origin = frame.getBoundingClientRect();
+    layer.style.left = `${first.left - origin.left + frame.scrollLeft}px`;
+    layer.style.top = `${first.top - origin.top + frame.scrollTop}px`;
     layer.style.width = `${first.width}px`;
     layer.style.height = `${last.bottom - first.top}px`;
   }
@@ -54,7 +54,7 @@ function brushes(model, place, isDark) {
       });
       node.addEventListener("pointerdown", (event) => {
         const [was, at] = [spans[name], under(event)];
-        drag(event, node, (now) => show(name, moved(was, end, now - at)), () => show(name, was));
+        drag(event, name, (now) => moved(was, end, now - at));
         node.focus();
       });
     }
@@ -86,50 +86,56 @@ function brushes(model, place, isDark) {
     }
   }
 
-  function drag(event, node, follow, back) {
+  function drag(event, name, follow) {
     if (event.button !== 0) return;
     event.preventDefault();
-    node.setPointerCapture(event.pointerId);
-    const [x, stop] = [event.clientX, new AbortController()];
+    hand?.stop.abort();
+    layer.setPointerCapture(event.pointerId);
+    const [x, was, stop] = [event.clientX, spans[name], new AbortController()];
     let is = false;
-    const on = (kind, does) => node.addEventListener(kind, does, { signal: stop.signal });
+    const on = (kind, does) =>
+      layer.addEventListener(kind, (now) => now.pointerId === event.pointerId && does(now), { signal: stop.signal });
+    function end() {
+      stop.abort();
+      hand = undefined;
+      if (is) tell(0);
+    }
+    hand = { name, stop };
     on("pointermove", (now) => {
       is ||= Math.abs(now.clientX - x) > CLICK;
       if (!is) return;
-      follow(under(now));
+      show(name, follow(under(now)));
       tell(SETTLED);
     });
-    on("pointerup", () => {
-      stop.abort();
-      if (is) tell(0);
-    });
+    on("pointerup", end);
     on("pointercancel", () => {
-      stop.abort();
-      back();
-      tell(0);
+      show(name, was);
+      end();
     });
   }
 
-  svg.addEventListener("pointerdown", (event) => {
+  function pressed(event) {
     const { left, right, top, bottom } = layer.getBoundingClientRect();
     if (event.clientX < left || event.clientX > right || event.clientY < top || event.clientY > bottom) return;
-    const name = event.shiftKey && spans.baseline ? "baseline" : "window";
-    const [was, at] = [spans[name], under(event)];
+    const at = under(event);
     const wide = (now) => moved([cut(Math.min(at, now)), cut(Math.max(at, now))], "until", 0);
-    drag(event, svg, (now) => show(name, moved(wide(now), "grip", 0)), () => show(name, was));
-  });
+    drag(event, event.shiftKey && spans.baseline ? "baseline" : "window", (now) => moved(wide(now), "grip", 0));
+  }
 
   function tell(after) {
     clearTimeout(timer);
-    timer = setTimeout(() => {
-      if (JSON.stringify(spans) === JSON.stringify(model.get("spans"))) return;
-      model.set("spans", spans);
-      model.save_changes();
-    }, after);
+    timer = setTimeout(say, after);
+  }
+
+  function say() {
+    timer = undefined;
+    if (JSON.stringify(spans) === JSON.stringify(model.get("spans"))) return;
+    model.set("spans", spans);
+    model.save_changes();
   }
 
   function told() {
-    spans = { ...model.get("spans") };
+    spans = { ...model.get("spans"), ...(hand && { [hand.name]: spans[hand.name] }) }; // a hand is not overruled
     for (const name of Object.keys(bands).filter((one) => !(one in spans))) {
       bands[name].box.remove();
       delete bands[name];
@@ -137,13 +143,26 @@ function brushes(model, place, isDark) {
     for (const [name, span] of Object.entries(spans)) show(name, span);
   }
 
+  // Lie over a chart: the first, or one that is drawn anew.
+  function over(place, isDark) {
+    panels = model.get("across").map((name) => place.querySelector(`.${name}_group > g > path.background`));
+    const svg = place.querySelector("svg");
+    svg.classList.add("ik-brushed");
+    svg.addEventListener("pointerdown", pressed);
+    layer.classList.toggle("dark", isDark);
+    lay();
+  }
+
+  function finish() {
+    clearTimeout(timer);
+    if (timer) say(); // what is drawn is not lost
+    sizes.disconnect();
+    model.off("change:spans", told);
+  }
+
   told();
   model.on("change:spans", told);
   const sizes = new ResizeObserver(lay);
-  sizes.observe(place);
-  return () => {
-    clearTimeout(timer);
-    sizes.disconnect();
-    model.off("change:spans", told);
-  };
+  sizes.observe(frame);
+  return { over, finish };
 }

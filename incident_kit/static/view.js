@@ -1,6 +1,5 @@
 // A chart that stays where it is: rows are swapped in place, so zoom, brush and focus survive.
 const SHARED = "__incidentKitVega"; // the drawing code, once a page
-const SETTLED = 80; // milliseconds without a change before a brush is told
 
 async function drawingCode(model) {
   const name = model.get("bundle").slice("IPY_MODEL_".length);
@@ -28,19 +27,25 @@ function isDark() {
 
 function render({ model, el }) {
   const held = { ...model.get("patch").rows }; // the newest rows of every dataset
-  let drawn = null; // { view, finalize }
+  let drawn = null; // { view, finalize, place }
   let busy = Promise.resolve();
   let waiting = false;
   let gone = false;
   let dark = isDark();
-  let timer;
-  let unbrush; // where the chart has windows on it (brush.js)
+  const frame = document.createElement("div"); // stays while charts come and go
+  frame.className = "ik-frame";
+  const brush = model.get("across") && brushes(model, frame); // where the chart has windows on it (brush.js)
 
   const one = (work) => (busy = busy.then(work, work).catch(say));
 
-  function say(error) {
+  function clear() {
     drawn?.finalize();
+    drawn?.place.remove();
     drawn = null;
+  }
+
+  function say(error) {
+    clear();
     const words = document.createElement("p");
     words.setAttribute("role", "alert");
     words.textContent = `The chart could not be drawn: ${error?.message ?? error} `;
@@ -58,24 +63,14 @@ function render({ model, el }) {
     const embed = await vegaEmbed(model);
     const spec = structuredClone(model.get(dark ? "dark" : "light"));
     spec.datasets = { ...spec.datasets, ...structuredClone({ ...model.get("rows"), ...held }) };
-    drawn?.finalize();
-    drawn = null;
     const place = document.createElement("div");
     const { view, finalize } = await embed(place, spec, { renderer: "svg", actions: false, ast: true, tooltip: { theme: dark ? "dark" : "light" } });
     if (gone) return finalize();
-    el.replaceChildren(place);
-    drawn = { view, finalize };
-    unbrush?.();
-    unbrush = model.get("across") && brushes(model, place, dark);
-    for (const name of model.get("watched")) {
-      view.addSignalListener(name, (_, value) => {
-        clearTimeout(timer);
-        timer = setTimeout(() => {
-          model.set("chosen", { ...model.get("chosen"), [name]: JSON.parse(JSON.stringify(value ?? null)) });
-          model.save_changes();
-        }, SETTLED);
-      });
-    }
+    clear();
+    drawn = { view, finalize, place };
+    frame.prepend(place);
+    if (frame.parentNode !== el) el.replaceChildren(frame);
+    brush?.over(place, dark);
     tell();
   }
 
@@ -117,11 +112,10 @@ function render({ model, el }) {
   one(draw);
   return () => {
     gone = true;
-    clearTimeout(timer);
     theme.disconnect();
     scheme.removeEventListener("change", themed);
     model.off("change:patch", patched);
-    unbrush?.();
+    brush?.finish();
     drawn?.finalize();
   };
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
@@ -43,8 +43,6 @@ class View(anywidget.AnyWidget):
         Its data are named (``alt.NamedData("waits")``), and so are those of its layers; frames in it stay as they are.
     rows
         A frame for each name. Instants become milliseconds since the epoch, numbers that are none NULL.
-    watched
-        Names of the chart's parameters whose values are wanted back: ``chosen`` then holds them, 80 ms after they rest.
 
     It follows the theme of JupyterLab, and of the page elsewhere. ``drawn`` is the number of the last update that the browser
     has drawn, ``trouble`` what went wrong there; the reader is shown it too, and can try again.
@@ -57,8 +55,6 @@ class View(anywidget.AnyWidget):
     dark = traitlets.Dict().tag(sync=True)
     rows = traitlets.Dict().tag(sync=True)
     patch = traitlets.Dict({"number": 0, "rows": {}}).tag(sync=True)
-    watched = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    chosen = traitlets.Dict().tag(sync=True)
     drawn = traitlets.Int(-1).tag(sync=True)
     trouble = traitlets.Unicode("").tag(sync=True)
 
@@ -66,8 +62,6 @@ class View(anywidget.AnyWidget):
         self,
         chart: alt.TopLevelMixin | dict[str, Any],
         rows: Mapping[str, pl.DataFrame],
-        *,
-        watched: Sequence[str] = (),
         **traits: Any,
     ) -> None:
         light = theme.spec(chart)
@@ -77,7 +71,6 @@ class View(anywidget.AnyWidget):
             light=light,
             dark=theme.spec(light, dark=True),
             rows={name: plain(frame) for name, frame in rows.items()},
-            watched=list(watched),
             **traits,
         )
 

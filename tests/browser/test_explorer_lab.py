@@ -174,11 +174,22 @@ def test_a_drag_moves_the_window_and_everything_follows(visit: Callable[..., Any
             timeout=30_000
         )
         assert "beside 14:36 to 15:12" in head(page), "what was chosen stays"
-        page.wait_for_timeout(2_000)  # the chart is drawn anew in the other theme
+        # JupyterLab covers the page until a theme's styles are there
+        page.locator("#jupyterlab-splash").wait_for(state="detached", timeout=30_000)
         drag(page, 0.5, 0.75)
         follows(page, "(15:00 to 16:30 UTC), beside 14:36")
-        page.wait_for_timeout(500)
         seen.shot("explorer-dark")
+        node = page.locator(f"{SHOWN} svg.marks").first.element_handle()
+        plot = page.locator(f"{SHOWN} .brushed_last_group path.background").first.bounding_box()
+        y = plot["y"] + plot["height"] / 2
+        page.mouse.move(plot["x"] + 0.25 * plot["width"], y)
+        page.mouse.down()
+        page.mouse.move(plot["x"] + 0.3 * plot["width"], y)
+        page.evaluate("document.body.dataset.jpThemeLight = 'true'")  # the chart is drawn anew in a moving hand
+        page.wait_for_function("node => !node.isConnected", arg=node, timeout=30_000)
+        page.mouse.move(plot["x"] + 0.4 * plot["width"], y)
+        page.mouse.up()
+        follows(page, "(13:30 to 14:24 UTC), beside 14:36")
         choose(page, "Settings", "Theme", "JupyterLab Light")
         assert_quiet(seen, lab)
 
