@@ -13,10 +13,11 @@ import altair as alt
 import made_up
 import polars as pl
 import pytest
+import vl_convert
 
 import incident_kit as ik
 from incident_kit import charts
-from incident_kit.charts import theme
+from incident_kit.charts import offline, theme
 from incident_kit.estimation.evidence import LABELS
 from incident_kit.incident import Incident
 from incident_kit.scoring.costs import COSTS, costs
@@ -127,6 +128,12 @@ def test_each_keeps_to_its_width(name: str, width: int) -> None:
     size = re.search(r'width="(\d+)', charts.svg(drawn(name, width=width)))
     assert size
     assert abs(int(size[1]) - width) <= 0.06 * width
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_nothing_in_it_contradicts_itself(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    vl_convert.vegalite_to_vega(drawn(name).to_dict(), vl_version=offline.VEGA_LITE, show_warnings=True)
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("name", DRAWN)

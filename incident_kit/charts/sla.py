@@ -157,7 +157,7 @@ def _panel(bins: pl.DataFrame, marks: pl.DataFrame, axis: TimeAxis, *, title: st
         names = [name for name in LOOKS if (bins["change"] == name).any()]
         scale = alt.Scale(domain=names, range=[LOOKS[name][0] for name in names])
         key = alt.Legend(symbolType="square", symbolSize=110, offset=6, columns=3)
-        edge = alt.Stroke("change:N", scale=scale, legend=None)
+        edge = alt.Stroke("change:N", scale=scale, legend=key)
         bars = base.mark_rect(fillOpacity=0.45, strokeWidth=1)
         layers.append(bars.encode(color=alt.Color("change:N", scale=scale, legend=key), stroke=edge))
         zero = alt.Chart(pl.DataFrame({"at": [0.0]})).mark_rule(color=theme.INK, aria=False)
