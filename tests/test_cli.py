@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import shutil
 import subprocess
 import sys
@@ -135,6 +136,19 @@ def test_timeline(run: Run, case: Path, tmp_path: Path) -> None:
     assert (tmp_path / "x.svg").read_text().startswith("<svg")
     assert run("timeline", case, "--out", tmp_path / "x.png")[0] == 0
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_eighty_columns_cut_no_word(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shutil.copytree(bundled("outage"), tmp_path / "case")
+    monkeypatch.setenv("COLUMNS", "80")
+    for console in (verbs.out, verbs.err):
+        monkeypatch.setattr(console, "_width", 80)
+    code, said, _ = run("timeline", tmp_path / "case")
+    assert code == 0
+    assert "…" not in said
+    assert max(map(len, said.splitlines())) <= 80
+    assert "UTC      requests p50      p95      errors tools ok overrides backup SLA missed" in said
+    assert re.search(r"^12:00:00 \d+ +\d+ ms +[\d,]+ ms +\d+ % +\d+ % +[\d.]+ % +[\d.]+ % +\d+ *$", said, re.MULTILINE)
 
 
 def test_replay(run: Run, case: Path) -> None:

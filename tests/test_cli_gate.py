@@ -9,11 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_checking import JUMPY, LEAVES, STAYS, requests
+from test_checking import AWAY, JUMPY, LEAVES, STAYS, requests
 from test_gates import incident
 
 from incident_kit.packs.packed import open_pack, read_manifest
 from incident_kit.packs.packing import pack
+from incident_kit.policygate.gatewords import HELP
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,15 @@ def test_check_of_a_folder_writes_what_a_ci_wants(desk: Path, tmp_path: Path) ->
     wide = run(desk, *asked, columns=120)
     assert wide.stdout.splitlines()[0].split() == ["incident", "limit", "policy", "in", "force", "verdict"]
     assert max(map(len, wide.stdout.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("columns", [80, 140])
+def test_what_helps_where_limits_cannot_be_told(desk: Path, tmp_path: Path, columns: int) -> None:
+    (tmp_path / "away.yaml").write_text(AWAY.text or "", encoding="utf-8")  # to a model that no log shows
+    asked = ("--limits", "limits.yaml", "--draws", "3", "--jobs", "1")
+    done = run(desk, "check", str(tmp_path / "away.yaml"), "--against", "incidents", *asked, columns=columns)
+    assert done.returncode == 2
+    assert HELP in done.stdout.splitlines()
 
 
 def test_check_ends_with_what_it_found(desk: Path, tmp_path: Path) -> None:

@@ -218,7 +218,7 @@ def test_a_load_report_shows_what_was_wrong_as_text(tmp_path: Path) -> None:
     assert (report.rows_loaded, report.rows_rejected) == (1, 1)
     console = Console(width=300)
     with console.capture() as said:
-        console.print(terminal.load_report(report))
+        terminal.said(console, str(report))
         terminal.said(console, str(report.rejects.to_dicts()))
     assert "requests.csv" in said.get()
     assert "\x1b" not in said.get()

@@ -17,7 +17,7 @@ from incident_kit.incident import Incident
 from incident_kit.optimization import tunings
 from incident_kit.optimization.bills import EVERYTHING, LOGGED, NOTHING, Bill, billed
 from incident_kit.optimization.library import Library
-from incident_kit.optimization.objective import PARTS, Objective
+from incident_kit.optimization.objective import COUNTED, PARTS, Objective
 from incident_kit.samples import OUTAGE
 from incident_kit.samples import sample as bundled
 from incident_kit.store import Store
@@ -159,7 +159,10 @@ def test_a_recommendation_says_what_it_rests_on(tuned: tunings.Tuning) -> None:
         "stands",
         "recommended" if found.is_worth_it else "cheapest",
     ]
-    assert "hindsight would have cost" in said
+    table = said.split("\n\n")[1].splitlines()
+    assert table[-1].startswith("with hindsight, US dollars")
+    assert max(map(len, table)) < 80
+    assert not [one for one in COUNTED.values() if len(one) > 27]
 
 
 def test_one_incident_that_carries_all_is_named(library: Library) -> None:

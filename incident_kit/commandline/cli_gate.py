@@ -109,7 +109,7 @@ def _written(path: Path | None, text: Callable[[], str]) -> None:
 def _told(found: Check | Gate) -> None:
     """Print what was found: of several incidents a table where the terminal is wide enough."""
     from incident_kit.commandline import terminal
-    from incident_kit.policygate.gatefiles import table_rows
+    from incident_kit.policygate.gatefiles import table_rows, what_helps
     from incident_kit.policygate.gates import Gate
 
     if not isinstance(found, Gate) or verbs.out.width < WIDE:
@@ -121,6 +121,8 @@ def _told(found: Check | Gate) -> None:
         table.add_row(*(Text(terminal.shown(one)) for one in (incident, limit, policy, force, said)))
     verbs.out.print(table)
     terminal.said(verbs.out, f"\n{found.verdict}", "bold")
+    for one in what_helps(found):
+        terminal.said(verbs.out, one)
 
 
 def pack(

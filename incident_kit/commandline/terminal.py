@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from incident_kit.incident import Incident
     from incident_kit.scoring.replays import Replay
     from incident_kit.scoring.scorecard import Board
-    from incident_kit.sources import Answer, LoadReport
+    from incident_kit.sources import Answer
 
 
 WIDE = 100  # columns, in which names need no breaking
+LONGEST = 300  # characters of what somebody wrote about a phase
 
 
 def shown(text: str) -> str:
@@ -37,8 +38,8 @@ def shown(text: str) -> str:
 
 
 def said(console: Console, text: str, style: str = "") -> None:
-    """Print text that may hold anything from a log."""
-    console.print(Text(shown(text), style=style), soft_wrap=True)
+    """Print text that may hold anything from a log, broken between words on a terminal; a file or pipe gets whole lines."""
+    console.print(Text(shown(text), style=style), soft_wrap=not console.is_terminal)
 
 
 def folded(text: str, width: int) -> str:
@@ -67,11 +68,6 @@ def name(text: str, *, width: int = 14) -> Text:
     return Text(safe if Console().width >= WIDE else folded(safe, width))
 
 
-def load_report(report: LoadReport) -> Text:
-    """Return what became of every row of a load."""
-    return Text(shown(str(report)))
-
-
 def overview(incident: Incident) -> Group:
     """Return the log's span and size, its phases, and what it can answer."""
     about = incident.about()
@@ -82,7 +78,7 @@ def overview(incident: Incident) -> Group:
     for phase in incident.phases:
         until = f" to {clock(phase.until, zone=zone)} ({lasting(phase.until - phase.at)})" if phase.until else ""
         by = ", detected from the data" if phase.detected else ""
-        text = f"  {label(phase.text)}" if phase.text else ""
+        text = f"  {label(phase.text, longest=LONGEST)}" if phase.text else ""
         is_inside = phase.at <= about["last"] and (phase.until or phase.at) >= about["first"]
         day = "" if is_inside else f" of {phase.at:%Y-%m-%d}, OUTSIDE this log"
         lines.append(f"{phase.kind}: {clock(phase.at, zone=zone)}{until}{day}{by}{text}")
@@ -97,7 +93,11 @@ def timeline(series: pl.DataFrame, answers: Mapping[str, Answer] | None = None) 
     beside = {"at", "until", "n", "policy", "evidence"}
     unanswered = {name for name, answer in (answers or {}).items() if answer.answer == "no"}
     shown = [name for name in series.columns if name not in beside and metric(name).question not in unanswered]
-    table = Table("UTC", "requests", *(metric(name).title for name in shown), box=None)
+    is_wide = Console().width >= WIDE
+    titles = [metric(name).title if is_wide else _SHORT.get(name, metric(name).title) for name in shown]
+    table = Table(box=None, padding=(0, 1) if is_wide else (0, 0, 0, 1), pad_edge=is_wide)
+    for title in ("UTC", "requests", *titles):
+        table.add_column(title, no_wrap=title not in titles)
     for row in series.iter_rows(named=True):
         cells = (_cell(name, row[name]) for name in shown)
         table.add_row(f"{row['at']:%H:%M:%S}", number(row["n"]), *cells)
@@ -105,7 +105,10 @@ def timeline(series: pl.DataFrame, answers: Mapping[str, Answer] | None = None) 
 
 
 def _cell(name: str, value: Any) -> str:
-    return "" if value is None else metric(name).shown(value)
+    of = metric(name)
+    if value is None:
+        return ""
+    return number(value) if of.unit in of.title else of.shown(value)  # what is counted stands above it
 
 
 def scorecard(board: Board, *, by: str | None = None) -> Group:
@@ -146,10 +149,14 @@ def scorecard(board: Board, *, by: str | None = None) -> Group:
 _SHORT = {  # eight columns stand side by side in eighty characters
     "p50_ms": "p50",
     "p95_ms": "p95",
+    "p50_wait_ms": "p50",
+    "p95_wait_ms": "p95",
     "error_rate": "errors",
     "tool_success_rate": "tools ok",
     "override_rate": "overrides",
     "fallback_rate": "backup",
+    "fallback_share": "backup",
+    "missed_targets": "SLA missed",
     "cost_per_request": "USD/1,000",
 }
 _EVIDENCE = (

@@ -36,6 +36,17 @@ WORDS = {  # one of each, without its article
     "breaches": "SLA target missed",
     "false_trips": "primary left while nothing was wrong",
 }
+COUNTED = {  # many of each, for a narrow table
+    "slow_s": "seconds over what is slow",
+    "failed": "requests unanswered",
+    "handed_over": "left to people or templates",
+    "tool_failures": "tool calls gone wrong",
+    "without_tools": "answers without tools",
+    "overrides": "suggestions redone",
+    "usd": "dollars paid for models",
+    "breaches": "SLA targets missed",
+    "false_trips": "needless switches",
+}
 _PEOPLE = ("human", "template")
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from incident_kit.drafts.healthywindows import A_WEEK_H
 from incident_kit.optimization.bills import LOGGED, NOTHING
-from incident_kit.optimization.objective import WORDS, one
+from incident_kit.optimization.objective import COUNTED, one
 from incident_kit.optimization.recommendations import parts_of
 from incident_kit.optimization.tunings import policy_name
 from incident_kit.policies.policywriter import inline
@@ -121,16 +121,23 @@ def parts(found: Recommendation) -> Iterator[str]:
     names = [NOTHING, LOGGED, policy_name(0), policy_name(found.setting.number)]
     titles = ["never", "as logged", "as it stands", "recommended" if found.is_worth_it else "cheapest"]
     columns = [parts_of(found.bills, name) for name in names]
-    yield f"{'counts':<42}" + "".join(f"{title:>13}" for title in titles)
-    for part, weight in found.tuning.objective.weights.items():
-        if any(column[part] for column in columns):
-            values = "".join(f"{column[part]:>13,.1f}" for column in columns)
-            yield f"{WORDS[part]:<42.42}{values}{'' if weight else '  (not counted)'}"
+    yield _row("counts", (f"{title:>13}" for title in titles))
+    weights = found.tuning.objective.weights
+    told = [part for part in weights if any(column[part] for column in columns)]
+    for part in told:
+        yield _row(COUNTED[part], (f"{column[part]:>13,.1f}" for column in columns))
+    totals = [sum(weights[part] * value for part, value in column.items()) for column in columns]
+    yield _row("cost, US dollars", (f"{total:>13,.1f}" for total in totals))
     objective = found.tuning.objective
-    totals = [sum(objective.weights[part] * value for part, value in column.items()) for column in columns]
-    yield f"{'cost, US dollars (counts times prices)':<42}" + "".join(f"{total:>13,.1f}" for total in totals)
     hindsight = float(np.sum([bill.oracle(objective).mean() for bill in found.bills]))
-    yield f"{'hindsight would have cost, US dollars':<42}{hindsight:>13,.1f}"
+    yield _row("with hindsight, US dollars", [f"{hindsight:>13,.1f}"])
+    if free := [COUNTED[part] for part in told if not weights[part]]:
+        yield f"Counted, and without a price: {', '.join(free)}."
+
+
+def _row(title: str, cells: Iterable[str]) -> str:
+    """Return a line of a table that fits eighty columns."""
+    return f"{title:<27.27}{''.join(cells)}"
 
 
 def terms(found: Recommendation) -> Iterator[str]:

@@ -107,9 +107,13 @@ def as_text(gate: Gate) -> str:
             for row in rows.iter_rows(named=True)
             if row["verdict"] != PASSES
         ]
+    return "\n".join([*lines, *what_helps(gate)])
+
+
+def what_helps(gate: Gate) -> Iterator[str]:
+    """Yield what helps, where some limit cannot be told."""
     if any(CANNOT_TELL in set(held.rows["verdict"]) for held in gate.held):
-        lines.append(HELP)
-    return "\n".join(lines)
+        yield HELP
 
 
 def table_rows(gate: Gate) -> Iterator[tuple[str, str, str, str, str, str]]:
