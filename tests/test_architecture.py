@@ -143,7 +143,7 @@ FLOORS = [
     ["exercise"],
     ["rehearsals", "timetables"],
     ["rehearsed", "runbook"],
-    ["terminal"],
+    ["streams", "terminal"],
     ["terminal_evidence", "terminal_desk", "terminal_gameday", "verbs"],
     [
         "cli_brief",

@@ -21,6 +21,7 @@ from incident_kit.commandline import (
     cli_tuning,
     cli_versions,
 )
+from incident_kit.commandline.streams import spell_out
 from incident_kit.commandline.verbs import CASE, DURING, POLICIES, chosen, compared, err, opened, out, working, writable
 from incident_kit.errors import IncidentKitError, InvalidCase
 from incident_kit.outfiles.outputs import write_whole
@@ -264,6 +265,7 @@ app.registered_commands.sort(key=_place)
 
 def main() -> None:
     """Run the command line; every error of the kit is one sentence on the error stream and exit code 2."""
+    spell_out()
     try:
         app()
     except (IncidentKitError, OSError) as error:
