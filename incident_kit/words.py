@@ -158,6 +158,7 @@ METRICS = {
         Metric("p95_wait_ms", "p95 wait", "the slowest one in twenty waited over", "ms", "waits"),
         Metric("error_rate", "Error rate", "requests that got no answer", "%", "errors"),
         Metric("tool_success_rate", "Tool success", "look-ups and actions that worked", "%", "tools"),
+        Metric("tool_failure_rate", "Tool failures", "look-ups and actions that failed", "%", "tools"),
         Metric("override_rate", "Override rate", "drafts that agents rewrote", "%", "overrides"),
         Metric("fallback_share", "Share on fallback", "answered by the backup model", "%"),
         Metric("fallback_rate", "Share on fallback", "answered by the backup model", "%"),

@@ -108,16 +108,38 @@ def test_one_interval_is_a_point_and_says_so() -> None:
 def test_the_description_is_computed_from_the_data() -> None:
     text = drawn("timeline").to_dict()["description"]
     assert "5 October 2026, 13:00 to 14:00 UTC." in text
-    assert "p95 wait rose from 640 ms to 2,180 ms at 13:26 UTC" in text
-    assert "Tool success fell from 98 % to 81 % at 13:20 UTC" in text
-    assert "Share on fallback rose from 0 % to 64 %" in text
+    assert "p95 wait rose from a median of 640 ms to 2,180 ms at 13:26 UTC" in text
+    assert "Tool success fell from a median of 98 % to 81 % at 13:20 UTC" in text
+    assert "Share on fallback rose from a median of 0 % to 64 %" in text
 
 
 def test_plain_words_have_seconds_and_no_jargon() -> None:
     text = drawn("timeline", plain=True).to_dict()["description"] + " ".join(titles(drawn("timeline", plain=True)))
-    assert "The slowest one in twenty waited over 2.2 s at 13:26 UTC (usually 0.6 s)" in text
+    assert "The slowest one in twenty waited over 2.2 s at 13:26 UTC (before, mostly about 0.6 s)" in text
     assert "How long people waited, seconds" in text
     assert not re.search(r"p95|p50|breaker|fallback|replay", text)
+
+
+def axes(chart: alt.VConcatChart) -> dict[str, list[float]]:
+    """Return where each panel's values begin and end, by its title."""
+    found = {}
+    for panel in chart.to_dict()["vconcat"]:
+        lines = [
+            layer["encoding"]["y"] for layer in panel.get("layer", ()) if "strokeDash" in layer.get("encoding", {})
+        ]
+        if lines:
+            found[panel["title"]["text"][0]] = lines[0]["scale"]["domain"]
+    return found
+
+
+def test_every_axis_begins_at_nothing_or_says_where() -> None:
+    plain, full = axes(drawn("timeline", plain=True)), axes(drawn("timeline"))
+    assert all(begin == 0 for begin, _ in plain.values())
+    assert plain["Look-ups and actions that failed, %"][1] == pytest.approx(1.04 * (1 - 0.81), abs=0.01)
+    assert [title for title, (begin, _) in full.items() if begin] == ["Tool success, % of tool calls (axis from 80 %)"]
+    assert full["Tool success, % of tool calls (axis from 80 %)"] == [0.8, 1.0]
+    low = made_up.series().with_columns(tool_success_rate=pl.lit(0.31))
+    assert axes(charts.timeline(low))["Tool success, % of tool calls (axis from 30 %)"] == [0.3, 1.0]
 
 
 def test_panels_obey_what_the_log_can_answer() -> None:
@@ -355,7 +377,7 @@ def test_a_picture_says_what_it_shows() -> None:
     root = re.match(r"<svg [^>]*>", picture("timeline"))
     assert root
     assert 'role="img"' in root[0]
-    assert "p95 wait rose from 640 ms to 2,180 ms" in root[0]
+    assert "p95 wait rose from a median of 640 ms to 2,180 ms" in root[0]
 
 
 def test_png_is_a_picture() -> None:

@@ -282,7 +282,7 @@ def lede(series: pl.DataFrame, phases: Sequence[Phase], *, zone: str = "UTC") ->
     sentences = [f"{said}: {words.period(start, end, zone=where, date=True)}."]
     if (slow := _worst(during, "p95_wait_ms")) is not None:
         usual = before["p95_wait_ms"].median() if before.height else None
-        beside = f"; usually that is {words.number(usual, 's')}" if isinstance(usual, float) else ""
+        beside = f"; before, that was mostly about {words.number(usual, 's')}" if isinstance(usual, float) else ""
         sentences.append(f"At its worst, one answer in twenty took over {words.number(slow, 's')}{beside}.")
     if share := _worst(during, "fallback_share"):
         sentences.append(f"At the height, the backup model gave {words.number(share, '%')} of the answers.")

@@ -21,7 +21,7 @@ PANELS = {  # measure -> its words left of the panel, and the question that it a
     "n": ("Requests", ""),
     "p95_wait_ms": ("The slowest one in twenty\nwaited over, seconds", "waits"),
     "error_rate": ("Requests that got\nno answer", "errors"),
-    "tool_success_rate": ("Look-ups and actions\nthat worked", "tools"),
+    "tool_failure_rate": ("Look-ups and actions\nthat failed", "tools"),
     "override_rate": ("Drafts that agents rewrote", "overrides"),
     "fallback_share": ("Answered by the backup", ""),
     "missed_targets": ("Promised times missed,\nwhen due", ""),
@@ -126,8 +126,7 @@ def _panel(name: str, rows: pl.DataFrame, bins: pl.DataFrame, axis: TimeAxis, an
     form = ",.2~s" if name in _BARS else "~r" if name == "p95_wait_ms" else ".0~%"
     values = alt.Axis(title=None, format=form, tickCount=2, domain=False, ticks=False, labelOverlap=True)
     top = float((bins if name in _BARS else rows)[name].max())  # type: ignore[arg-type]
-    domain = {"zero": False} if name == "tool_success_rate" else {"domain": [0, max(top, 0.05)]}
-    y = alt.Y(f"{name}:Q", axis=values, scale=alt.Scale(nice=True, **domain))
+    y = alt.Y(f"{name}:Q", axis=values, scale=alt.Scale(nice=True, domain=[0, max(top, 0.05)]))
     if name in _BARS:
         bars = alt.Chart(bins.select("at", "until", name)).mark_rect(color=theme.MUTED, opacity=0.75, aria=False)
         return [*layers, bars.encode(x=axis.x("at"), x2="until:T", y=y, y2=alt.datum(0))]

@@ -18,6 +18,7 @@ MEASURES = (
     "p50_wait_ms",
     "error_rate",
     "tool_success_rate",
+    "tool_failure_rate",
     "override_rate",
     "fallback_share",
     "missed_targets",
@@ -25,18 +26,25 @@ MEASURES = (
 
 
 def tidy(series: pl.DataFrame) -> pl.DataFrame:
-    """Return the series with every column the timeline reads, observed lines first, each line in order of time."""
+    """Return the series with every column the timeline reads, observed lines first, each line in order of time.
+
+    ``tool_failure_rate`` is what ``tool_success_rate`` leaves: for people it rises from nothing, as every other trouble does.
+    """
     absent = {"n": pl.lit(None, pl.Int64), "policy": pl.lit("as logged"), "evidence": pl.lit("observed")}
     absent |= {name: pl.lit(None, pl.Float64) for name in MEASURES}
     frame = series.with_columns(value.alias(name) for name, value in absent.items() if name not in series.columns)
     estimated = pl.col("evidence") != "observed"
     said = pl.when(estimated).then(pl.lit(" (estimated)")).otherwise(pl.lit(" (observed)"))
-    return frame.with_columns(
-        pl.col(MEASURES).cast(pl.Float64).fill_nan(None),
-        estimated=estimated,
-        line=pl.col("policy").map_elements(words.label, return_dtype=pl.String, skip_nulls=False) + said,
-        middle=pl.col("at") + (pl.col("until") - pl.col("at")) / 2,
-    ).sort("estimated", "line", "at")
+    return (
+        frame.with_columns(pl.col(MEASURES).cast(pl.Float64).fill_nan(None))
+        .with_columns(
+            tool_failure_rate=1 - pl.col("tool_success_rate"),
+            estimated=estimated,
+            line=pl.col("policy").map_elements(words.label, return_dtype=pl.String, skip_nulls=False) + said,
+            middle=pl.col("at") + (pl.col("until") - pl.col("at")) / 2,
+        )
+        .sort("estimated", "line", "at")
+    )
 
 
 def lines(bins: pl.DataFrame) -> list[str]:
@@ -96,13 +104,17 @@ def describe(bins: pl.DataFrame, phases: Iterable[Phase], measures: Iterable[str
 
 
 def _change(name: str, rows: pl.DataFrame, impact: Phase | None, *, plain: bool) -> str:
-    """Return how one measure moved: from its median before the impact (or over all) to its worst bin in it."""
+    """Return how one measure moved: from its median before the impact (or over all) to its worst bin in it.
+
+    Other counts say "usually" of all time outside of the impact; here it is "before" and "mostly", as that is another number.
+    """
     known = words.metric(name)
     rows = rows.filter(pl.col(name).is_not_null())
     if rows.height < 2:
         return ""
     before = rows.filter(pl.col("until") <= impact.at) if impact else rows
     usual = float((before if before.height else rows)[name].median())  # type: ignore[arg-type]
+    is_before = bool(before.height) and impact is not None
     during = rows.filter(pl.col("until") > impact.at) if impact else rows
     if impact and impact.until:
         during = during.filter(pl.col("at") < impact.until)
@@ -113,6 +125,14 @@ def _change(name: str, rows: pl.DataFrame, impact: Phase | None, *, plain: bool)
     at = words.clock(worst["at"])
     if plain:
         what = known.plain + (" " if known.unit == "ms" else ": ")
-        return f"{what}{end} at {at} (usually {start})" if moved else f"{what}{start} throughout"
+        return (
+            f"{what}{end} at {at} ({'before, ' if is_before else ''}mostly about {start})"
+            if moved
+            else f"{what}{start} throughout"
+        )
     verb = "fell" if falls else "rose"
-    return f"{known.title} {verb} from {start} to {end} at {at}" if moved else f"{known.title} stayed at {start}"
+    return (
+        f"{known.title} {verb} from a median of {start} to {end} at {at}"
+        if moved
+        else f"{known.title} stayed at {start}"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +42,11 @@ class Panel:
 _WAIT = Panel(("p95_wait_ms", "p50_wait_ms"), "Wait, ms", "How long people waited, seconds", "waits", 130)
 _SLOW = Panel(("p95_wait_ms",), "p95 wait, ms", "The slowest one in twenty waited over, seconds", "waits", 100)
 _HALF = Panel(("p50_wait_ms",), "p50 wait, ms", "Half waited over, seconds", "waits", 100)
+_WORKED = Panel(("tool_success_rate",), "Tool success, % of tool calls", "", "tools", top=1.0)
+_FAILED = Panel(("tool_failure_rate",), "", "Look-ups and actions that failed, %", "tools")
 _SHARES = (
     Panel(("error_rate",), "Error rate, % of requests", "Requests that got no answer, %", "errors"),
-    Panel(
-        ("tool_success_rate",), "Tool success, % of tool calls", "Look-ups and actions that worked, %", "tools", top=1.0
-    ),
+    _WORKED,
     Panel(("override_rate",), "Override rate, % of reviewed drafts", "Drafts that agents rewrote, %", "overrides"),
     Panel(("fallback_share",), "Share on fallback, % of requests", "Answered by the backup model, %"),
 )
@@ -106,6 +107,7 @@ class _Drawing:
         self.marks = phasing.frame(phasing.within(phases, self.axis), self.axis)
         # with several policies each panel holds one line a policy: p95 and p50 take a panel each
         panels = [_SLOW, _HALF, *_SHARES] if len(series.lines(bins)) > 1 else [_WAIT, *_SHARES]
+        panels = [_FAILED if plain and panel is _WORKED else panel for panel in panels]
         panels += [_MISSED] if bins["missed_targets"].count() else []
         self.silent = {panel: self.unknown(panel) for panel in panels}
         self.rows, self.told = series.drawn(bins, plain=plain), series.told(bins, plain=plain)
@@ -147,6 +149,8 @@ class _Drawing:
     def title(self, panel: Panel) -> alt.TitleParams:
         """Return a panel's title, which says where the log gives only a lower bound, and why."""
         title, answer = panel.plain if self.plain else panel.title, self.answers.get(panel.question)
+        if panel.top is not None:
+            title += f" (axis from {words.number(_floor(panel, self.rows), '%')})"
         if answer is None or answer.answer != "lower bound":
             return theme.heading(title, width=self.axis.width)
         if self.plain:
@@ -217,11 +221,16 @@ class _Drawing:
         return shown
 
 
+def _floor(panel: Panel, frame: pl.DataFrame) -> float:
+    """Return where the axis of a share that is good when high begins: not at nought, and its title says so."""
+    low = float(frame.select(panel.measures).min().min_horizontal().item())
+    return math.floor(20 * min(0.9, low)) / 20
+
+
 def _scale(panel: Panel, frame: pl.DataFrame) -> alt.Scale:
-    values = frame.select(panel.measures)
-    low, high = float(values.min().min_horizontal().item()), float(values.max().max_horizontal().item())
     if panel.top is not None:
-        return alt.Scale(domain=[min(0.9, low), panel.top], nice=False, clamp=True)
+        return alt.Scale(domain=[_floor(panel, frame), panel.top], nice=False, clamp=True)
+    high = float(frame.select(panel.measures).max().max_horizontal().item())
     return alt.Scale(domain=[0, max(high * 1.04, 0.05 if panel.is_share else 1e-9)], nice=True)
 
 
