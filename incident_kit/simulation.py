@@ -19,6 +19,7 @@ import polars as pl
 from incident_kit.asked import Decision, Owner
 from incident_kit.case import FILE, read_case
 from incident_kit.errors import IncidentKitError, InvalidScenario, UnwritableFile, did_you_mean
+from incident_kit.outfiles.filenames import distinct
 from incident_kit.outfiles.outputs import whole, write_whole
 from incident_kit.policies.policy import Policy
 from incident_kit.scenarios.desk import Desk
@@ -46,6 +47,7 @@ def simulate(
     policy: Policy | str | Path | None = None,
     formats: Sequence[str] = ("litellm_standard",),
     truth: bool = True,
+    replace: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Path:
     """Return a folder that holds the scenario as a case: open it with :func:`incident_kit.open_case`.
@@ -61,13 +63,15 @@ def simulate(
         ``litellm_standard``, ``canonical`` (NDJSON), ``canonical_parquet``; only the first is listed in ``incident.yaml``.
     truth
         Whether to write the potential outcomes.
+    replace
+        Whether a simulated case that is there already is made anew; one beside its own scenario always is.
 
     Raises
     ------
     InvalidScenario
         The scenario or the policy in force cannot be used.
     UnwritableFile
-        The folder holds something other than a simulated case.
+        The folder holds a case already, or something else.
     """
     say = progress or (lambda _text: None)
     script = scenario if isinstance(scenario, Scenario) else Scenario.load(scenario)
@@ -78,7 +82,7 @@ def simulate(
         )
     in_force = _in_force(script, policy)
     folder = Path(directory)
-    _check_folder(folder, script)
+    _check_folder(folder, script, replace=replace)
     say("drawing what every model would have done")
     it = draw_truth(script)
     if not len(it):
@@ -123,7 +127,7 @@ def _is_own(folder: Path, script: Scenario) -> bool:
     return script.file is not None and script.file.parent.resolve() == folder.resolve()
 
 
-def _check_folder(folder: Path, script: Scenario) -> None:
+def _check_folder(folder: Path, script: Scenario, *, replace: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise UnwritableFile(f"{folder} is a file; name a folder")
     if folder.is_dir() and any(folder.iterdir()) and not _is_own(folder, script):
@@ -133,6 +137,10 @@ def _check_folder(folder: Path, script: Scenario) -> None:
             ours = False
         if not ours:
             raise UnwritableFile(f"{folder} is there already and is no simulated case; give a new name")
+        if not replace:
+            raise UnwritableFile(
+                f"{folder} holds a simulated case already; give a new name, or make it anew with --replace (replace=True)"
+            )
 
 
 def _write_log(folder: Path, played: Played, name: str) -> list[Mapping[str, str]]:
@@ -204,21 +212,22 @@ def _write_policies(folder: Path, script: Scenario, in_force: Policy) -> tuple[s
     """Return the paths of the policies in ``incident.yaml``: where they lie, or copies in ``policies/``."""
     own = _is_own(folder, script)
     root = script.file.parent if script.file else Path()
-    known = {script.in_force, *script.policies} - {""}
+    known = sorted({script.in_force, *script.policies} - {""})
+    # policies of other folders may be called the same
+    copies = dict(zip(known, distinct(Path(path).name for path in known), strict=True))
     if not own:
         text = script.file.read_text(encoding="utf-8") if script.file else ""
-        for path in sorted(known):
-            name = Path(path).name
+        for path, name in copies.items():
             _write(folder / "policies" / name, (root / path).read_text(encoding="utf-8"))
         if known:  # all at once, and whole paths only: one may be part of another
             paths = "|".join(map(re.escape, sorted(known, key=len, reverse=True)))
-            text = re.sub(rf"(?<![\w./-])({paths})(?![\w./-])", lambda it: f"policies/{Path(it[1]).name}", text)
+            text = re.sub(rf"(?<![\w./-])({paths})(?![\w./-])", lambda it: f"policies/{copies[it[1]]}", text)
         if text:
             _write(folder / "scenario.yaml", text)
-    place = {path: path if own else f"policies/{Path(path).name}" for path in known}
+    place = {path: path if own else f"policies/{name}" for path, name in copies.items()}
     force = place.get(script.in_force, "")
     if not force or Policy.load(root / script.in_force) != in_force:
-        force = "policies/in-force.yaml"
+        force = f"policies/{distinct([*copies.values(), 'in-force.yaml'])[-1]}"
         (folder / "policies").mkdir(parents=True, exist_ok=True)
         in_force.save(folder / force)
     return force, [place[path] for path in script.policies]

@@ -328,9 +328,14 @@ def test_what_cannot_be_simulated(tmp_path: Path) -> None:
     assert (tmp_path / "mine" / "notes.txt").read_text() == "mine"
 
 
-def test_a_simulated_case_may_be_written_again(tmp_path: Path) -> None:
-    for seed in (1, 2):
-        folder = simulate(script(seed=seed, duration="2m", degradations=[]), tmp_path / "a", policy=Policy.parse(BLIND))
+def test_a_simulated_case_is_made_anew_only_where_that_is_said(tmp_path: Path) -> None:
+    first, second = (script(seed=seed, duration="2m", degradations=[]) for seed in (1, 2))
+    folder = simulate(first, tmp_path / "a", policy=Policy.parse(BLIND))
+    before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    with pytest.raises(UnwritableFile, match="holds a simulated case already; give a new name, or make it anew"):
+        simulate(second, tmp_path / "a", policy=Policy.parse(BLIND))
+    assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before
+    simulate(second, tmp_path / "a", policy=Policy.parse(BLIND), replace=True)
     assert open_case(folder, in_memory=True).requests().height > 50
 
 

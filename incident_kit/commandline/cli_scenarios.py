@@ -28,6 +28,9 @@ def simulate(
         Path | None, typer.Option("--policy", "-p", help="In force instead of the scenario's own.")
     ] = None,
     formats: Annotated[list[str] | None, typer.Option("--format", help="Of the log; may be repeated.")] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Make a simulated case anew that is there already.")
+    ] = False,  # noqa: FBT002 - a flag
 ) -> None:
     """Simulate an incident: a gateway's log, a help desk's export, overrides and the truth, from a script."""
     from incident_kit.commandline import terminal
@@ -35,7 +38,7 @@ def simulate(
 
     with verbs.working() as step:
         made = simulate_scenario(
-            scenario, folder, policy=policy, formats=formats or ("litellm_standard",), progress=step
+            scenario, folder, policy=policy, formats=formats or ("litellm_standard",), replace=replace, progress=step
         )
     terminal.said(verbs.out, f"Made {made}, a simulated case. Next: incident-kit replay {made}")
 
@@ -104,6 +107,7 @@ def _played(
     from incident_kit.gamedays.drills import DRILLS
     from incident_kit.gamedays.rehearsal import read_degradations
     from incident_kit.gamedays.rehearsals import gameday, gamedays
+    from incident_kit.outfiles.filenames import distinct, filename
 
     names = list(DRILLS) if "all" in (standard or ()) else standard or []
     with verbs.working() as step:
@@ -115,9 +119,10 @@ def _played(
         for one in gamedays(incident, names, **how, lasting=asked.lasting, target=asked.target) if names else ():
             step(f"rehearsed {one.name}")
             days.append(one)
-        files = [] if folder is None else [
-            file for one in days for file in one.save(folder if len(days) == 1 else folder / terminal_gameday.slug(one.name))
-        ]  # fmt: skip
+        places = [folder] if folder else []
+        if folder and len(days) > 1:
+            places = [folder / name for name in distinct(filename(one.name, otherwise="gameday") for one in days)]
+        files = [file for one, place in zip(days, places, strict=False) for file in one.save(place)]
     for one in days:
         verbs.out.print(terminal_gameday.shown(one))
     if len(days) > 1:

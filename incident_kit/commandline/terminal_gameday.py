@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,8 @@ from incident_kit.gamedays.runbook import summary
 from incident_kit.gamedays.timetables import timetable
 from incident_kit.words import label, lasting
 
+SENTENCE = 40  # characters of a word in a sentence, which the table breaks between words itself
+
 if TYPE_CHECKING:
     from incident_kit.gamedays.exercise import GameDay
 
@@ -27,7 +28,7 @@ def shown(day: GameDay) -> Group:
     table = Table("T+", "on the log", "what", "who is called", title=Text(f"Timetable: {label(policy.name)}"), box=None)
     table.title_justify = "left"
     for row in timetable(day, policy):
-        table.add_row(*map(name, row))
+        table.add_row(*(name(cell, width=SENTENCE) for cell in row))
     silent = day.gaps.filter(pl.col("policy") == policy.name)["sentence"]
     told = [Text(safe(f"- {one}")) for one in silent] or [Text("- none")]
     head = Text(f"Where nobody is called: {label(policy.name)}", style="bold")
@@ -49,8 +50,3 @@ def overview(days: Sequence[GameDay]) -> Table:
             )
             table.add_row(name("" if i else day.name), name(label(row["policy"])), page, move, str(row["gaps"]))
     return table
-
-
-def slug(name: str) -> str:
-    """Return a name as a folder may be called."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60] or "gameday"

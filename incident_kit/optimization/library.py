@@ -55,10 +55,10 @@ class Member:
             return fingerprint(self.held)
         assert self.path is not None  # noqa: S101 - a member has one of them
         digest = blake2b(digest_size=16)
-        files = sorted(one for one in self.path.rglob("*") if one.is_file()) if self.path.is_dir() else [self.path]
-        for file in files:
+        files = [one for one in self.path.rglob("*") if one.is_file()] if self.path.is_dir() else [self.path]
+        for file in sorted(files, key=Path.as_posix):  # the same on every system
             if file.suffix not in {".duckdb", ".wal"} or file == self.path:  # a case's tables follow from its files
-                digest.update(str(file.relative_to(self.path)).encode())
+                digest.update(file.relative_to(self.path).as_posix().encode())
                 digest.update(file.read_bytes())
         return digest.hexdigest()
 
@@ -113,7 +113,7 @@ class Library:
         for place, seed in enumerate(seeds):
             variant = _variant(script, seed, busy, is_healthy=place % 4 == 3)
             path = Path(folder) / f"{'healthy' if place % 4 == 3 else 'incident'}-{seed}"
-            paths.append(simulate(variant, path, formats=["canonical_parquet"], truth=False))
+            paths.append(simulate(variant, path, formats=["canonical_parquet"], truth=False, replace=True))
         return cls(paths)
 
     @property
