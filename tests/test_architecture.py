@@ -31,6 +31,7 @@ FLOORS = [
         "laplace",
         "propensity",
         "rises",
+        "filenames",
         "framefiles",
         "spreadsheets",
         "intervals",

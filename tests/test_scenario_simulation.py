@@ -283,6 +283,22 @@ def test_a_policys_path_may_be_part_of_anothers(tmp_path: Path) -> None:
     assert (moved.in_force, moved.policies) == ("policies/a.yaml", ("policies/ba.yaml", "policies/a.yaml"))
 
 
+def test_policies_of_one_name_are_copied_beside_each_other(tmp_path: Path) -> None:
+    """Of two folders, and where capitals do not count."""
+    paths = ["ours/blind.yaml", "theirs/Blind.yaml", "in-force.yaml"]
+    for name, path in zip(("p0", "p1", "p2"), paths, strict=True):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(BLIND.replace("name: blind", f"name: {name}"), encoding="utf-8")
+    (tmp_path / "script.yaml").write_text(json.dumps(tree(in_force=paths[0], policies=paths[1:])), encoding="utf-8")
+    other = Policy.parse(BLIND.replace("2000", "3000"))
+    made = simulate(tmp_path / "script.yaml", tmp_path / "made", policy=other, truth=False)
+    assert len({file.name.casefold() for file in (made / "policies").iterdir()}) == 4, "the policy given, too"
+    incident = open_case(made, in_memory=True)
+    assert incident.in_force == other
+    assert [policy.name for policy in incident.policies] == ["p1", "p2"]
+    assert Policy.load(made / Scenario.load(made / "scenario.yaml").in_force).name == "p0"
+
+
 def test_only_the_first_failure_of_a_request_may_be_logged(tmp_path: Path) -> None:
     failing = {name: {"latency_ms": {"median": 100}, "errors": {"500": 0.5}} for name in ("big", "small")}
     counts = {}
