@@ -30,7 +30,6 @@ def parsed(message: bytes) -> EmailMessage:
 def test_a_mail_has_text_html_and_its_pictures_inside() -> None:
     message = parsed(sent())
     assert message["Subject"] == "Brown-out: refund-policy"
-    assert message["To"] is None
     text = message.get_body(("plain",)).get_content().replace("\r\n", "\n")  # type: ignore[union-attr]
     assert "WHAT IS ASKED\nAdopt the rules “refund-policy”" in text
     assert "Between 41 and 70 fewer waits over 3.5 s" in text
@@ -42,6 +41,20 @@ def test_a_mail_has_text_html_and_its_pictures_inside() -> None:
     assert "<script" not in html
 
 
+def test_a_mail_is_a_draft_without_defects_from_nobody_to_nobody_at_the_end_of_what_it_tells() -> None:
+    message = parsed(sent())
+    assert [defect for part in message.walk() for defect in part.defects] == []
+    headers = {name: message[name] for name in ("From", "To", "Date")}
+    assert not any(header.defects for header in headers.values())
+    (sender,) = headers["From"].addresses
+    assert (sender.display_name, sender.domain) == ("Draft of a brief", "brief.invalid")
+    assert headers["To"].addresses == ()
+    assert message["X-Unsent"] == "1"
+    content = made_up.content(zone="Europe/Berlin")
+    assert headers["Date"].datetime == content.end.replace(microsecond=0)
+    assert headers["Date"].datetime.tzinfo is not None
+
+
 def test_the_same_brief_is_the_same_mail() -> None:
     assert mail(made_up.content(zone="Europe/Berlin")) == sent()
 
@@ -49,7 +62,8 @@ def test_the_same_brief_is_the_same_mail() -> None:
 @pytest.mark.parametrize("name", [" ".join(made_up.NASTY), "a\r\nBcc: all@example.org"])
 def test_hostile_names_are_words_in_a_mail(name: str) -> None:
     message = parsed(mail(made_up.content(name=name, pictures=())))
-    assert set(message.keys()) == {"Subject", "X-Unsent", "MIME-Version", "Content-Type"}
+    headers = {"From", "To", "Date", "Subject", "X-Unsent", "MIME-Version", "Content-Type"}
+    assert set(message.keys()) == headers
     html = message.get_body(("html",)).get_content()  # type: ignore[union-attr]
     assert "<img" not in html
     assert "\u202e" not in html + message.get_body(("plain",)).get_content()  # type: ignore[union-attr]
@@ -71,7 +85,7 @@ def test_markdown_says_the_same_and_takes_no_markup_from_a_log() -> None:
 def test_the_name_of_the_file_says_the_form(tmp_path: Path) -> None:
     content = made_up.content(pictures=())
     assert briefpage.write(content, tmp_path / "brief.md").read_text(encoding="utf-8").startswith("# ")
-    assert briefpage.write(content, tmp_path / "brief.EML").read_bytes().startswith(b"Subject: ")
+    assert briefpage.write(content, tmp_path / "brief.EML").read_bytes().startswith(b"From: Draft ")
     with pytest.raises(UnwritableFile, match=r"brief\.docx.*\.html, \.pdf, \.md, \.eml"):
         briefpage.write(content, tmp_path / "brief.docx")
 

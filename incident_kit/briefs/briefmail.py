@@ -16,6 +16,7 @@ from incident_kit.charts import offline, theme
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>#|&~$])")  # without an escaped ] no round bracket or ! means anything
 _START = re.compile(r"^(\s*)([-+]|\d+[.)])(?=\s)")
 LONGEST_SUBJECT = 120
+DRAFTED = "Draft of a brief <draft@brief.invalid>"  # a message has a sender; nobody's address ends so (RFC 2606)
 
 
 def markdown(content: BriefContent) -> str:
@@ -51,9 +52,13 @@ def markdown(content: BriefContent) -> str:
 def mail(content: BriefContent) -> bytes:
     """Return the front of a brief as a message (RFC 5322): plain text, and HTML with its pictures inside.
 
-    Nobody is named as sender or receiver, and nothing in it is fetched from anywhere; the same brief gives the same bytes.
+    It is a draft: whoever opens it sends it, to whom they choose, and its date is the end of what it tells of. Nothing in it is
+    fetched from anywhere; the same brief gives the same bytes.
     """
     message = EmailMessage(policy=SMTP)
+    message["From"] = DRAFTED
+    message["To"] = ""
+    message["Date"] = content.end
     message["Subject"] = words.label(content.title, longest=LONGEST_SUBJECT)
     message["X-Unsent"] = "1"  # mail programs open it as a draft
     message.set_content(_text(content))
