@@ -23,6 +23,7 @@ from incident_kit.gatewayversions import GatewayVersion, in_order
 from incident_kit.incident import SLOW_MS, Incident
 from incident_kit.inforce import InForce, in_force_of, read_in_force
 from incident_kit.notebookpages.notebookruns import of_a_case
+from incident_kit.outfiles.outputs import write_whole
 from incident_kit.packs.packed import is_pack, open_pack
 from incident_kit.phases import Phase
 from incident_kit.policies.policy import Policy
@@ -362,5 +363,5 @@ def new_case(folder: str | Path) -> Path:
         shutil.copytree(source, path, dirs_exist_ok=True)
     (path / "logs").mkdir(exist_ok=True)
     for notebook in notebooks():
-        (path / notebook.name).write_text(of_a_case(notebook.read_text(encoding="utf-8")), encoding="utf-8")
+        write_whole(path / notebook.name, of_a_case(notebook.read_text(encoding="utf-8")))
     return path

@@ -136,7 +136,7 @@ def _hushed(folder: Path) -> dict[str, str]:
         "appender.console.layout.pattern = %p %c{1}: %m%n",
     )  # fmt: skip
     file = folder / "log4j2.properties"
-    file.write_text("\n".join(lines), encoding="utf-8")
+    file.write_text("\n".join(lines), encoding="utf-8", newline="\n")
     return {"spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={file.as_uri()}"}
 
 

@@ -130,7 +130,7 @@ def write_format(
     file = folder / f"{name}.sql"
     verbs.writable(file, ".sql")
     made = scaffold(name, sample, table=table)
-    with file.open("x", encoding="utf-8") as out:
+    with file.open("x", encoding="utf-8", newline="\n") as out:
         out.write(made.text)
     said(verbs.out, f"Wrote {file}. What was guessed, to be looked through:")
     for column, where in made.guessed.items():

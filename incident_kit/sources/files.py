@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import io
 import json
+import shutil
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -59,7 +60,10 @@ class LogFile:
         if not any(character in str(self.path) for character in _GLOB):
             return self
         link = folder / "linked"
-        link.symlink_to(self.path.resolve())
+        try:
+            link.symlink_to(self.path.resolve())
+        except OSError:  # Windows lets not everybody
+            shutil.copyfile(self.path, link)
         return replace(self, path=link)
 
     def renamed(self, columns: Mapping[str, str]) -> LogFile:
