@@ -1,19 +1,13 @@
 from __future__ import annotations
 
-import ntpath
 from pathlib import PureWindowsPath
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from systems import reserved
 
 from incident_kit.outfiles.filenames import distinct, filename
-
-
-def reserved(name: str) -> bool:
-    """Return whether Windows refuses a name or reads it as another: the standard library's word for it."""
-    said = getattr(ntpath, "isreserved", None)  # Python 3.13 and later
-    return bool(said(name)) if said else PureWindowsPath(name).is_reserved()
 
 
 @given(st.text() | st.sampled_from(["con", "NUL", "aux.txt", "com1", "LPT9", "a. ", "..", "a:b", "x" * 400]))
