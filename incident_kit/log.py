@@ -53,6 +53,7 @@ class Calls:
 class Log:
     """Requests sorted by (arrival, request id); strings are positions in their vocabularies, NULL is -1.
 
+    ``row`` is the request's in the store, and ``id_hash`` DuckDB's hash of its id, by which what else the store knows is found.
     ``first_target`` is the target of the first call, refusals left out: what the gateway decided. ``served`` answered.
     ``without_tools``: the answer was given without the tools that the request offered. ``is_complete`` is false where
     attempts may be missing from the log. ``untimed``, ``[(request, target, number, error), call]``, are calls that ``calls``
@@ -60,6 +61,8 @@ class Log:
     milliseconds; error 0 is "ok".
     """
 
+    row: NDArray[np.int64]
+    id_hash: NDArray[np.uint64]
     request_id: pl.Series
     arrived_us: NDArray[np.int64]
     intent: NDArray[np.int16]
@@ -99,31 +102,48 @@ class Log:
     @cached_property
     def request_facts(self) -> pl.DataFrame:
         """One row a request: tools, tokens and cost of its answer, and whether an agent overrode it, as logged."""
-        facts = self.store.query("replay_request_facts")
-        return pl.DataFrame({"request_id": self.request_id}).join(
-            facts, on="request_id", how="left", maintain_order="left"
-        )
+        facts, place = self._placed(self.store.query("replay_request_facts"))
+        if len(place) == len(self) and (place[:-1] < place[1:]).all():
+            return facts
+        order = np.full(len(self), len(place))
+        order[place] = np.arange(len(place))
+        return facts[order]
 
     @cached_property
     def call_facts(self) -> pl.DataFrame:
         """One row per element of ``calls``: tools, tokens and cost of the answer, and whether an agent overrode it."""
-        facts = self.store.query("replay_call_facts")
+        facts, request = self._placed(self.store.query("replay_call_facts"))
         codes = pl.DataFrame({"target": self.targets}, schema={"target": pl.String}).with_row_index("code")
-        rows = pl.DataFrame({"request_id": self.request_id}).with_row_index("request")
         coded = (
-            facts.join(rows, on="request_id")
+            facts.with_columns(request=request)
             .join(codes, on="target")
             .select(
                 pl.col("request").cast(pl.Int32),
                 pl.col("code").cast(pl.Int16).alias("target"),
                 pl.col("number").cast(pl.Int16),
-                pl.exclude("request", "request_id", "code", "target", "number"),
+                pl.exclude("request", "code", "target", "number"),
             )
         )
         keys = pl.DataFrame(
             {"request": self.calls.request, "target": self.calls.target, "number": self.calls.number},
         )
         return keys.join(coded, on=["request", "target", "number"], how="left", maintain_order="left")
+
+    def _placed(self, facts: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.int64]]:
+        """Return what the store says of requests of this log, and the position of each one's request.
+
+        By its row, unless the store was loaded into since the log was read: then by the hash of its id.
+        """
+        row, hashes = facts["row"].to_numpy(), facts["id_hash"].to_numpy()
+        found = np.full(max(int(row.max(initial=0)), int(self.row.max(initial=0))) + 1, UNKNOWN)
+        found[self.row] = np.arange(len(self))
+        place = found[row]
+        if len(self) and (self.id_hash[place] != hashes).any():
+            order = np.argsort(self.id_hash)
+            place = order[np.searchsorted(self.id_hash, hashes, sorter=order).clip(max=len(self) - 1)]
+            known = self.id_hash[place] == hashes
+            facts, place = facts.filter(pl.Series(known)), place[known]
+        return facts.drop("row", "id_hash"), place
 
     @cached_property
     def fates(self) -> Fates:
@@ -142,11 +162,13 @@ class Log:
     @cached_property
     def first_token_ms(self) -> pl.Series:
         """From arrival to the first token of the answer, of each request; NULL where it was not streamed, or is not logged."""
+        found = pl.Series("first_token_ms", [None], dtype=pl.Int64).new_from_index(0, len(self))
+        if "call_facts" not in vars(self) and not self.store.query("streamed").item():
+            return found
         calls, ttft = self.calls, self.call_facts["ttft_ms"]
         answered = (calls.target == self.served[calls.request]) & (calls.error == 0)
         since = pl.Series((calls.sent_us - self.arrived_us[calls.request]) // 1000)
         told = pl.DataFrame({"request": calls.request, "ms": since + ttft}).filter(pl.Series(answered)).drop_nulls()
-        found = pl.Series("first_token_ms", [None], dtype=pl.Int64).new_from_index(0, len(self))
         last = told.group_by("request").agg(pl.col("ms").max())
         return found.scatter(last["request"], last["ms"]) if last.height else found
 
@@ -162,11 +184,11 @@ def read(store: Store) -> Log:
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # numpy and polars let go of the lock
         taken = pool.map(lambda name: _taken(requests[name], order), requests.columns)
         columns = dict(zip(requests.columns, taken, strict=True))
-    row, has_attempts = columns.pop("row"), columns.pop("has_attempts")
+    has_attempts = columns.pop("has_attempts")
     alone = ~has_attempts & (columns["first_target"] >= 0) & (columns["wait_ms"] >= 0) & (columns["error"] >= 0)
     calls, untimed = _alone(columns, alone), np.zeros((4, 0), np.int64)
     if logged.height:
-        calls, untimed = _merged(calls, logged, row)
+        calls, untimed = _merged(calls, logged, columns["row"])
     return Log(
         **columns,
         calls=calls,

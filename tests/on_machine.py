@@ -123,6 +123,8 @@ def _log(policy: Policy, world: World, ends: Sequence[Logged]) -> tuple[Log, Any
         for request, call in zip(requests, last, strict=True)
     ]
     log = Log(
+        row=np.arange(size),
+        id_hash=np.arange(size, dtype=np.uint64),
         request_id=pl.Series([one.id for one in requests]),
         arrived_us=np.array([one.arrived_us for one in requests], np.int64),
         intent=_codes([one.intent for one in requests], intents, np.int16),

@@ -23,17 +23,6 @@ FIRST_US = int(START.timestamp() * 1e6)
 TARGETS, INTENTS = ("big", "small"), ("chat", "refund")
 
 
-class Facts:
-    """A store that knows the prompt tokens."""
-
-    def __init__(self, tokens: Any) -> None:
-        self.tokens = tokens
-
-    def query(self, name: str) -> pl.DataFrame:
-        assert name == "replay_request_facts"
-        return pl.DataFrame({"request_id": [f"r{i}" for i in range(len(self.tokens))], "prompt_tokens": self.tokens})
-
-
 def world(seed: int, *, served: Any = None, selecting: bool = False, slowing: bool = False) -> Any:
     """Return a log of 20 minutes, and the cells of its time; ``served`` of each request, or drawn: hard ones to big."""
     rng = np.random.default_rng(seed)
@@ -51,8 +40,7 @@ def world(seed: int, *, served: Any = None, selecting: bool = False, slowing: bo
     )  # fmt: skip
     log = Sized(
         arrived_us=at, intent=rng.integers(0, 2, N).astype(np.int16), first_target=served, served=served, calls=calls,
-        tools_offered=np.full(N, 2), targets=TARGETS, intents=INTENTS, store=Facts(tokens),
-        request_id=pl.Series([f"r{i}" for i in range(N)]),
+        tools_offered=np.full(N, 2), targets=TARGETS, intents=INTENTS, request_facts=pl.DataFrame({"prompt_tokens": tokens}),
     )  # fmt: skip
     cells = SimpleNamespace(
         bin_of=lambda us: (us - FIRST_US) // 300_000_000,
@@ -135,7 +123,7 @@ def test_tickets_count_once() -> None:
     """Ten requests alike of one ticket are no ten requests: the same difference is less sure."""
     log, cells = world(5, selecting=True)
     of = np.arange(N) // 10 * 10
-    log.served, log.store.tokens = log.served[of], log.store.tokens[of]
+    log.served, log.request_facts = log.served[of], log.request_facts[of]
     z = []
     for ticket in (np.arange(N), of):
         cells.observations.ticket = ticket

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PRIMARY, BACKUP, TESTING = "on primary", "on backup", "testing primary"
 _ROW = 26
+_MOST = 1_000  # spans that are drawn one by one
+_NARROW = 4  # pixels; of more spans than that, those that are narrower are drawn as one
 # colour, and how much of its row a bar fills: the state is told twice
 _LOOK = {PRIMARY: (theme.SKY, 0.28), BACKUP: (theme.VERMILLION, 0.84), TESTING: (theme.INK, 0.56)}
 
@@ -43,21 +45,62 @@ def states(frame: Any, *, phases: Sequence[Phase] | None = None, width: int = th
         frame = frame.states()
     if frame.is_empty():
         return theme.nothing("Nothing to show: no route was replayed in this period.", width=width)
-    spans = _told(frame)
+    spans = _named(frame)
     gutter = 124 if width >= 500 else 110
     axis = TimeAxis(spans["start"].min(), spans["end"].max(), width=width - gutter)  # type: ignore[arg-type]
     marks = phasing.frame(phasing.within(phases or (), axis), axis)
     policies = list(dict.fromkeys(spans["policy"]))
+    drawn = _told(spans if spans.height <= _MOST else _wide(spans, axis))
     parts: list[Any] = [phasing.strip(marks, axis)] if marks.height else []
     for policy in policies:
         labels = policy == policies[-1]
-        bars = _bars(spans.filter(pl.col("policy") == policy), axis, gutter=gutter)
+        bars = _bars(drawn.filter(pl.col("policy") == policy), axis, gutter=gutter)
         panel = alt.layer(*phasing.backdrop(marks, axis, labels=labels), *bars)
         parts.append(panel.properties(width=axis.width, title=theme.heading(f"Policy: {policy}", width=axis.width)))
     return theme.finished(alt.vconcat(*parts), describe(spans))
 
 
-def _told(frame: pl.DataFrame) -> pl.DataFrame:
+def _named(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the spans in order of time, each with an end, under names that can be shown."""
+    known_states = pl.col("state").is_in(list(_LOOK))
+    if not frame.select(known_states.all()).item():
+        odd = frame.filter(~known_states)["state"][0]
+        raise NoSuchItem(f"states has a span in the state {odd!r}; known are {', '.join(map(repr, _LOOK))}")
+    closed = frame.with_columns(end=pl.col("end").fill_null(pl.col("end").max()).fill_null(pl.col("start")))
+    clean = [pl.col(name).map_elements(words.label, return_dtype=pl.String) for name in ("policy", "route", "target")]
+    others = (
+        pl.when(pl.col("route").n_unique().over("policy") > 1)
+        .then(pl.lit("all others"))
+        .otherwise(pl.lit("all requests"))
+    )
+    named = closed.with_columns(clean).with_columns(
+        route=pl.when(pl.col("route") == "*").then(others).otherwise("route")
+    )
+    return named.sort("start", maintain_order=True)
+
+
+def _wide(spans: pl.DataFrame, axis: TimeAxis) -> pl.DataFrame:
+    """Return spans that can be seen: those of a route that follow one another, each too narrow, as one on the backup."""
+    whose = ["policy", "route", "target"]
+    narrow = pl.col("end") - pl.col("start") < (axis.end - axis.start) / axis.width * _NARROW
+    rows = spans.sort(*whose, "start", maintain_order=True).with_columns(narrow=narrow)
+    begins = ~pl.col("narrow") | ~pl.col("narrow").shift(fill_value=False)
+    begins |= pl.any_horizontal(pl.col(name) != pl.col(name).shift(fill_value="") for name in whose)
+    one = pl.col("narrow").len() == 1
+    facts = ["metric", "value", "n", "threshold"]
+    merged = rows.with_columns(group=begins.cum_sum()).group_by("group", *whose, maintain_order=True).agg(
+        pl.col("start").first(),
+        pl.col("end").last(),
+        pl.when(one).then(pl.col("state").first()).otherwise(pl.lit(BACKUP)).alias("state"),
+        pl.when(one).then(pl.col("why").first()).otherwise(
+            pl.format("changed {} times, too often to be drawn", pl.len() - 1)
+        ).alias("why"),
+        *(pl.when(one).then(pl.col(name).first()).alias(name) for name in facts),
+    )  # fmt: skip
+    return merged.sort("start", maintain_order=True)
+
+
+def _told(spans: pl.DataFrame) -> pl.DataFrame:
     """Return the spans with what a person reads on hover: times, length, signal, value, samples and limit in words."""
 
     def signal(row: dict[str, Any]) -> dict[str, str]:
@@ -74,22 +117,7 @@ def _told(frame: pl.DataFrame) -> pl.DataFrame:
             "reason": words.label(row["why"], longest=160) if row["why"] else "none given",
         }
 
-    known_states = pl.col("state").is_in(list(_LOOK))
-    if not frame.select(known_states.all()).item():
-        odd = frame.filter(~known_states)["state"][0]
-        raise NoSuchItem(f"states has a span in the state {odd!r}; known are {', '.join(map(repr, _LOOK))}")
-    closed = frame.with_columns(end=pl.col("end").fill_null(pl.col("end").max()).fill_null(pl.col("start")))
-    told = pl.DataFrame([signal(row) for row in closed.iter_rows(named=True)])
-    clean = [pl.col(name).map_elements(words.label, return_dtype=pl.String) for name in ("policy", "route", "target")]
-    others = (
-        pl.when(pl.col("route").n_unique().over("policy") > 1)
-        .then(pl.lit("all others"))
-        .otherwise(pl.lit("all requests"))
-    )
-    named = closed.with_columns(clean).with_columns(
-        route=pl.when(pl.col("route") == "*").then(others).otherwise("route")
-    )
-    return pl.concat([named, told], how="horizontal").sort("start", maintain_order=True)
+    return pl.concat([spans, pl.DataFrame([signal(row) for row in spans.iter_rows(named=True)])], how="horizontal")
 
 
 def _bars(spans: pl.DataFrame, axis: TimeAxis, *, gutter: int) -> list[Any]:

@@ -72,9 +72,7 @@ def read(log: Log) -> Details:
     desk = log.store.query("replay_desk")
     known = desk.filter(pl.col("ticket_id").is_in([name for name in numbers if name is not None]))
     facts = facts_of(log)
-    logged = pl.DataFrame({"request_id": log.request_id}).join(
-        log.store.query("replay_request_facts"), on="request_id", how="left", maintain_order="left"
-    )
+    logged = log.request_facts
     return Details(
         facts=facts,
         is_fallback=_filled(logged["is_fallback"].cast(pl.Int64)).astype(np.int8),

@@ -213,11 +213,7 @@ def _slower(replay: Replay, code: int, first_us: int, width: int, windows: int) 
 
 def _prompt_tokens(replay: Replay) -> Floats:
     """Return the logarithm of each request's prompt tokens; NaN where they are not logged."""
-    facts = replay.log.store.query("replay_request_facts").select("request_id", "prompt_tokens")
-    rows = pl.DataFrame({"request_id": replay.log.request_id}).join(
-        facts, on="request_id", how="left", maintain_order="left"
-    )
-    values = rows["prompt_tokens"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    values = replay.log.request_facts["prompt_tokens"].cast(pl.Float64).fill_null(np.nan).to_numpy()
     return np.log(np.where(values > 0, values, np.nan))
 
 

@@ -1,6 +1,6 @@
 -- one row per logged call or cache hit (and per request without attempts): what its answer did, and whether an agent overrode it
 -- parameters: none
--- columns: request_id VARCHAR, target VARCHAR, number BIGINT, tools_offered INTEGER, tool_calls INTEGER, tool_errors INTEGER, prompt_tokens BIGINT, completion_tokens BIGINT, cost_usd DOUBLE, ttft_ms BIGINT, tools_known_us BIGINT, overridden BOOLEAN, reviewed_us BIGINT
+-- columns: row BIGINT, id_hash UBIGINT, target VARCHAR, number BIGINT, tools_offered INTEGER, tool_calls INTEGER, tool_errors INTEGER, prompt_tokens BIGINT, completion_tokens BIGINT, cost_usd DOUBLE, ttft_ms BIGINT, tools_known_us BIGINT, overridden BOOLEAN, reviewed_us BIGINT
 with overrides as (
   select request_id, bool_or(overridden) as overridden, epoch_us(min("at") filter (where overridden is not null)) as reviewed_us
   from feedback
@@ -22,7 +22,8 @@ calls as (
   where request_id not in (select request_id from attempts)
 )
 select
-  calls.*, case when calls.target = r.served then overrides.overridden end as overridden,
+  r.rowid as row, hash(r.request_id) as id_hash, calls.* exclude (request_id),
+  case when calls.target = r.served then overrides.overridden end as overridden,
   case when calls.target = r.served then overrides.reviewed_us end as reviewed_us
 from calls
 join requests as r on r.request_id = calls.request_id

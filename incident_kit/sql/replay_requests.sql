@@ -1,6 +1,6 @@
 -- one row per request, strings replaced by their positions in the lists of words, from 0; NULL is -1
 -- parameters: $intents VARCHAR[], $targets VARCHAR[], $errors VARCHAR[]
--- columns: row BIGINT, request_id VARCHAR, arrived_us BIGINT, intent SMALLINT, first_target SMALLINT, served SMALLINT, wait_ms INTEGER, error SMALLINT, tools_offered INTEGER, without_tools BOOLEAN, is_complete BOOLEAN, has_attempts BOOLEAN
+-- columns: row BIGINT, id_hash UBIGINT, request_id VARCHAR, arrived_us BIGINT, intent SMALLINT, first_target SMALLINT, served SMALLINT, wait_ms INTEGER, error SMALLINT, tools_offered INTEGER, without_tools BOOLEAN, is_complete BOOLEAN, has_attempts BOOLEAN
 with firsts as (
   select
     request_id,
@@ -14,7 +14,7 @@ intents as (
   select unnest($intents) as word, generate_subscripts($intents, 1) - 1 as code
 )
 select
-  r.rowid as row, r.request_id, epoch_us(r.arrived_at) as arrived_us,
+  r.rowid as row, hash(r.request_id) as id_hash, r.request_id, epoch_us(r.arrived_at) as arrived_us,
   coalesce(i.code, -1)::smallint as intent,
   (coalesce(list_position($targets, coalesce(firsts.target, r.served, r.requested)), 0) - 1)::smallint as first_target,
   (coalesce(list_position($targets, r.served), 0) - 1)::smallint as served,
