@@ -249,9 +249,9 @@ class Incident:
 
         With SLA clocks, ``missed_targets`` counts those that fell due and were missed.
         """
-        from incident_kit.scoring.series import missed_at, series, with_missed
+        from incident_kit.scoring.series import missed_at, series_of, with_missed
 
-        found, clocks = series(self.as_logged.outcomes, every=every), self.clock.instances
+        found, clocks = series_of(self.as_logged, every=every), self.clock.instances
         return found if clocks.is_empty() else with_missed(found, clocks.select(missed_at().alias("at"))["at"])
 
     def quality(self) -> pl.DataFrame:

@@ -283,3 +283,30 @@ def test_call_facts_are_beside_their_calls(store: Store) -> None:
     assert log.call_facts["cost_usd"].to_list() == [None, None, 0.5, None]
     # an agent judges the answer, which `small` gave
     assert log.call_facts["overridden"].to_list() == [None, None, None, True]
+
+
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_facts_are_beside_their_requests_whatever_became_of_the_rows(store: Store, *, is_moved: bool) -> None:
+    """What was loaded later is not of this log, and may have moved its rows."""
+    requests = [
+        Request(f"r{i}", 1000 * (9 - i), [Call("big", 5, tool_calls=i)], overridden=i == 3, tools_offered=1)
+        for i in range(9)
+    ]
+    log = read(fill(store, requests))
+    if is_moved:
+        store.run("create temp table kept as from requests")
+        store.run("delete from requests")
+        store.run(
+            "insert into requests by name select * replace ('new' as request_id) from kept where request_id = 'r1'"
+        )
+        store.run("insert into requests from kept order by request_id desc")
+    assert log.request_id.to_list() == [f"r{i}" for i in range(8, -1, -1)]
+    assert log.request_facts["tool_calls"].to_list() == log.call_facts["tool_calls"].to_list() == [*range(8, -1, -1)]
+    assert log.request_facts["overridden"].to_list() == [i == 3 for i in range(8, -1, -1)]
+
+
+def test_a_log_that_is_not_streamed_has_no_first_tokens(store: Store) -> None:
+    log = read(fill(store, REQUESTS))
+    assert log.first_token_ms.null_count() == len(log)
+    assert log.first_token_ms.dtype == pl.Int64
+    assert "call_facts" not in vars(log)

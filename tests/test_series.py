@@ -10,6 +10,7 @@ from typing import Any
 import plainly
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 from written import START, Call, Request, fill
 
 from incident_kit.estimation.evidence import nearest
@@ -17,8 +18,9 @@ from incident_kit.incident import Incident
 from incident_kit.log import read
 from incident_kit.policies.baselines import always_fallback
 from incident_kit.policies.policy import Policy
+from incident_kit.scoring.outcomes import outcomes
 from incident_kit.scoring.replays import replay, replay_log
-from incident_kit.scoring.series import COLUMNS, INTERVALS, series, step, with_missed
+from incident_kit.scoring.series import COLUMNS, INTERVALS, series, series_of, step, with_missed
 from incident_kit.store import Store
 
 
@@ -67,8 +69,8 @@ def test_intervals_begin_at_round_times_and_leave_none_out(store: Store) -> None
 )
 def test_about_sixty_round_intervals(span: timedelta, expected: int) -> None:
     outcomes = pl.DataFrame({"at": [datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC) + span]})
-    assert step(outcomes) == timedelta(seconds=expected)
-    assert span / step(outcomes) <= INTERVALS
+    assert step(outcomes["at"]) == timedelta(seconds=expected)
+    assert span / step(outcomes["at"]) <= INTERVALS
 
 
 def test_nothing_and_one_request(store: Store) -> None:
@@ -88,6 +90,19 @@ def test_of_a_replay_it_says_what_it_is(tiny: Incident) -> None:
     assert [row["policy"] for row in shown] == ["always_fallback", "as logged"]
     assert [row["p50_wait_ms"] for row in shown] == [200, 450]
     assert [row["fallback_share"] for row in shown] == [7 / 8, 1 / 7]
+
+
+def test_part_by_part_it_is_the_same(sample: Incident, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = Policy.parse("routes: [{intent: refund-policy, primary: primary_chat_model, fallback: fast_backup_model}]")
+    moved = replay(sample, always_fallback(policy), estimator=nearest)
+    logged = replay(sample, Policy(routes=()), estimator=nearest)
+    for one in (moved, logged):
+        expected = series(outcomes(one))
+        with monkeypatch.context() as patched:
+            patched.setattr("incident_kit.scoring.series.PART", 1000)
+            assert_frame_equal(series_of(one), expected)
+        assert "outcomes" not in vars(one)
+        assert_frame_equal(series_of(one), expected)
 
 
 def test_missed_targets_lie_in_the_interval_in_which_they_fell_due() -> None:

@@ -41,7 +41,7 @@ def coverage(source: Board | Replay | Mapping[str, Replay], *, every: timedelta 
     parts = []
     for name, one in replays.items():
         outcomes = one.outcomes
-        width = every or step(outcomes)
+        width = every or step(outcomes["at"])
         binned = outcomes.select(pl.col("at").dt.truncate(width), pl.col("evidence").cast(pl.String))
         counted = binned.group_by("at", "evidence").agg(pl.len().cast(pl.Int64).alias("n"))
         whole = counted.group_by("at").agg(pl.col("n").sum().alias("of"))

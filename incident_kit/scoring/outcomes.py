@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from incident_kit.engine.books import Outcome
 from incident_kit.engine.routing import routes_of
 from incident_kit.estimation.evidence import LABELS, NONE, OBSERVED
 from incident_kit.policies.policyversions import Versions
 from incident_kit.scoring.decisions import instants, known, words
 
 if TYPE_CHECKING:
-    from incident_kit.engine.books import Outcome
     from incident_kit.scoring.replays import Replay
 
 WORST_MS = 60_000  # a wait that was not observed lies between 0 and this, where the policy has no timeout
@@ -43,6 +43,14 @@ class Part:
     def whole(cls, replay: Replay) -> Part:
         """Return every request of a replay."""
         return cls(replay, None, replay.route, replay.outcome, replay.same_as_log, replay.records["attempts"])
+
+    @classmethod
+    def of_rows(cls, replay: Replay, rows: NDArray[np.intp]) -> Part:
+        """Return some requests of a replay."""
+        outcome = Outcome(**{each.name: getattr(replay.outcome, each.name)[rows] for each in fields(Outcome)})
+        return cls(
+            replay, rows, replay.route[rows], outcome, replay.same_as_log[rows], replay.records["attempts"][rows]
+        )
 
     def of(self, values: Any) -> Any:
         """Return what is known of each request of the log, of those that are here: an array, a column or a frame."""

@@ -107,9 +107,9 @@ class Replay:
 
     def series(self, *, every: timedelta | None = None) -> pl.DataFrame:
         """Return the outcomes over time, one row an interval (about sixty where ``every`` is not given)."""
-        from incident_kit.scoring.series import series
+        from incident_kit.scoring.series import series_of
 
-        return series(self.outcomes, every=every).with_columns(
+        return series_of(self, every=every).with_columns(
             pl.lit(self.name).alias("policy"),
             pl.lit("observed" if self.same_as_log.all() else "estimated").alias("evidence"),
         )

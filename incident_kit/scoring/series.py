@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
+from incident_kit.scoring.decisions import instants
 from incident_kit.scoring.metrics import metric
+from incident_kit.scoring.outcomes import Part, outcomes_of
+
+if TYPE_CHECKING:
+    from incident_kit.scoring.replays import Replay
 
 STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400)
+PART = 1_000_000  # requests whose outcomes are in memory at a time
 INTERVALS = 60  # about as many as a chart can show
 COLUMNS = {
     "p50_wait_ms": "p50_ms",
@@ -20,11 +29,11 @@ COLUMNS = {
 }
 
 
-def step(outcomes: pl.DataFrame) -> timedelta:
-    """Return the round interval that cuts a log into about sixty."""
-    if outcomes.height < 2:
+def step(at: pl.Series) -> timedelta:
+    """Return the round interval that cuts the instants of a log into about sixty."""
+    if len(at) < 2:
         return timedelta(seconds=STEPS_S[0])
-    span = (outcomes["at"].max() - outcomes["at"].min()).total_seconds()  # type: ignore[operator, union-attr]
+    span = (at.max() - at.min()).total_seconds()  # type: ignore[operator, union-attr]
     return timedelta(seconds=next((s for s in STEPS_S if span / s <= INTERVALS), STEPS_S[-1]))
 
 
@@ -34,11 +43,31 @@ def series(outcomes: pl.DataFrame, *, every: timedelta | None = None) -> pl.Data
     Columns: at, until, n, p50_wait_ms, p95_wait_ms, error_rate, tool_success_rate, override_rate, fallback_share. Intervals
     begin at multiples of ``every`` from the Unix epoch (UTC).
     """
-    every = every or step(outcomes)
-    binned = outcomes.with_columns(pl.col("at").dt.truncate(every))
-    found = binned.group_by("at").agg(
-        pl.len().cast(pl.Int64).alias("n"), *(metric(name).value.alias(column) for column, name in COLUMNS.items())
-    )
+    every = every or step(outcomes["at"])
+    return _whole(_binned(outcomes, every), every)
+
+
+def series_of(replay: Replay, *, every: timedelta | None = None) -> pl.DataFrame:
+    """Return the same of a replay; of a long one part by part, so that never all of its outcomes are in memory."""
+    arrived_us = replay.log.arrived_us
+    if len(arrived_us) <= PART or "outcomes" in vars(replay):
+        return series(replay.outcomes, every=every)
+    every = every or step(instants(arrived_us))
+    interval = arrived_us // (every // timedelta(microseconds=1))
+    edges = [*np.unique(np.searchsorted(interval, interval[::PART])), len(interval)]
+    parts = (outcomes_of(Part.of_rows(replay, np.arange(*edge))) for edge in pairwise(edges))
+    return _whole(pl.concat([_binned(part, every) for part in parts]), every)
+
+
+def _binned(outcomes: pl.DataFrame, every: timedelta) -> pl.DataFrame:
+    """Return one row an interval that has requests."""
+    values = [metric(name).value.alias(column) for column, name in COLUMNS.items()]
+    begin = outcomes.with_columns(pl.col("at").dt.truncate(every))
+    return begin.group_by("at").agg(pl.len().cast(pl.Int64).alias("n"), *values)
+
+
+def _whole(found: pl.DataFrame, every: timedelta) -> pl.DataFrame:
+    """Return the intervals in order, with the empty ones between them."""
     if found.is_empty():
         return found.with_columns((pl.col("at") + every).alias("until")).select("at", "until", "n", *COLUMNS)
     first, last = found["at"].min(), found["at"].max()

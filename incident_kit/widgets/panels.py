@@ -62,7 +62,7 @@ def over_time(replays: Mapping[str, Replay], quality: Quality) -> pl.DataFrame:
     parts = [pl.DataFrame(schema=_LINES)]
     wait, bad = metric("p95_ms").value, quality.of(metric(quality.metric).value)
     for line, one in replays.items():
-        every = step(one.outcomes)
+        every = step(one.outcomes["at"])
         binned = one.outcomes.with_columns(pl.col("at").dt.truncate(every))
         if binned.is_empty():
             continue

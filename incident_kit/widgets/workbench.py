@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
 from datetime import datetime
 from functools import cached_property
 from hashlib import blake2b
@@ -19,7 +18,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from incident_kit.engine.books import Outcome
 from incident_kit.errors import NoSuchItem
 from incident_kit.estimation.evidence import LABELS
 from incident_kit.policies.policy import Policy
@@ -212,12 +210,7 @@ class Workbench:
             return list(self._measured(Turns.stacked(several, central), len(several))) if is_wanted() else []
 
     def _part(self, one: Replay) -> Part:
-        whole = Part.whole(one)
-        if self._rows is None:
-            return whole
-        outcome = {each.name: getattr(one.outcome, each.name)[self._rows] for each in fields(Outcome)}
-        same, attempts = one.same_as_log[self._rows], one.records["attempts"][self._rows]
-        return Part(one, self._rows, one.route[self._rows], Outcome(**outcome), same, attempts)
+        return Part.whole(one) if self._rows is None else Part.of_rows(one, self._rows)
 
     def _measured(self, part: Part, draws: int) -> NDArray[np.float64]:
         """Return ``[draw, (value, least, most), metric]`` of requests that are there once a draw."""
