@@ -245,7 +245,7 @@ def drawn_by_scripts(reader: Reader) -> dict[str, Any]:
 def test_the_settings_of_a_limit_are_a_picture_and_a_table_and_scripts_have_a_slider() -> None:
     limit = whatif(grid(path="refund-policy.max_p95_ms"), policy="per-intent")
     assert limit is not None
-    reader = Reader(brief.page(made_up.content(limit=limit, pictures=[of_limit(limit)])))
+    reader = Reader(brief.page(made_up.content(limit=limit, pictures=of_limit(limit))))
     (slider,) = [attrs for _, attrs in reader.tags if attrs.get("id") == "slider"]
     assert "hidden" in slider, "without scripts there is none to be moved in vain"
     (knob,) = [attrs for tag, attrs in reader.tags if tag == "input"]
@@ -256,7 +256,8 @@ def test_the_settings_of_a_limit_are_a_picture_and_a_table_and_scripts_have_a_sl
         "As it was 8 % 2 s 2 s these logs cannot tell these logs cannot tell 3.5 s, as it stands 7 %"
         in rest.replace("\xa0", " ")
     )
-    (image,) = [attrs for tag, attrs in reader.tags if tag == "img"]
+    image, settings = [attrs for tag, attrs in reader.tags if tag == "img"]
+    assert re.match(r"\d settings by ", settings["alt"] or "")
     assert "waited over, seconds: from 2 s to 5 s (estimated)" in (image["alt"] or "")
     steps = drawn_by_scripts(reader)["steps"]
     assert [(step["at"], step["name"]) for step in steps] == [(2000, "2 s"), (3500, "3.5 s"), (5000, "5 s")]

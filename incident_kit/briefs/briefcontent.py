@@ -12,13 +12,16 @@ import polars as pl
 from incident_kit import words
 from incident_kit.alerting.signs import signs
 from incident_kit.asked import Decision, Owner, decision_of, owners_of
+from incident_kit.backups.compatibilities import compatibility
 from incident_kit.backups.likenesswords import Pair, pairs
 from incident_kit.briefs.brieffront import QUESTIONS, Count, Front, Sign, front
-from incident_kit.briefs.briefpictures import Picture, of_limit, of_policies, pictures
+from incident_kit.briefs.briefpictures import Picture, of_backups, of_limit, of_policies, of_unsaid, pictures
 from incident_kit.briefs.briefrecord import record, versions
-from incident_kit.briefs.proposal import Proposal, candidates, listed, proposals
+from incident_kit.briefs.proposal import Proposal, candidates, listed, measures, proposals
 from incident_kit.briefs.whatif import WhatIf, swept, whatif
 from incident_kit.helpdesk.promises import kept, missed
+from incident_kit.inspection.battery import findings
+from incident_kit.optimization.sensitivities import sensitivity
 from incident_kit.scoring.quality import measured
 from incident_kit.scoring.scorecard import Board
 
@@ -50,8 +53,9 @@ class BriefContent:
 
     ``in_force`` says what the rules in force did.
     ``decision`` is what is asked of whom, by when; where it is None, the ``proposal`` says what the numbers suggest.
-    ``lede``, ``caveats``, ``notes``, ``backups`` (beside their primaries, on like traffic), ``limit`` (one limit at several
-    settings) and ``tickets`` (by their ids, only where somebody asked for these) are for engineers. ``record`` is what a
+    ``lede``, ``caveats``, ``notes``, ``findings`` (title and sentence of what stands out, ``ordinary`` of what does not),
+    ``backups`` (beside their primaries, on like traffic), ``limit`` (one limit at several settings) and ``tickets`` (by their
+    ids, only where somebody asked for these) are for engineers. ``record`` is what a
     machine needs to make the brief again.
     """
 
@@ -80,6 +84,8 @@ class BriefContent:
     versions: Mapping[str, str] = field(default_factory=dict)
     policy_texts: Mapping[str, str] = field(default_factory=dict)
     backups: Sequence[Pair] = ()
+    findings: Sequence[tuple[str, str]] = ()
+    ordinary: Sequence[str] = ()
     limit: WhatIf | None = None
     tickets: pl.DataFrame | None = None
     record: Mapping[str, Any] = field(default_factory=dict)
@@ -102,6 +108,7 @@ class BriefContent:
 
 Sweep = pl.DataFrame | dict[str, "Iterable[Any]"] | Literal["likely"] | None
 TICKETS = 50  # listed, those that suffered most
+MOST_TRIED = 200_000  # requests; beyond, `incident-kit sensitivity` is asked for what a policy leaves unsaid
 
 
 def gather(
@@ -141,8 +148,11 @@ def gather(
     found = proposals(incident, board, desk=desk) if is_real else []
     limit = _limit(incident, board, found[0].policy if found else None, sweep) if is_real else None
     drawn = pictures(incident, board, series, phases=phases, answers=answers)
+    alike = compatibility(incident) if getattr(incident, "log", None) is not None else None
     if is_real:
-        drawn += [*([of_limit(limit)] if limit else []), *of_policies(board, names, desk)]
+        drawn += [*(of_limit(limit) if limit else []), *(_unsaid(incident, board, found) if limit else [])]
+        drawn += [*of_policies(board, names, desk), *([of_backups(alike)] if alike else [])]
+    stands_out, ordinary = _findings(incident)
     zone = str(getattr(incident, "zone", None) or "UTC")
     check = getattr(getattr(incident, "in_force", None), "name", None)
     shown = {name: replay for name, replay in board.replays.items() if name != check}
@@ -181,7 +191,9 @@ def gather(
         answers=answers,
         loads=incident.loads(),
         versions=versions(),
-        backups=_backups(incident),
+        backups=pairs(alike) if alike else (),
+        findings=stands_out,
+        ordinary=ordinary,
         limit=limit,
         tickets=_tickets(incident, board) if is_real and with_ids else None,
         record=record(incident, board, sweep=limit.record if limit else None) if is_real else {},
@@ -247,13 +259,24 @@ def _missed(incident: Any) -> list[Count]:
     return [Count(*found)] if found else []
 
 
-def _backups(incident: Any) -> tuple[Pair, ...]:
-    """Return every intent's backup beside its primary, where there is a log to compare them in."""
-    if getattr(incident, "log", None) is None:
-        return ()
-    from incident_kit.backups.compatibilities import compatibility
+def _unsaid(incident: Incident, board: Board, found: Sequence[Proposal]) -> list[Picture]:
+    """Return the chart of what the proposed rules leave unsaid, for the measure that they surely make better."""
+    if not found or len(incident.log) > MOST_TRIED:
+        return []
+    sure = {gain.measure for gain in found[0].gains if gain.verdict == "better"}
+    known = [one.metric for one in measures(incident.slow_ms)]
+    metric = next((one.metric for one in measures(incident.slow_ms) if one.name in sure), known[0])
+    options: dict[str, Any] = {"during": board.during, "metrics": [metric], "seed": board.seed, "draws": 0}
+    return [of_unsaid(sensitivity(incident, board.replays[found[0].policy].policy, **options), metric)]
 
-    return pairs(compatibility(incident))
+
+def _findings(incident: Any) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return what stands out in the impact, ranked, and what was looked at too."""
+    if getattr(incident, "log", None) is None:
+        return [], []
+    ranked = tuple(findings(incident))
+    told = [(one.title, one.sentence) for one in ranked if one.interesting]
+    return told, [one.title for one in ranked if not one.interesting]
 
 
 def _scope(board: Any, table: pl.DataFrame) -> str:

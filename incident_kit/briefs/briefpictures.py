@@ -18,6 +18,7 @@ from incident_kit.scoring.costs import METRIC, costs
 from incident_kit.scoring.coverage import coverage
 
 if TYPE_CHECKING:
+    from incident_kit.backups.compatibilities import Compatibility
     from incident_kit.briefs.whatif import WhatIf
     from incident_kit.helpdesk.consequences import Consequences
     from incident_kit.phases import Phase
@@ -119,12 +120,35 @@ def of_policies(board: Board, names: Sequence[str], desk: Consequences | None) -
     return found
 
 
-def of_limit(found: WhatIf) -> Picture:
-    """Return the chart of one limit at several settings."""
+def of_limit(found: WhatIf) -> list[Picture]:
+    """Return the charts of one limit at several settings: each measure by itself, and two beside one another."""
+    drawn = [
+        Picture(
+            WHATIF, "What if this limit had been another?", "",
+            partial(charts.whatif, found.frame, path=found.path, intent=found.intent), for_engineers=True,
+        )
+    ]  # fmt: skip
+    if not found.settings.is_empty():
+        heading = "Which settings of this limit no other beats"
+        whose = "" if found.intent == "all" else f"Questions about {words.label(found.intent)}, estimated."
+        draw = partial(charts.frontier, found.settings)
+        drawn.append(Picture("frontier", heading, whose, draw, for_engineers=True))
+    return drawn
+
+
+def of_unsaid(table: pl.DataFrame, metric: str) -> Picture:
+    """Return the chart of what the proposed rules leave unsaid."""
     return Picture(
-        WHATIF, "What if this limit had been another?", "",
-        partial(charts.whatif, found.frame, path=found.path, intent=found.intent), for_engineers=True,
+        "unsaid", "Does it hang on what the rules leave unsaid?",
+        "Each value that the rules do not name, halved, doubled or swapped, one at a time; estimates without their ranges.",
+        partial(charts.sensitivity, table, metric=metric), for_engineers=True,
     )  # fmt: skip
+
+
+def of_backups(found: Compatibility) -> Picture:
+    """Return the chart of every intent's backup beside its primary, on like traffic."""
+    heading = "The backup on the traffic of the first choice"
+    return Picture("backups", heading, "", partial(charts.compatibility, found), for_engineers=True)
 
 
 def coarse(states: pl.DataFrame) -> pl.DataFrame:

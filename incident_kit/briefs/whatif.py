@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -11,6 +11,7 @@ import polars as pl
 from incident_kit import words
 from incident_kit.briefs.proposal import COST, measures
 from incident_kit.errors import InvalidPolicy, NoSuchItem
+from incident_kit.optimization.frontiers import frontier
 from incident_kit.optimization.tuning import SCORED, sweep
 from incident_kit.policies.dials import dials
 from incident_kit.policies.policyedit import steps_of
@@ -44,7 +45,10 @@ class Step:
 
 @dataclass(frozen=True)
 class WhatIf:
-    """A limit at every setting of a sweep; ``frame`` has what the chart draws, ``record`` what it takes to make it again."""
+    """A limit at every setting of a sweep; ``frame`` has what the chart draws, ``record`` what it takes to make it again.
+
+    ``settings`` holds the settings' frontier of its two measures that people feel first; empty where there are no two.
+    """
 
     path: str
     policy: str
@@ -54,6 +58,7 @@ class WhatIf:
     steps: tuple[Step, ...]
     frame: pl.DataFrame
     record: Mapping[str, Any]
+    settings: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     @property
     def title(self) -> str:
@@ -188,7 +193,14 @@ def whatif(
         path, policy, intent, tuple(one.plain for one in known),
         tuple(one.shown(first[one.name], plain=True) for one in known), tuple(steps),
         pl.DataFrame(frame, schema_overrides=_CHART), {} if recipe is None else {**recipe, "scores": numbers_of(grid, paths)},
+        _frontier(grid, metrics, intent),
     )  # fmt: skip
+
+
+def _frontier(grid: pl.DataFrame, metrics: Iterable[str], intent: str) -> pl.DataFrame:
+    """Return the settings by wait and by what agents rewrote, or else by the first two measures of which the logs tell."""
+    known = sorted(metrics, key=lambda name: not name.startswith("slow_rate") and name != "override_rate")
+    return frontier(grid, metrics=known[:2], intent=intent) if len(known) > 1 else pl.DataFrame()
 
 
 def numbers_of(grid: pl.DataFrame, paths: list[str]) -> list[list[Any]]:

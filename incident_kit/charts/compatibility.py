@@ -45,9 +45,15 @@ def compatibility(found: Compatibility, *, width: int = theme.WIDTH) -> alt.VCon
         return theme.nothing(
             "Nothing to compare: no intent was answered by both its primary and its backup.", width=width
         )
-    told = _told(rows)
+    told, gutter = _told(rows), _NAMES if width >= 500 else 124
     panels = [
-        _panel(told.filter(pl.col("metric") == name), name, width=width - _NAMES, last=name == list(TITLES)[-1])
+        _panel(
+            told.filter(pl.col("metric") == name),
+            name,
+            width=width - gutter,
+            gutter=gutter,
+            last=name == list(TITLES)[-1],
+        )
         for name in TITLES
         if (told["metric"] == name).any()
     ]
@@ -72,7 +78,7 @@ def _told(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _panel(rows: pl.DataFrame, name: str, *, width: int, last: bool) -> Any:
+def _panel(rows: pl.DataFrame, name: str, *, width: int, gutter: int, last: bool) -> Any:
     kinds = list(LOOKS)
     colour = alt.Color("judged:N", scale=alt.Scale(domain=kinds, range=[LOOKS[one][0] for one in kinds]), title=None)
     shape = alt.Shape("judged:N", scale=alt.Scale(domain=kinds, range=[LOOKS[one][1] for one in kinds]), title=None)
@@ -81,9 +87,9 @@ def _panel(rows: pl.DataFrame, name: str, *, width: int, last: bool) -> Any:
         alt.Tooltip("judged:N", title="Judged"), alt.Tooltip("n_backup:Q", title="Calls of the backup"),
         alt.Tooltip("n_primary:Q", title="Calls of the primary"),
     ]  # fmt: skip
-    y = alt.Y("intent:N", sort=None, axis=theme.names(_NAMES))
+    y = alt.Y("intent:N", sort=None, axis=theme.names(gutter))
     title = "less than the primary   |   more" if last else None
-    x = alt.X("low:Q", axis=alt.Axis(title=title, tickCount=6), scale=alt.Scale(zero=True))
+    x = alt.X("low:Q", axis=alt.Axis(title=title, tickCount=6 if width > 300 else 4), scale=alt.Scale(zero=True))
     base = alt.Chart(rows).encode(y=y, color=colour, tooltip=tooltip)
     zero = alt.Chart(pl.DataFrame({"at": [0.0]})).mark_rule(color=theme.INK).encode(x="at:Q")
     span = base.mark_rule(strokeWidth=2).encode(x=x, x2="high:Q")

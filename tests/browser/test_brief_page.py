@@ -207,7 +207,7 @@ def test_axe_finds_no_serious_violation(visit: Callable[..., Any], brief: str, w
 def swept(tmp_path_factory: pytest.TempPathFactory) -> str:
     limit = whatif(grid(path="refund-policy.max_p95_ms"), policy="per-intent")
     assert limit is not None
-    pictures = [*made_up.content().pictures[:1], of_limit(limit)]
+    pictures = [*made_up.content().pictures[:1], *of_limit(limit)]
     path = tmp_path_factory.mktemp("swept") / "brief.html"
     return briefpage.write(made_up.content(limit=limit, pictures=pictures), path).as_uri()
 
