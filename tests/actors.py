@@ -209,6 +209,11 @@ def is_to_come(event: Event) -> bool:
     return True
 
 
+def keeps_sweeping(event: Event) -> bool:
+    """Return whether sweeps go on until an event: not until a breaker's own timer, or two breakers would go on for ever."""
+    return event[4] not in {"rested", "max_duration"} and is_to_come(event)
+
+
 def alert_names(guard: Guard) -> set[str]:
     return {leaf.name for leaf in guard.rules.when.leaves if leaf.kind == "alert"}
 

@@ -34,6 +34,7 @@ from actors import (
     Sent,
     counters,
     is_to_come,
+    keeps_sweeping,
     microseconds,
     next_multiple,
     primary_rank,
@@ -65,8 +66,10 @@ class Interpreter(Judging):
         for guard in self.in_order:
             if guard.rules.every_ms:
                 self.put(next_multiple(start, guard.rules.every_ms), SWEEP, guard.position, "sweep", guard)
-        while any(map(is_to_come, self.heap)):  # S13: nothing to come, nothing swept
+        while any(map(is_to_come, self.heap)):
             at, _, _, _, what, args = heapq.heappop(self.heap)
+            if what in {"alert_sweep", "sweep"} and not any(map(keeps_sweeping, self.heap)):
+                continue  # S13: nothing to come, nothing swept
             getattr(self, what)(*args, at)
             self.evaluate_touched(at)
         return self

@@ -10,6 +10,7 @@ from examples import Example, check
 from examples_breakers import BREAKERS
 from examples_requests import REQUESTS
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from on_machine import STATES, Ended, Moved, Result, Told, run
 from policies import policies
 from reference import Interpreter
@@ -19,6 +20,7 @@ from worlds import Arrival, Attempt, World, worlds
 
 from incident_kit.estimation.outcomerecords import CALL, NO_OUTCOME, NOT_A_CALL
 from incident_kit.policies.policy import Policy
+from incident_kit.policies.policytree import item_of
 from incident_kit.policies.routes import Route
 
 
@@ -50,10 +52,10 @@ class Witness(Interpreter):
         return size(leaf, within(guard.seen[leaf], None if tested else guard.rules.windows[0], at))
 
 
-def interpreted(policy: Policy, world: World) -> Result:
+def interpreted(policy: Policy, world: World, *, judge: type[Witness] = Witness) -> Result:
     """Return what the interpreter says, in the machine's shape; what only the machine says is left to it."""
-    judge = Witness(policy, world)
-    judge.run()
+    judged = judge(policy, world)
+    judged.run()
     ended = [
         Ended(
             route=one.route,
@@ -71,13 +73,13 @@ def interpreted(policy: Policy, world: World) -> Result:
             probe=one.probe,
             is_no_model=one.is_no_model,
         )
-        for one in judge.requests
+        for one in judged.requests
     ]
     moved = [
         Moved(one.at, one.route, one.entry, one.intent, one.was, one.now, *shown, one.exact)
-        for one, shown in zip(judge.changes, judge.shown, strict=True)
+        for one, shown in zip(judged.changes, judged.shown, strict=True)
     ]
-    return Result(ended, moved, [Told(*one) for one in judge.alert_changes])
+    return Result(ended, moved, [Told(*one) for one in judged.alert_changes])
 
 
 def difference(policy: Policy, own: Result, judge: Result) -> Any:
@@ -99,6 +101,77 @@ def difference(policy: Policy, own: Result, judge: Result) -> Any:
 @given(policies(), worlds(most=40))
 def test_machine_equals_interpreter(policy: Policy, world: World) -> None:
     assert difference(policy, run(policy, world), interpreted(policy, world)) is None
+
+
+class Hurried(Witness):
+    """The interpreter, which is stopped where it does not end by itself."""
+
+    def evaluate_touched(self, at: int) -> None:
+        self.steps = getattr(self, "steps", 0) + 1
+        assert self.steps < 50_000, "it goes on for ever"
+        super().evaluate_touched(at)
+
+
+@st.composite
+def swept_policies(draw: Any) -> Policy:
+    """Return policies of which two breakers and more are swept, recover by timer, and trip on an empty window."""
+    when = st.sampled_from(
+        ["requests < 3", "requests < 50", "p95_ms > 100", {"any": ["requests < 2", "error_rate > 0.1"]}]
+    )
+    breaker = st.fixed_dictionaries(
+        {
+            "when": when,
+            "window": st.sampled_from(["300ms", "1s", "3 requests"]),
+            "min_requests": st.just(1),
+            "every": st.sampled_from(["100ms", "500ms"]),
+            "no_data": st.sampled_from(["ok", "breach"]),
+            "cooldown": st.sampled_from(["100ms", "700ms", "1s", "3s"]),
+            "half_open": st.sampled_from([{"requests": 0}, {"requests": 0}, {"requests": 1, "max_duration": "500ms"}]),
+        },
+        optional={"for": st.just("400ms")},
+    )
+    found = [
+        {
+            "intent": intent,
+            "primary": "big",
+            "breaker": draw(breaker),
+            "fallback": [{"model": "small", "breaker": draw(breaker)}, "third"],
+        }
+        for intent in ("chat", "mail")
+    ]
+    alerts = [
+        {
+            "name": "quiet",
+            "when": "requests < 9",
+            "window": "1s",
+            "min_requests": 1,
+            "every": "500ms",
+            "no_data": "breach",
+        }
+    ]
+    return Policy.of_tree(item_of({"name": "swept", "routes": found, "alerts": alerts if draw(st.booleans()) else []}))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(swept_policies(), worlds(most=12))
+def test_sweeps_end_with_the_log(policy: Policy, world: World) -> None:
+    """Breakers that trip on empty windows and return by timer would keep each other going after the log's end."""
+    judge = interpreted(policy, world, judge=Hurried)
+    assert difference(policy, run(policy, world), judge) is None
+
+
+def test_sweeping_breakers_do_move() -> None:
+    """The fuzz above is about something: in a world of one request, breakers of both routes trip and return."""
+    breaker = "{when: requests < 3, window: 1s, min_requests: 1, every: 100ms, half_open: {requests: 0}, cooldown: "
+    text = (
+        f"routes: [{{intent: chat, primary: big, fallback: small, breaker: {breaker}700ms}}}}, "
+        f"{{intent: mail, primary: third, fallback: small, breaker: {breaker}300ms}}}}]"
+    )
+    world = World([Arrival("r", 0)], lambda *_: Attempt(1500))
+    found = interpreted(Policy.parse(text), world, judge=Hurried)
+    assert {one.route for one in found.changes} == {0, 1}
+    assert max(one.at for one in found.changes) < 3_000_000
+    assert difference(Policy.parse(text), run(Policy.parse(text), world), found) is None
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

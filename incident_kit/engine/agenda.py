@@ -64,20 +64,29 @@ def pop(w: Any) -> None:
     heap[i] = last
 
 
+@_inlined
+def _is_stale(w: Any, e: Any) -> bool:
+    """Return whether an event no longer means anything: a timer of what is over."""
+    if e.what in (COOLED, TESTED):
+        b = w.judges[e.judge]
+        return b.epoch != e.tick or b.state != (OPEN if e.what == COOLED else HALF_OPEN)
+    if e.what == HELD:
+        return w.requests[e.request].held & 1 == 0
+    return e.what == LATE and w.requests[e.request].held & 5 == 0
+
+
 @_jit
 def drop_stale(w: Any) -> None:
-    """Remove first events that no longer mean anything: timers of what is over."""
-    while w.size[0] > 0:
-        e = w.heap[0]
-        if e.what in (COOLED, TESTED):
-            b = w.judges[e.judge]
-            is_stale = b.epoch != e.tick or b.state != (OPEN if e.what == COOLED else HALF_OPEN)
-        elif e.what == HELD:
-            is_stale = w.requests[e.request].held & 1 == 0
-        elif e.what == LATE:
-            is_stale = w.requests[e.request].held & 5 == 0
-        else:
-            return
-        if not is_stale:
-            return
+    """Remove first events that no longer mean anything."""
+    while w.size[0] > 0 and _is_stale(w, w.heap[0]):
         pop(w)
+
+
+@_jit
+def is_timer_only(w: Any) -> bool:
+    """Return whether nothing is still to come but breakers' own timers: two that are swept would go on for ever."""
+    for i in range(w.size[0]):
+        e = w.heap[i]
+        if e.what not in (COOLED, TESTED) and not _is_stale(w, e):
+            return False
+    return True

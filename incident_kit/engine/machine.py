@@ -12,7 +12,7 @@ import numba as nb
 import numpy as np
 
 from incident_kit.engine import judges
-from incident_kit.engine.agenda import drop_stale, pop
+from incident_kit.engine.agenda import drop_stale, is_timer_only, pop
 from incident_kit.engine.attempts import end_attempt, send
 from incident_kit.engine.breakers import change, end_probe, evaluate_all, is_exact, is_probing, judge_test, may_enter
 from incident_kit.engine.judges import ALERT, REQUESTS, enter, expire, leaves_in_use, observes
@@ -272,6 +272,15 @@ def _next(w: Any, row: int, fact: int, arrival: int) -> tuple[int, int]:
 
 
 @_jit
+def _still_due(w: Any, due: int, row: int, fact: int, arrival: int) -> int:
+    """Return when the next sweep is, never where nothing is to come (S13); a breaker's own timer is none."""
+    if due < w.span[1] or (due == w.span[1] and w.span[2] == 1) or due == NEVER:
+        return due
+    is_over = arrival == w.routed and fact == len(w.requests) and row == len(w.rows)
+    return NEVER if is_over and w.size[5] == len(w.arriving) and is_timer_only(w) else due
+
+
+@_jit
 def run(world: Any) -> bool:
     """Run a world to its end; false where it ran out of room, and must be built anew with more.
 
@@ -287,7 +296,8 @@ def run(world: Any) -> bool:
     while True:
         drop_stale(w)
         at, what = _next(w, row, fact, arrival)
-        if at == NEVER and (due > w.span[1] or (due == w.span[1] and w.span[2] == 0)):
+        due = _still_due(w, due, row, fact, arrival)
+        if at == due == NEVER:
             return True
         room = (4 + w.size[4]) * (leaves + 8)
         if (
