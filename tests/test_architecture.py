@@ -15,7 +15,7 @@ import incident_kit as ik
 PACKAGE = Path(ik.__file__).parent
 # from the ground up; a line is one floor: its rooms may see each other's, as long as no two see one another
 FLOORS = [
-    ["errors"],
+    ["cachedproperty", "errors"],
     [
         "zones",
         "outputs",
@@ -32,6 +32,7 @@ FLOORS = [
         "propensity",
         "rises",
         "filenames",
+        "moments",
         "framefiles",
         "spreadsheets",
         "intervals",

@@ -152,6 +152,20 @@ def test_a_cooldown_is_explained(emulation: Emulation) -> None:
         emulation.explain_cooldown(EAST, datetime(2026, 11, 22, 12, tzinfo=UTC))
 
 
+def test_a_cooldown_is_found_by_the_clock(emulation: Emulation) -> None:
+    """12:26:35 to 12:26:50: a time of that day in UTC, as text or not; the nearest one within a minute."""
+    said = emulation.explain_cooldown(EAST, "12:26:40")
+    assert said.startswith("LiteLLM took alpha-east out of service from 12:26:35 to 12:26:50 UTC")
+    assert emulation.explain_cooldown(EAST, "2026-11-22T12:26:40Z") == said
+    at = datetime(2026, 11, 22, 12, 26, 40, tzinfo=UTC)
+    assert emulation.explain_cooldown(EAST, at) == said
+    assert emulation.explain_cooldown(EAST, "12:27")
+    with pytest.raises(NoSuchItem, match=r"'half past' is not a time; write 14:03"):
+        emulation.explain_cooldown(EAST, "half past")
+    with pytest.raises(NoSuchItem, match=r"the log has 03:00 UTC at no time"):
+        emulation.explain_cooldown(EAST, "03:00")
+
+
 def test_a_request_is_explained(emulation: Emulation) -> None:
     refused = emulation.decisions.filter("refused")["request_id"][0]
     said = emulation.explain(refused)

@@ -48,6 +48,7 @@ def test_by_the_clock(tripped: Replay) -> None:
     assert explain_switch(tripped, START + timedelta(seconds=50)) == first
     assert explain_switch(tripped, "2026-01-05T12:00:00Z") == first
     assert explain_switch(tripped, "2026-01-05T13:00:00+01:00") == first
+    assert explain_switch(tripped, "12:00") == first
     assert explain_switch(tripped, "2") == explain_switch(tripped, 2)
 
 
@@ -64,7 +65,7 @@ def test_one_route_s_own_numbers(tripped: Replay) -> None:
     [
         (4, None, "no change 4 .* numbered 1 to 3"),
         (0, None, "no change 0"),
-        ("soon", None, "neither a number nor a time"),
+        ("soon", None, r"'soon' is not a time; write 3 \(a change's number\), 14:03 for UTC"),
         (datetime(2026, 1, 5, 12), None, "has no zone"),  # noqa: DTZ001 - that is the test
         ("2026-01-05T14:00:00Z", None, r"nothing changed within a minute of 14:00 UTC.*the nearest is change 3"),
         (1, "chatt", "no route 'chatt' .did you mean 'chat'"),

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from functools import cached_property
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
 
+from incident_kit.cachedproperty import cached_property
 from incident_kit.errors import NoSuchItem
 from incident_kit.estimation.evidence import LABELS
 from incident_kit.gateways.litellm_router import READ, SECOND, Cooldown
 from incident_kit.gateways.litellm_settings import Settings
 from incident_kit.gateways.litellm_walk import Logged, Walk
 from incident_kit.gateways.litellm_words import DIFFERENCES, OTHER_END, UNSEEN_REFUSAL, cooldown_words, request_words
+from incident_kit.moments import NEAR, moment
 
 _INSTANT = pl.Datetime("us", "UTC")
+NEAR_US = NEAR // timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,18 +185,31 @@ class Emulation:
         mine = [one for one in then if one.worker == walk.logged.worker or self.settings.is_shared]
         return request_words(walk, mine, self.settings)
 
-    def explain_cooldown(self, deployment: str, at: datetime) -> str:
-        """Return why LiteLLM had a deployment out of service at an instant, in sentences.
+    def explain_cooldown(self, deployment: str, at: datetime | str) -> str:
+        """Return why LiteLLM had a deployment out of service at an instant, or within a minute of it, in sentences.
+
+        Parameters
+        ----------
+        at
+            With a zone, also as text, or by the clock in UTC: ``"12:27"``.
 
         Raises
         ------
         NoSuchItem
-            It was in service then.
+            It was in service then, or that is no time.
         """
+        first, last = (self.walks[i].logged.arrived_us if self.walks else 0 for i in (0, -1))
+        at = moment(
+            at, first=datetime.fromtimestamp(first / SECOND, UTC), last=datetime.fromtimestamp(last / SECOND, UTC)
+        )
         instant = round(at.timestamp() * SECOND)
-        found = [
-            one for one in self.found if one.deployment.id == deployment and one.start_us <= instant <= one.until_us
+        away = [
+            (max(one.start_us - instant, instant - one.until_us, 0), i)
+            for i, one in enumerate(self.found)
+            if one.deployment.id == deployment
         ]
+        nearest = min(away, default=(NEAR_US, -1))[0]
+        found = [self.found[i] for us, i in away if us == nearest < NEAR_US]
         if not found:
             known = ", ".join(sorted({one.deployment.id for one in self.found})) or "no deployment"
             raise NoSuchItem(

@@ -10,6 +10,7 @@ import polars as pl
 
 from incident_kit.durations import show_duration
 from incident_kit.errors import NoSuchItem, did_you_mean
+from incident_kit.moments import NEAR, moment
 from incident_kit.policies.policywords import rule_words
 from incident_kit.policies.signalwords import alert_named, cause
 from incident_kit.words import clock, label, lasting, number
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from incident_kit.policies.routes import Breaker, Entry, Route
     from incident_kit.scoring.replays import Replay
 
-NEAR = timedelta(minutes=1)  # an instant said from memory: "at 14:03"
 AWAY, TESTING, BACK = "on backup", "testing primary", "on primary"
 
 
@@ -29,7 +29,8 @@ def explain_switch(replay: Replay, which: int | str | datetime, *, route: str | 
     ----------
     which
         The number of the change, from 1 in order of time (as in ``replay.transitions``), or an instant with a zone, also
-        as text: the nearest change within a minute of it, one that leaves the primary before any other.
+        as text, or by the clock in UTC (``14:03``): the nearest change within a minute of it, one that leaves the primary before
+        any other.
     route
         Look only among the changes of the route of this name; numbers then count these.
 
@@ -73,19 +74,13 @@ def _chosen(
     of = f"route {route!r}" if route else repr(replay.name)
     if not changes:
         raise NoSuchItem(f"under {replay.name!r} nothing ever left its primary" + (f" on {of}" if route else ""))
-    if isinstance(which, str) and not which.strip().isdigit():
-        try:
-            which = datetime.fromisoformat(which.strip())
-        except ValueError:
-            raise NoSuchItem(f"{which!r} is neither a number nor a time; write 3, or 2026-11-22T12:25:00Z") from None
-    if not isinstance(which, datetime):
+    if isinstance(which, int) or (isinstance(which, str) and which.strip().isdigit()):
         place = int(which)
         if not 1 <= place <= len(changes):
             raise NoSuchItem(f"there is no change {place} of {of}: they are numbered 1 to {len(changes)}")
         return place, changes[place - 1]
-    if which.tzinfo is None:
-        raise NoSuchItem(f"the time {which} has no zone; write {which.isoformat()}Z for UTC")
-    at = which.astimezone(UTC)
+    ends = replay.decisions["at"]
+    at = moment(which, first=ends[0], last=ends[-1], also="3 (a change's number), ")
     nearest = min(range(len(changes)), key=lambda i: (abs(changes[i]["at"] - at), changes[i]["to"] != AWAY))
     near = [i for i, one in enumerate(changes) if abs(one["at"] - at) <= NEAR]
     if not near:
