@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -125,8 +126,18 @@ def swept(
     whose = _intent(policy, next(iter(listed)), incident.log.intents)
     by = None if whose is None else "intent"
     found = sweep(incident, policy, listed, during=board.during, by=by, **options)
-    recipe = {"policy": name, "grid": listed, "by": by, **options}
-    return whatif(found, policy=name, intent=whose or "all", recipe=recipe)
+    recipe = {"policy": name, "grid": listed, "by": by, **options, "scores": numbers_of(found, list(listed))}
+    return whatif(_as_on_board(found, board.table(by=by), name), policy=name, intent=whose or "all", recipe=recipe)
+
+
+def _as_on_board(grid: pl.DataFrame, table: pl.DataFrame, policy: str) -> pl.DataFrame:
+    """Return a sweep whose setting as it stands has the scorecard's numbers, of more draws: a page says each only once."""
+    ends = ("estimate", "low", "high")
+    scored = table.filter(policy=policy).select("intent", "metric", pl.struct(ends).alias("scored"), is_current=True)
+    joined = grid.join(scored, on=["intent", "metric", "is_current"], how="left", maintain_order="left")
+    there = pl.col("scored").is_not_null()
+    known = [pl.when(there).then(pl.col("scored").struct[end]).otherwise(end).alias(end) for end in ends]
+    return joined.with_columns(known).drop("scored")
 
 
 def _intent(policy: Policy, path: str, known: Iterable[str]) -> str | None:
@@ -192,15 +203,18 @@ def whatif(
     return WhatIf(
         path, policy, intent, tuple(one.plain for one in known),
         tuple(one.shown(first[one.name], plain=True) for one in known), tuple(steps),
-        pl.DataFrame(frame, schema_overrides=_CHART), {} if recipe is None else {**recipe, "scores": numbers_of(grid, paths)},
-        _frontier(grid, metrics, intent),
+        pl.DataFrame(frame, schema_overrides=_CHART), dict(recipe or {}),
+        _frontier(grid, paths, metrics, intent),
     )  # fmt: skip
 
 
-def _frontier(grid: pl.DataFrame, metrics: Iterable[str], intent: str) -> pl.DataFrame:
+def _frontier(grid: pl.DataFrame, paths: list[str], metrics: Iterable[str], intent: str) -> pl.DataFrame:
     """Return the settings by wait and by what agents rewrote, or else by the first two measures of which the logs tell."""
     known = sorted(metrics, key=lambda name: not name.startswith("slow_rate") and name != "override_rate")
-    return frontier(grid, metrics=known[:2], intent=intent) if len(known) > 1 else pl.DataFrame()
+    if len(known) < 2:
+        return pl.DataFrame()
+    named = {path: re.sub(r"^routes\[\d+\]", lambda _: intent, path) for path in paths if intent != "all"}
+    return frontier(grid.rename(named), metrics=known[:2], intent=intent)
 
 
 def numbers_of(grid: pl.DataFrame, paths: list[str]) -> list[list[Any]]:
