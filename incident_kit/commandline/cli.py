@@ -85,12 +85,12 @@ def load(
         with working() as step:
             incident = opened(paths[0], step)
         for report in incident.reports:
-            out.print(terminal.load_report(report), soft_wrap=True)
+            terminal.said(out, str(report))
     else:
         incident = Incident.open(into) if into is not None and into.exists() else Incident.create(into)
         with working() as step:
             report = incident.load(list(paths), source=source, zone=zone, progress=step)
-        out.print(terminal.load_report(report), soft_wrap=True)
+        terminal.said(out, str(report))
     out.print(terminal.overview(incident))
     if incident.about()["requests"]:
         from incident_kit.helpdesk.joining import join_tickets
