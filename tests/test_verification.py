@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import sys
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,9 @@ from incident_kit.commandline import cli, cli_brief
 from incident_kit.errors import UnreadableFile
 from incident_kit.incident import Incident
 from incident_kit.optimization.tuning import sweep
-from incident_kit.policies.baselines import always_fallback
+from incident_kit.policies.baselines import always_fallback, always_primary
+from incident_kit.policies.policy import Policy
+from incident_kit.policies.policyversions import versions
 from incident_kit.scoring.scorecard import Board, compare
 
 
@@ -50,6 +54,28 @@ def test_the_same_case_makes_the_same_brief(tmp_path: Path, sample: Incident, sa
     assert (found.is_same, found.exit_code, found.notes) == (True, 0, ())
     assert found.switches > 0
     assert "can be made again" in str(found)
+
+
+def test_versions_of_a_policy_keep_their_times(tmp_path: Path, sample: Incident) -> None:
+    """What a policy file cannot say, from when until when a route and an alert were in force, the record does."""
+    change = next(one.at for one in sample.phases if one.kind == "impact") + timedelta(minutes=30)
+    first, second = sample.policies[:2]
+    alert = (
+        "routes: [{intent: x, primary: big}]\nalerts: [{name: slow, when: p95_ms > 900, window: 1m, min_requests: 1}]"
+    )
+    second = replace(second, alerts=Policy.parse(alert).alerts)
+    both = versions([(first, None, change), (second, change, None)])
+    assert any(one.since for one in both.routes)
+    assert any(one.since for one in both.alerts)
+    options = {"during": "impact", "draws": 1, "metrics": ["p95_ms"]}
+    kept = record(sample, compare(sample, [both, always_primary(both)], **options))
+    found = verify(page(tmp_path, kept), sample)
+    assert found.differences == ()
+    assert found.switches > 0
+    for times in ([], {"routes": [], "alerts": []}, {"routes": 1, "alerts": []}):
+        kept["policies"][both.name]["times"] = times
+        with pytest.raises(UnreadableFile, match=r"the times of policy .* are none"):
+            verify(page(tmp_path, kept), sample)
 
 
 def test_the_record_holds_what_it_takes(said: dict[str, Any], sample: Incident) -> None:

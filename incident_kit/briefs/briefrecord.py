@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from incident_kit.incident import Incident
     from incident_kit.policies.policy import Policy
+    from incident_kit.policies.routes import Alert, Route
     from incident_kit.scoring.scorecard import Board
 
 KIND = "incident-kit brief"
@@ -28,10 +29,10 @@ def record(incident: Incident, board: Board, *, sweep: Mapping[str, Any] | None 
     """Return the record of a brief: values that JSON can hold.
 
     Keys: kind, versions, loads (name, format, SHA-256 and counts of each file), phases, settings (slow_ms, zone, prices, the
-    gateway's version), policies (name: text with every implied value written out, the implied paths, and
-    the routes that a baseline starts on their backup), in_force, draws,
-    seed, during (spans that are scored), metrics, scorecard and transitions (columns, rows), sweep (the policy, grid, draws,
-    metrics and scores of one limit at several settings, where the brief has one). Times are UTC, ISO 8601.
+    gateway's version), policies (name: text with every implied value written out, the implied paths, the routes that a baseline
+    starts on their backup, and of one with versions when each route and alert was in force), in_force, draws, seed, during (spans
+    that are scored), metrics, scorecard and transitions (columns, rows), sweep (the policy, grid, draws, metrics and scores of
+    one limit at several settings, where the brief has one). Times are UTC, ISO 8601.
     """
     return {
         "kind": KIND,
@@ -93,7 +94,15 @@ def settings(incident: Incident) -> dict[str, Any]:
 
 def _policy(policy: Policy) -> dict[str, Any]:
     started = [number for number, route in enumerate(policy.routes) if route.degraded_start]
-    return {"text": policy.expand(), "implied": [one.path for one in policy.implied], "degraded_start": started}
+    found = {"text": policy.expand(), "implied": [one.path for one in policy.implied], "degraded_start": started}
+    times = {"routes": _times(policy.routes), "alerts": _times(policy.alerts)}
+    is_timed = any(end for parts in times.values() for part in parts for end in part[1:])
+    return found | ({"times": times} if is_timed else {})
+
+
+def _times(parts: Iterable[Route | Alert]) -> list[list[str | None]]:
+    """Return name, from when and until when each was in force, which no file can say."""
+    return [[one.name, *(end.isoformat() if end else None for end in (one.since, one.until))] for one in parts]
 
 
 def scorecard(board: Board) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from incident_kit.briefs.whatif import numbers_of
 from incident_kit.errors import UnreadableFile
 from incident_kit.optimization.tuning import sweep
 from incident_kit.policies.policy import Policy
+from incident_kit.policies.versionspans import instant
 from incident_kit.scoring.scorecard import Board, compare
 from incident_kit.words import label
 
@@ -186,8 +187,26 @@ def _policy(said: Any, name: str) -> Policy:
     started = (
         said.get("degraded_start") or []
     )  # what the language has no word for: a baseline that begins on the backup
-    routes = (replace(one, degraded_start=True) if i in started else one for i, one in enumerate(policy.routes))
-    return replace(policy, routes=tuple(routes))
+    routes = tuple(replace(one, degraded_start=True) if i in started else one for i, one in enumerate(policy.routes))
+    times = said.get("times")
+    if times is None:
+        return replace(policy, routes=routes)
+    try:
+        return replace(policy, routes=_timed(routes, times["routes"]), alerts=_timed(policy.alerts, times["alerts"]))
+    except (TypeError, ValueError, LookupError):
+        raise UnreadableFile(f"the record is damaged: the times of policy {label(name)} are none") from None
+
+
+def _timed(parts: tuple[Any, ...], times: list[list[str | None]]) -> tuple[Any, ...]:
+    """Return routes or alerts with their names and the times in which they were in force."""
+    return tuple(
+        replace(
+            one,
+            name=str(name),
+            **{key: end and instant(end, "it") for key, end in (("since", since), ("until", until))},
+        )
+        for one, (name, since, until) in zip(parts, times, strict=True)
+    )
 
 
 def _board(said: Mapping[str, Any], incident: Incident, policies: list[Policy]) -> Board:
