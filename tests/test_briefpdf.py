@@ -13,7 +13,7 @@ import pytest
 
 from incident_kit.asked import Decision
 from incident_kit.briefs import briefpage
-from incident_kit.briefs.briefpdf import pdf
+from incident_kit.briefs.briefpdf import NUMBERS, pdf, without_font
 
 if TYPE_CHECKING:
     from incident_kit.briefs.briefcontent import BriefContent
@@ -78,8 +78,24 @@ def test_no_text_is_code(tmp_path: Path) -> None:
     assert "\u202e" not in said
 
 
-def test_letters_that_no_font_has_do_not_stop_it() -> None:
-    assert pdf(content(name="\U000f0000 private")).startswith(b"%PDF-")
+def test_letters_that_no_font_has_are_told_by_their_numbers(tmp_path: Path) -> None:
+    made = pdf(content(name="\U000f0000\U000f0001 private"))
+    assert b"pdfuaid" in made, "still for people who have it read to them"
+    said = text_of(made, tmp_path)
+    assert "Adopt [U+F0000 F0001] private?" in said
+    assert NUMBERS in said
+    assert NUMBERS not in text_of(printed(), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["\u05d4\u05d7\u05d6\u05e8\u05d9\u05dd", "\u9000\u6b3e"], ids=["Hebrew", "Chinese"])
+def test_a_name_in_another_script_is_readable_or_told_by_its_numbers(name: str, tmp_path: Path) -> None:
+    """Hebrew is in fonts that most machines have, Chinese is not: either the letters are there, or their numbers."""
+    missing = without_font(f"{name} and \u201cquotes\u201d")
+    assert missing in (set(), set(name))
+    said = text_of(pdf(content(name=name)), tmp_path)
+    numbers = f"[U+{' '.join(f'{ord(one):04X}' for one in name)}]"
+    assert (numbers in said) == bool(missing)
+    assert any(one in said for one in (name, name[::-1])) == (not missing)
 
 
 def test_a_brief_of_nothing_is_one_page(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import importlib.resources
 import json
+import re
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 from incident_kit import words
@@ -19,26 +21,68 @@ if TYPE_CHECKING:
     from incident_kit.briefs.briefpictures import Picture
 
 BANNER = "Simulated data: nobody was affected."
+NUMBERS = "This machine has no font for some letters: they stand as their Unicode numbers, such as [U+4E2D]."
+FONTS = (
+    '("Helvetica", "Arial", "Liberation Sans", "DejaVu Sans", "Libertinus Serif")'  # any other that is there follows
+)
+MOST_FONTS = "\u024f"  # up to here, Latin, all of these have everything, and the kit's own marks
+MARKS = set("\u2013\u2018\u2019\u201c\u201d\u2022\u2026\u2212")
+_REFUSED = re.compile(r'the text `"(.+?)"` could not be displayed')
 _LONGEST = 2_000
 _START = 946_684_800  # the year 2000: the same brief gives the same bytes
 
 
 def pdf(content: BriefContent) -> bytes:
-    """Return a brief as a tagged PDF, PDF/UA where this machine has a letter for every character.
+    """Return a brief as a tagged PDF (PDF/UA).
 
-    Its text is data of the page's template, so none of it is markup.
+    Its text is data of the page's template, so none of it is markup. Letters that no font of this machine has stand as their
+    Unicode numbers, and the page says so: no text is silently a row of boxes.
     """
     import typst
 
     template = (importlib.resources.files("incident_kit") / "templates" / "brief.typ").read_bytes()
+    data = _data(content)
+    if missing := without_font(json.dumps(data, ensure_ascii=False)):
+        data = {**_spelt(data, missing), "note": NUMBERS}
     # nothing in the template reads a file or a package; the data come in as one JSON text
-    inputs = {"content": json.dumps(_data(content), ensure_ascii=False)}
+    inputs = {"content": json.dumps(data, ensure_ascii=False)}
     make: Any = functools.partial(typst.compile, template, format="pdf", sys_inputs=inputs, timestamp=_START)
     try:
         made: bytes = make(pdf_standards="ua-1")
-    except typst.TypstError:  # the standard forbids the box that stands for a letter that no font has
+    except typst.TypstError:  # the standard refuses what it cannot vouch for
         made = make()
     return made
+
+
+def without_font(text: str) -> set[str]:
+    """Return the characters of a text that no font of this machine has: a page of them alone is tried, and what is refused."""
+    import typst
+
+    rare = sorted({one for one in set(text) - MARKS if one > MOST_FONTS and not unicodedata.combining(one)})
+    if not rare:
+        return set()
+    probe = f'#set document(title: "x")\n#set text(font: {FONTS})\n#json(bytes(sys.inputs.rare)).join([ ])'
+    try:
+        typst.compile(probe.encode(), format="pdf", sys_inputs={"rare": json.dumps(rare)}, pdf_standards="ua-1")
+    except typst.TypstError as error:
+        said = "".join(_REFUSED.findall(str(error.diagnostic)))
+        plain = re.sub(
+            r"\\u\{([0-9a-f]+)\}", lambda code: chr(int(code[1], 16)), said
+        )  # what does not print is told so
+        return set(plain) & set(rare)
+    return set()
+
+
+def _spelt(node: Any, missing: set[str]) -> Any:
+    """Return data with the numbers of such characters in place of them, in drawings too."""
+    if isinstance(node, dict):
+        return {key: _spelt(value, missing) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_spelt(one, missing) for one in node]
+    if not isinstance(node, str) or missing.isdisjoint(node):
+        return node
+    runs = re.compile(f"[{re.escape(''.join(sorted(missing)))}]+")
+    return runs.sub(lambda run: f"[U+{' '.join(f'{ord(one):04X}' for one in run[0])}]", node)
 
 
 def _data(content: BriefContent) -> dict[str, Any]:
@@ -66,6 +110,7 @@ def _data(content: BriefContent) -> dict[str, Any]:
             "when": content.when,
             "foot": content.title,
             "simulated": content.is_simulated,
+            "note": "",
             "banner": BANNER,
             "asked": {"heading": "What is asked", "decision": front.decision, "whom": front.whom},
             "parts": parts,
