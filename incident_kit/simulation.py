@@ -139,7 +139,7 @@ def _check_folder(folder: Path, script: Scenario, *, replace: bool) -> None:
             raise UnwritableFile(f"{folder} is there already and is no simulated case; give a new name")
         if not replace:
             raise UnwritableFile(
-                f"{folder} holds a simulated case already; give a new name, or make it anew with --replace (replace=True)"
+                f"{folder} holds a simulated case already; give a new name, or make it anew with replace=True"
             )
 
 

@@ -145,7 +145,7 @@ FLOORS = [
     ["exercise"],
     ["rehearsals", "timetables"],
     ["rehearsed", "runbook"],
-    ["streams", "terminal"],
+    ["options", "streams", "terminal"],
     ["terminal_evidence", "terminal_desk", "terminal_gameday", "verbs"],
     [
         "cli_brief",

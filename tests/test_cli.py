@@ -116,6 +116,31 @@ def test_load_files_keeps_nothing_or_keeps_it_in_a_file(run: Run, case: Path, tm
     assert (opened.requests().height, opened.attempts().height) == (8, 8)
 
 
+def test_what_can_be_loaded_is_and_the_rest_is_named(
+    run: Run, fails: Callable[..., str], case: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "unknown.ndjson").write_text('{"what": 1, "is": "this"}\n' * 3)
+    (tmp_path / "cut.csv").write_text("request_id,arrived_at\na,2026-01-05 12:00:00\n")
+    bad = (tmp_path / "unknown.ndjson", tmp_path / "*.csv", tmp_path / "gone.json")
+    kept = tmp_path / "kept.duckdb"
+    code, said, errors = run("load", case / "requests.ndjson", *bad, case / "attempts.ndjson", "--into", kept)
+    assert code == 1
+    assert said.count("8 rows read, 8 loaded") == 2
+    told = [line for line in errors.splitlines() if "NOT LOADED" in line]
+    assert len(told) == 3
+    assert "gone.json does not exist" in told[0]
+    assert "unknown.ndjson is in no known format" in told[1]
+    assert (
+        "say one with --source ..., map your columns with `columns: {latency_ms: duration}` in incident.yaml" in told[1]
+    )
+    assert "say which with --zone UTC or --zone Europe/Berlin" in told[2]
+    opened = Incident.open(kept)
+    assert (opened.requests().height, opened.attempts().height) == (8, 8)
+    opened.store.close()
+    assert "none of these files can be loaded: " in fails("load", *bad)
+    assert "is a case: list the other files under sources:" in fails("load", case, case / "requests.ndjson")
+
+
 def test_load_with_a_zone(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "requests.csv"
     file.write_text("request_id,arrived_at\na,2026-01-05 12:00:00\n")

@@ -21,6 +21,7 @@ from incident_kit.commandline import (
     cli_tuning,
     cli_versions,
 )
+from incident_kit.commandline.options import in_options, options_of
 from incident_kit.commandline.streams import spell_out
 from incident_kit.commandline.verbs import CASE, DURING, POLICIES, chosen, compared, err, opened, out, working, writable
 from incident_kit.errors import IncidentKitError, InvalidCase
@@ -39,6 +40,7 @@ ORDER = (
     "draft", "describe", "budget", "policies", "convert", "export", "sweep", "frontier", "sensitivity", "tune", "pack", "check",
     "simulate", "rehearse", "evaluate", "brief", "verify",
 )  # fmt: skip
+NOT_ALL = 1
 DRAWS_OF_BREACHES = 10  # each is replayed once more, for a count of a few
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 cli_policies.add_to(app)
@@ -73,7 +75,7 @@ def load(
     into: Annotated[Path | None, typer.Option(help="Keep the tables in this DuckDB file.")] = None,
     dry: Annotated[bool, typer.Option("--dry-run", help="Show what would become of files; keep nothing.")] = False,  # noqa: FBT002 - a flag
 ) -> None:
-    """Load a case, or files; say what became of every row and what the logs can answer."""
+    """Load a case, or files; say what became of every row and what the logs can answer. Exit code 1: not all was loaded."""
     from incident_kit.case import FILE
     from incident_kit.commandline import terminal
     from incident_kit.incident import Incident
@@ -84,18 +86,26 @@ def load(
     if len(paths) == 1 and (paths[0] / FILE).is_file():
         with working() as step:
             incident = opened(paths[0], step)
-        for report in incident.reports:
-            terminal.said(out, str(report))
+        reports, left = list(incident.reports), list[str]()
     else:
+        if cases := [path for path in paths if (path / FILE).is_file()]:
+            raise InvalidCase(
+                f"{cases[0]} is a case: list the other files under sources: in {cases[0] / FILE}, and load it alone"
+            )
         incident = Incident.open(into) if into is not None and into.exists() else Incident.create(into)
         with working() as step:
-            report = incident.load(list(paths), source=source, zone=zone, progress=step)
+            reports, left = cli_sources.loaded(incident, paths, source=source, zone=zone, step=step)
+    for report in reports:
         terminal.said(out, str(report))
     out.print(terminal.overview(incident))
     if incident.about()["requests"]:
         from incident_kit.helpdesk.joining import join_tickets
 
         terminal.said(out, f"\n{join_tickets(incident)}")
+    for why in left:
+        terminal.said(err, f"incident-kit: NOT LOADED: {in_options(why, options_of(app, ['load']))}")
+    if left:
+        raise typer.Exit(NOT_ALL)
 
 
 @app.command()
@@ -272,5 +282,5 @@ def main() -> None:
         # an OSError is the machine's: no space left, no permission
         from incident_kit.commandline.terminal import said
 
-        said(err, f"incident-kit: {error}")
+        said(err, f"incident-kit: {in_options(str(error), options_of(app, sys.argv[1:]))}")
         sys.exit(2)

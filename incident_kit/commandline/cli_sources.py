@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from incident_kit.commandline import verbs
+from incident_kit.errors import InvalidRows, UnknownFormat, UnreadableFile
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.table import Table
     from rich.text import Text
 
+    from incident_kit.incident import Incident
     from incident_kit.sources.formats import Format
     from incident_kit.sources.preview import Preview
+    from incident_kit.sources.report import LoadReport
 
 FAMILIES = {
     "gateway": "Gateways",
@@ -23,6 +28,7 @@ FAMILIES = {
     "feedback": "What agents and users thought of answers",
     "": "The kit's own columns, in CSV, NDJSON, JSON or Parquet",
 }
+NOT_LOADED = (UnreadableFile, UnknownFormat, InvalidRows)
 SHOWN = 28  # characters of a value
 REASONS = 8
 
@@ -88,6 +94,44 @@ def dry_run(paths: list[Path], *, source: str | None, zone: str | None) -> None:
     said(verbs.out, "\nA load would say:", "bold")
     said(verbs.out, str(report))
     said(verbs.out, "Nothing was kept: this was a dry run.")
+
+
+def loaded(
+    incident: Incident, paths: Sequence[Path], *, source: str | None, zone: str | None, step: Any
+) -> tuple[list[LoadReport], list[str]]:
+    """Return the reports of the files that could be loaded, and why each other one could not.
+
+    All of them are one load; where one cannot be loaded, each of the others is one of its own.
+
+    Raises
+    ------
+    UnreadableFile, UnknownFormat, InvalidRows
+        No file could be loaded.
+    """
+    from incident_kit.sources.files import expand
+
+    options: dict[str, Any] = {"source": source, "zone": zone, "progress": step}
+    try:
+        return [incident.load(list(paths), **options)], []
+    except NOT_LOADED as error:
+        first = error
+    files: list[Path] = []
+    reports, left = [], []
+    for path in paths:
+        try:
+            files += expand(path)
+        except UnreadableFile as error:
+            left.append(str(error))
+    for file in dict.fromkeys(files):
+        try:
+            reports.append(incident.load(file, **options))
+        except NOT_LOADED as error:
+            left.append(str(error))
+    if len(left) == 1 and not reports:
+        raise first
+    if not reports:
+        raise UnreadableFile(f"none of these files can be loaded: {'; '.join(left)}")
+    return reports, left
 
 
 def _print(one: Preview) -> None:
