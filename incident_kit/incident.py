@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import polars as pl
 
 from incident_kit import sources
 from incident_kit.asked import Decision, Owner
+from incident_kit.cachedproperty import cached_property
 from incident_kit.errors import InvalidStore, NoSuchItem, did_you_mean
 from incident_kit.inspection.milestones import Times, times
 from incident_kit.log import Log, read

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.resources
 import re
+import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -43,6 +44,7 @@ class Store:
 
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = Path(path) if path is not None else None
+        self._lock = threading.RLock()  # a connection answers one question at a time
         if self.path is not None and self.path.is_file() and not _is_duckdb(self.path):
             # DuckDB itself would open a CSV or JSON file as a database of one table
             raise InvalidStore(f"{self.path} is not an incident file; give another name, or load it as a log")
@@ -82,7 +84,7 @@ class Store:
 
     def rows(self, sql: str, params: dict[str, Any] | list[Any] | None = None) -> list[tuple[Any, ...]]:
         """Run one statement and return all its rows as tuples; for instants use `frame`, which keeps their zone."""
-        with interruptible():
+        with self._lock, interruptible():
             cursor = self.connection.execute(sql, params) if params is not None else self.connection.execute(sql)
             return cursor.fetchall()
 
@@ -92,8 +94,8 @@ class Store:
 
     def frame(self, sql: str, params: dict[str, Any] | None = None) -> pl.DataFrame:
         """Run one statement and return a polars frame; instants are tz-aware UTC microseconds."""
-        relation = self.connection.sql(sql, params=params) if params else self.connection.sql(sql)
-        with interruptible():
+        with self._lock, interruptible():
+            relation = self.connection.sql(sql, params=params) if params else self.connection.sql(sql)
             frame: pl.DataFrame = relation.pl()
             return frame
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import functools
 import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,6 +114,20 @@ def test_processes_are_always_started_anew() -> None:
     assert ways == ["'spawn'"]
 
 
+def test_what_is_kept_is_worked_out_by_one_thread() -> None:
+    """The standard library's cached properties are by each that asks, from Python 3.12 on."""
+    own = PACKAGE / "cachedproperty.py"
+    assert [file.name for file, tree in trees() if file != own and "functools.cached_property" in named(tree)] == []
+    assert "functools.cached_property" in named(ast.parse("from functools import cached_property"))
+
+
+def named(tree: ast.Module) -> set[str]:
+    """Return what a module imports from others by name, and what it asks of them."""
+    found = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return found | {f"{node.module}.{one.name}" for node in froms for one in node.names}
+
+
 def test_a_clone_can_be_made_on_every_system() -> None:
     """No name that Windows refuses, no two that differ in capitals, and line ends that no checkout changes."""
     done = subprocess.run(["git", "-C", str(ROOT), "ls-files", "--eol"], capture_output=True, text=True, check=False)
@@ -174,3 +190,26 @@ def test_what_people_write_may_be_written_on_windows(tmp_path: Path, mark: bytes
     own = tmp_path / "own.sql"
     own.write_bytes(mark + (PACKAGE / "sources/feedback/overrides.sql").read_bytes().replace(b"\n", b"\r\n"))
     assert parse_format(own.read_text(encoding="utf-8"), where="own.sql").name
+
+
+def test_a_name_with_brackets_loads_where_no_link_may_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows lets only some people make one."""
+
+    def refused(self: Path, target: Path) -> None:
+        raise OSError(22, "a required privilege is not held", str(self), 1314, str(target))
+
+    monkeypatch.setattr(Path, "symlink_to", refused)
+    file = tmp_path / "log [1].csv"
+    file.write_bytes((ROOT / "tests/data/requests.csv").read_bytes())
+    assert rows(file) == rows(ROOT / "tests/data/requests.csv")
+    assert file.exists(), "it was copied, not moved"
+
+
+def test_every_python_that_is_named_is_one_that_is_meant() -> None:
+    """From the lowest on without a gap, and this one is among them."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    first = "Programming Language :: Python :: 3."
+    named = sorted(int(one.removeprefix(first)) for one in project["classifiers"] if one.startswith(first))
+    assert project["requires-python"] == f">=3.{named[0]}"
+    assert named == list(range(named[0], named[-1] + 1))
+    assert sys.version_info.minor in named, "run the suite on it, then name it"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from incident_kit.alerting.signs import Signs, signs
+from incident_kit.cachedproperty import cached_property
 from incident_kit.errors import InvalidPolicy
 from incident_kit.healthy import is_healthy
 from incident_kit.policies.policy import Policy

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -13,6 +12,7 @@ import polars as pl
 
 from incident_kit.alerting.firings import Alerts, ahead, alerts
 from incident_kit.alerting.signs import Signs, signs
+from incident_kit.cachedproperty import cached_property
 from incident_kit.errors import InvalidPolicy
 from incident_kit.healthy import impacts_us
 from incident_kit.words import clock, label

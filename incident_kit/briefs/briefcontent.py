@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -19,6 +18,7 @@ from incident_kit.briefs.briefpictures import Picture, of_backups, of_limit, of_
 from incident_kit.briefs.briefrecord import record, versions
 from incident_kit.briefs.proposal import Proposal, candidates, listed, measures, proposals
 from incident_kit.briefs.whatif import WhatIf, swept, whatif
+from incident_kit.cachedproperty import cached_property
 from incident_kit.helpdesk.promises import kept, missed
 from incident_kit.inspection.battery import findings
 from incident_kit.optimization.sensitivities import sensitivity

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from incident_kit.cachedproperty import cached_property
 from incident_kit.estimation.observations import Observations
 from incident_kit.estimation.timebins import MOST, bin_edges
 

@@ -9,11 +9,11 @@ processes, ``r`` lets intents differ in proportion to the incident's size ``g_a`
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from incident_kit.cachedproperty import cached_property
 from incident_kit.estimation.cells import FEWEST, Cells
 
 Floats = NDArray[np.float64]

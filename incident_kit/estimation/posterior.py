@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from incident_kit.cachedproperty import cached_property
 from incident_kit.errors import UnansweredQuestion
 from incident_kit.estimation.blasthreads import one_thread
 from incident_kit.estimation.cells import Cells, Counts

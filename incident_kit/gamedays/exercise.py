@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -13,6 +12,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from incident_kit.alerting.firings import alerts
+from incident_kit.cachedproperty import cached_property
 from incident_kit.gamedays.pages import Pager, by_intent, gaps, moved
 from incident_kit.incident import Incident
 from incident_kit.scenarios.scenario import Degradation, since

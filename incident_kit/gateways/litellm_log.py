@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
+from incident_kit.cachedproperty import cached_property
 from incident_kit.gateways.litellm_router import SECOND
 from incident_kit.gateways.litellm_walk import NEAREST, NONE, OBSERVED, Lender, Logged, Row
 from incident_kit.log import Calls, Log

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from incident_kit.cachedproperty import cached_property
 from incident_kit.estimation.evidence import NONE
 from incident_kit.helpdesk.agentwaits import AgentWaits, agent_waits
 from incident_kit.helpdesk.handling import ACCEPTED, REDONE, UNKNOWN, Handling, fates, handling

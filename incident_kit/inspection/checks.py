@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
+from incident_kit.cachedproperty import cached_property
 from incident_kit.inspection.facets import OUTCOMES, Facets, Spans
 from incident_kit.stats.trials import Rows, Trial
 from incident_kit.words import number

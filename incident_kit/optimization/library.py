@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from incident_kit.cachedproperty import cached_property
 from incident_kit.errors import InvalidCase, NoSuchItem, did_you_mean
 from incident_kit.handover import Handover, fingerprint
 from incident_kit.healthy import healthy_hours

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
+from incident_kit.cachedproperty import cached_property
 from incident_kit.errors import InvalidSweep
 from incident_kit.optimization.bills import EVERYTHING, LOGGED, NOTHING, Bill
 from incident_kit.optimization.choices import Choice, between

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
+from incident_kit.cachedproperty import cached_property
 from incident_kit.crew import shared_out
 from incident_kit.drafts.healthywindows import A_WEEK_H
 from incident_kit.errors import InvalidSweep, NoSuchItem, UnansweredQuestion, did_you_mean

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
+from incident_kit.cachedproperty import cached_property
 from incident_kit.errors import InvalidPolicy, NoSuchItem, did_you_mean
 from incident_kit.policies.conditions import Condition, Rule
 from incident_kit.policies.vocabulary import metric_of

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from incident_kit.cachedproperty import cached_property
 from incident_kit.log import Calls, Log, read
 from incident_kit.scenarios.potential import CALL, outcomes_of
 from incident_kit.scenarios.reviews import Reviews, reviews

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from incident_kit.cachedproperty import cached_property
 from incident_kit.engine.books import Book, Outcome
 from incident_kit.engine.details import refuse_unkept
 from incident_kit.engine.routing import microseconds, routes_of

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
+from incident_kit.cachedproperty import cached_property
 from incident_kit.errors import InvalidPolicy, NoSuchItem, did_you_mean
 from incident_kit.estimation.evidence import LABELS, Estimator
 from incident_kit.policies.policy import Policy

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from incident_kit.cachedproperty import cached_property
 from incident_kit.errors import NoSuchItem
 from incident_kit.phases import Phase
 from incident_kit.scoring.carried import Carried, carried

@@ -7,11 +7,11 @@ durations are whole microseconds. A clock's runs are neighbours in the arrays an
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from incident_kit.cachedproperty import cached_property
 from incident_kit.servicelevels.schedules import Openings
 
 CALENDAR = -1

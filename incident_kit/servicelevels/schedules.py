@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import cached_property
 from typing import Self
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
+from incident_kit.cachedproperty import cached_property
 from incident_kit.errors import InvalidClock
 from incident_kit.servicelevels.zones import zone as named_zone
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from incident_kit.cachedproperty import cached_property
 from incident_kit.errors import InvalidCase
 from incident_kit.helpdesk.joining import join_tickets
 from incident_kit.helpdesk.ticketlist import ticket_list

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ import ipywidgets as widgets  # type: ignore[import-untyped]
 import polars as pl
 
 from incident_kit import words
+from incident_kit.cachedproperty import cached_property
 from incident_kit.charts import tuner as chart
 from incident_kit.errors import IncidentKitError, InvalidPolicy, UnansweredQuestion
 from incident_kit.policies.dials import Dial, Settings, dials, rules
