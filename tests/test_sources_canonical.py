@@ -227,8 +227,41 @@ def test_repeats_and_contradictions(store: Store, tmp_path: Path) -> None:
     load(store, write(tmp_path, "a", row, row))
     report = load(store, write(tmp_path, "b", row, row | {"wait_ms": 2}, row | {"request_id": "r2"}))
     assert (report.rows_loaded, report.rows_duplicate, report.rows_rejected) == (1, 1, 1)
-    assert report.rejects.row(0)[2:] == ("another row has the same id and other content", '{"request_id":"r1"}')
+    reason = "another row has the same id and other content: wait_ms"
+    assert report.rejects.row(0)[2:] == (reason, '{"request_id":"r1"}')
+    assert report.loads[0].notes == ("such as r1: wait_ms is kept as 1, not 2",)
     assert store.rows("select request_id, wait_ms from requests order by 1") == [("r1", 1), ("r2", 1)]
+
+
+def test_what_a_later_row_says_otherwise_is_told_with_both_values(store: Store, tmp_path: Path) -> None:
+    """What was loaded first stays, also where a later export knows more; within a file whichever the hash of contents picks."""
+    row = {"request_id": "r1", "arrived_at": AT.isoformat(), "intent": "chat"}
+    load(store, write(tmp_path, "a", row))
+    later = row | {"wait_ms": 2, "intent": "mail", "ticket_id": "t", "conversation_id": "c", "channel": "x" * 99}
+    report = load(store, write(tmp_path, "b", later, row | {"request_id": "r2"}))
+    (reason,) = report.loads[0].reasons
+    assert reason.startswith("another row has the same id and other content: ")
+    assert reason.endswith(", ...")
+    (note,) = report.loads[0].notes
+    assert "intent is kept as chat, not mail" in note
+    assert "is kept as nothing, not " in note
+    assert len(note) < 250
+    with pytest.raises(InvalidRows, match=r"other content: .*intent.*; such as r1: "):
+        load(store, write(tmp_path, "c", later | {"wait_ms": 3}))
+    calls = [
+        {
+            "attempt_id": "a",
+            "request_id": "r3",
+            "sent_at": AT.isoformat(),
+            "latency_ms": 10,
+            "status": status,
+            "target": "big",
+        }
+        for status in ("ok", "error")
+    ]
+    load(store, write(tmp_path, "d", calls[0]))
+    report = load(store, write(tmp_path, "e", calls[1], calls[0] | {"attempt_id": "b"}))
+    assert report.loads[0].notes == ("such as r3 a: status is kept as ok, not error",)
 
 
 def test_the_other_tables(store: Store, tmp_path: Path) -> None:

@@ -376,7 +376,7 @@ def test_another_content_under_the_same_id_is_rejected_whatever_the_order(tmp_pa
         report = load(store, file)
         assert report.rows_read == report.rows_loaded + report.rows_duplicate + report.rows_rejected == 3
         assert report.rows_loaded == 1
-        assert "another row has the same id and other content" in report.loads[0].reasons
+        assert "another row has the same id and other content: done_at" in report.loads[0].reasons
         kept.add(attempt(store)["latency_ms"])
     assert len(kept) == 1
 

@@ -26,6 +26,9 @@ FACTS = (
 )  # fmt: skip
 # columns that a roll-up overwrites: they say nothing about whether two rows are the same
 _DERIVED = ("latency_ms", "tool_errors", "tool_result_at")
+OTHER = "another row has the same id and other content"
+NAMED = 4  # columns of a row that says otherwise
+SHOWN = 40  # characters of a value
 # an id of several columns is compared as one text
 _SEPARATOR = "chr(31)"
 
@@ -50,6 +53,50 @@ def judge(store: Store, item: Staged) -> None:
     run(f"create or replace temp table contested as {statement('load_contested')}")
     if store.rows("select 1 from contested limit 1"):
         run(f"insert into judged {statement('load_judge')}")
+        if store.rows("select 1 from judged where reason = $other limit 1", {"other": OTHER}):
+            run(f"create or replace temp table otherwise as {_otherwise(store, item)}", {"other": OTHER})
+            named = "array_to_string([said.name for said in o.said[:$named]], ', ')"
+            more = "case when len(o.said) > $named then ', ...' else '' end"
+            run(
+                f"update judged set reason = reason || ': ' || {named} || {more} from otherwise as o "
+                "where o.row_no = judged.row_no and len(o.said) > 0",
+                {"named": NAMED},
+            )
+
+
+def contradictions(store: Store) -> tuple[str, ...]:
+    """Return, of the first row that says otherwise than the one kept, both values; nothing where no row does."""
+    if not store.rows("select 1 from judged where starts_with(reason, $other) limit 1", {"other": OTHER}):
+        return ()
+    ((key, said),) = store.rows("select key, said from otherwise order by row_no limit 1")
+    told = [f"{one['name']} is kept as {_value(one['kept'])}, not {_value(one['here'])}" for one in said[:NAMED]]
+    return (f"such as {_value(key.replace(chr(31), ' '))}: {'; '.join(told)}",) if told else ()
+
+
+def _value(text: str | None) -> str:
+    return "nothing" if text is None else text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+
+
+def _otherwise(store: Store, item: Staged) -> str:
+    """Return the statement of what rows that are not kept say otherwise: row_no, key, said (name, kept, here)."""
+    said = _content(store, item)
+    key = _joined([quoted(name) for name in canonical.KEYS[item.format.table]])
+    listed = ", ".join(f"{value} as {quoted(name)}" for name, value in said.items())
+    stored_key, stored, source = _kept(store, item)
+    both = ", ".join(
+        f"case when c.{quoted(name)} is distinct from k.{quoted(name)} then "
+        f"{{'name': '{name}', 'kept': k.{quoted(name)}::varchar, 'here': c.{quoted(name)}::varchar}} end"
+        for name in said
+    )
+    there = ", ".join(f"{value} as {quoted(name)}" for name, value in stored.items())
+    here = f"{key} as key, {listed} from staged where row_no"
+    return (
+        f"with kept as (select {stored_key} as key, {there} from {source} "
+        f"union all by name select {here} not in (select row_no from judged)), "
+        f"ours as (select row_no, {here} in (select row_no from judged where reason = $other)) "
+        f"select c.row_no, c.key::varchar as key, [one for one in [{both}] if one is not null] as said "
+        "from ours as c join kept as k on k.key = c.key"
+    )
 
 
 def counted(store: Store, item: Staged, load_id: int) -> FileLoad:
@@ -70,6 +117,7 @@ def counted(store: Store, item: Staged, load_id: int) -> FileLoad:
         rows_rejected=rejected.total(),
         sha256=item.sha256,
         reasons={**rejected, **duplicate},
+        notes=contradictions(store),
     )
 
 
@@ -87,6 +135,7 @@ def refuse_useless(loads: Sequence[FileLoad]) -> None:
         if all(reason.startswith(NOT_FOR_US) for reason in reasons):
             return  # one of a folder's files of which nothing is wanted
         shown = "; ".join(f"{count:,} x {reason}" for reason, count in reasons.most_common(3))
+        shown += "".join(f"; {note}" for done in loads for note in done.notes)
         names = " or ".join(done.source for done in loads if done.rows_read)
         raise InvalidRows(f"no row of {loads[0].path} can be used as {names}: {shown}")
 
@@ -97,17 +146,21 @@ def _identity(store: Store, item: Staged) -> tuple[str, str]:
 
 
 def _stored(store: Store, item: Staged) -> str:
-    table = item.format.table
+    key, sides, source = _kept(store, item)
+    return f"select {key} as key, hash({', '.join(sides.values())}) as content from {source}"
+
+
+def _kept(store: Store, item: Staged) -> tuple[str, dict[str, str], str]:
+    """Return how the rows that were there are read: their key, their columns, and where they lie."""
+    table, said = item.format.table, _content(store, item)
+    keys = canonical.KEYS[table]
     if table != "attempts":
-        key, content = _identity(store, item)
-        return f"select {key} as key, {content} as content from {table} where load_id is not null"
+        return _joined([quoted(name) for name in keys]), said, f"{table} where load_id is not null"
     # what was logged lies in two tables; `sent_at` there is corrected, and `seq` counted
-    sides = {name: f"f.{name}" if name in FACTS else f"a.{name}" for name in _content(store, item)}
+    sides = {name: f"f.{name}" if name in FACTS else f"a.{name}" for name in said}
     sides |= {"sent_at": "f.began_at", "seq": "f.seq"}
-    content = f"hash({', '.join(sides.values())})"
-    key = _joined([f"f.{name}" for name in canonical.KEYS["attempts"]])
     joined = "request_facts as f join attempts as a on a.request_id = f.request_id and a.attempt_id = f.attempt_id"
-    return f"select {key} as key, {content} as content from {joined}"
+    return _joined([f"f.{name}" for name in keys]), sides, joined
 
 
 def _joined(keys: list[str]) -> str:

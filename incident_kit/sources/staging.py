@@ -85,7 +85,7 @@ def clear(store: Store) -> None:
     for view in ("candidates", "stored", "staged", *(name for (name,) in made)):
         store.run(f"drop view if exists {view}")
     made = store.rows("select table_name from duckdb_tables() where temporary and starts_with(table_name, 'staged_')")
-    for table in ("judged", "contested", "touched", "rolled", *(name for (name,) in made)):
+    for table in ("judged", "contested", "otherwise", "touched", "rolled", *(name for (name,) in made)):
         store.run(f"drop table if exists {table}")
 
 
