@@ -36,7 +36,8 @@ def cost(frame: Any, *, width: int = theme.WIDTH) -> alt.VConcatChart:
     gutter, end = (110, 96) if narrow else (_NAMES, _END)
     told = _told(known, short=narrow)
     targets = sorted(told["target"].unique())  # by name: a model keeps its colour and place in each form and width
-    inks = [theme.BLUE, theme.VERMILLION, theme.GREEN, theme.PURPLE, theme.ORANGE, theme.MUTED]
+    # not blue and vermillion, which elsewhere are an intent's primary and its backup: a model may be both
+    inks = [theme.GREEN, theme.PURPLE, theme.ORANGE, theme.SKY, theme.INK, theme.MUTED]
     scale = alt.Scale(domain=targets, range=[inks[min(i, 5)] for i in range(len(targets))])
     key = alt.Legend(symbolType="square", symbolSize=110, symbolStrokeWidth=0, offset=8, columns=1 if narrow else 3)
     order = list(dict.fromkeys(told["policy"]))

@@ -61,10 +61,10 @@ def frontier(frame: pl.DataFrame, *, width: int = theme.WIDTH) -> alt.VConcatCha
         layers.insert(0, base.mark_rule(opacity=0.35).encode(x=x, y="second_low:Q", y2="second_high:Q"))
     named = told.filter(pl.col("name") != "")
     for kind, (align, right, below) in _BESIDE.items():  # each kind on a side of its own
-        text = alt.Chart(named.filter(kind=kind)).mark_text(
-            align=align, dx=right, dy=below, color=theme.INK, fontSize=10
-        )
-        layers.append(text.encode(x=x, y=y, text="name:N"))
+        rows = named.filter(kind=kind)
+        if rows.height:
+            text = alt.Chart(rows).mark_text(align=align, dx=right, dy=below, color=theme.INK, fontSize=10)
+            layers.append(text.encode(x=x, y=y, text="name:N"))
     unknown = [_value(paths, row) for row in frame.iter_rows(named=True) if None in [row[name] for name in metrics]]
     left_out = f"not drawn: {', '.join(filter(None, unknown)) or len(unknown)}, of which these logs cannot tell"
     title = theme.heading(

@@ -43,8 +43,9 @@ def brief(  # noqa: PLR0917 - its options
             during = "impact"  # of which the counts are, too
         board = verbs.compared(incident, verbs.chosen(incident, policy), during, step)
         step("working out the brief")
-        # only a page has a slider
-        tried: Literal["likely"] | None = "likely" if sweep and page.suffix.lower() == ".html" else None
+        # only a page has a slider, and only a folder of charts what comes of it
+        has_room = page.suffix.lower() == ".html" or pictures is not None
+        tried: Literal["likely"] | None = "likely" if sweep and has_room else None
         written = write_brief(incident, board, page, pictures=pictures, sweep=tried, with_ids=with_ids)
     terminal.said(verbs.out, f"wrote {written.resolve()} ({written.stat().st_size / 1e6:.1f} MB)")
     if pictures is not None:
