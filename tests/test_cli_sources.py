@@ -318,3 +318,25 @@ def test_a_dry_run_is_of_the_kits_errors_only(tmp_path: Path) -> None:
     file.write_text("{}\n")
     with pytest.raises(IncidentKitError, match="no known format"):
         previews(file)
+
+
+def test_odd_keys_are_read(tmp_path: Path) -> None:
+    """Keys with blanks, dots, brackets, signs and apostrophes are paths too; the drafted format reads them and keeps the laws."""
+    sample = tmp_path / "odd.ndjson"
+    row = {
+        "Request ID": "q", "sent at": "2026-01-05T12:00:00Z", "latency (ms)": 120, "@status": 200, "usage": {"prompt.tokens": 7},
+        "it's meta": {"ticket-id": "T1", "Intent Name": "refund"},
+        "": 1, "*": 2, 'a "quoted"': 3, "back\\slash": 4, "two\nlines": 5,
+    }  # fmt: skip
+    sample.write_text("".join(json.dumps(row | {"Request ID": f"q{i}"}) + "\n" for i in range(3)))
+    made = scaffold("odd", sample)
+    assert made.missing == ()
+    (tmp_path / "odd.sql").write_text(made.text, encoding="utf-8")
+    with Store() as store:
+        load(store, sample, source=str(tmp_path / "odd.sql"))
+        found = store.rows(
+            "select a.latency_ms, a.status, a.prompt_tokens, r.ticket_id, r.intent from attempts as a join requests as r "
+            "on r.request_id = a.request_id where a.request_id = 'q1'"
+        )
+    assert found == [(120, "ok", 7, "T1", "refund")]
+    assert trial(sample, source=str(tmp_path / "odd.sql")).held

@@ -44,7 +44,7 @@ cost_usd number: cost(_?usd)? spend price .*_cost
 stream truth: stream(ed|ing)? is_?stream
 cache_hit truth: cache_?hit cached from_?cache
 tool_calls count: tool_?calls?(_?count)?
-intent text: intent topic category use_?case skill
+intent text: intent(_?name)? topic category use_?case skill
 ticket_id id: ticket_?(id|number)? case_?(id|number)? issue_?(id|key)?
 conversation_id id: conversation_?id session_?id thread_?id chat_?id conversation session
 channel text: channel via source
@@ -76,6 +76,7 @@ breached truth: breached is_?violated has_?breached violated
 type text: type event action
 seq count: seq(uence)? order id
 """)
+_STEP = re.compile(r"\.(?:\"([^\"]*)\"|(\w+))")  # of a path
 _INSIDE = 0.05  # what a step inwards costs a guess
 _UNITS = {
     "s": 1000.0,
@@ -123,20 +124,19 @@ def guesses(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dic
 def _score(path: str, values: Sequence[Any], kind: str, names: Sequence[str]) -> float | None:
     if not _may_be(kind, values):
         return None
-    steps = [
-        step.strip('"').lower().replace("-", "_").replace(" ", "_") for step in re.split(r"\.(?![^\"]*\"$)", path)[1:]
-    ]
-    last = (
-        re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", path.rsplit(".", 1)[-1].strip('"'))
-        .lower()
-        .replace("-", "_")
-        .replace(" ", "_")
-    )
-    ends = {last, last.rsplit(":", 1)[-1], "_".join(steps[-2:]), *steps[-1:]}
+    steps = [_plain(quoted or bare) for quoted, bare in _STEP.findall(path)]
+    last = next((quoted or bare for quoted, bare in reversed(_STEP.findall(path))), "")
+    ends = {"_".join(steps[-2:]), *steps[-1:], *map(_plain, re.split(r"[:.]", last)[-1:])}
     for rank, name in enumerate(names):
         if any(re.fullmatch(name, end) for end in ends):
             return rank + _INSIDE * path.count(".") + (0.5 if "[" in path else 0)
     return None
+
+
+def _plain(key: str) -> str:
+    """Return a key as names are compared: words in small letters, with one line between."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key).lower()
+    return re.sub(r"[\W_]+", "_", words).strip("_")
 
 
 def _may_be(kind: str, values: Sequence[Any]) -> bool:
@@ -155,7 +155,7 @@ def _may_be(kind: str, values: Sequence[Any]) -> bool:
 
 def _guess(column: str, path: str, kind: str, values: Sequence[Any]) -> Guess:
     if kind == "duration":
-        last = re.split(r"[_.\"]", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", path).rstrip('"').lower())[-1]
+        last = _plain(path).rsplit("_", 1)[-1]
         if last in _UNITS:
             return Guess(column, path, kind, _UNITS[last], f"its name says {last}")
         numbers = [said for value in values if (said := leaves.number(value)) is not None]

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 MOST = 4_000  # leaves of one record
 DEEPEST = 12
 _PLAIN = re.compile(r"[A-Za-z_]\w*")
-_SAYABLE = re.compile(r"[\w .:@/+-]+")
 _NUMBER = re.compile(r"\s*[+-]?\d+(\.\d+)?([eE][+-]?\d+)?\s*")
 
 
@@ -25,13 +24,17 @@ def leaves(record: Any, path: str = "$") -> Iterator[tuple[str, Any]]:
     while left and found < MOST:
         here, value, depth = left.pop()
         if isinstance(value, dict) and depth < DEEPEST:
-            inner = [(f"{here}.{said(key)}", item, depth + 1) for key, item in value.items() if _SAYABLE.fullmatch(key)]
+            inner = [(f"{here}.{said(key)}", item, depth + 1) for key, item in value.items() if _is_sayable(key)]
             left += reversed(inner)
         elif isinstance(value, list) and depth < DEEPEST:
             left += [(f"{here}[{number}]", item, depth + 1) for number, item in reversed(list(enumerate(value[:20])))]
         elif not isinstance(value, dict | list):
             found += 1
             yield here, value
+
+
+def _is_sayable(key: str) -> bool:
+    return key not in {"", "*"} and key.isprintable() and not {'"', "\\"} & set(key)
 
 
 def said(key: str) -> str:
