@@ -113,9 +113,12 @@ def kills(trials: int = 500, seed: Annotated[int, typer.Option(help="Of the mome
 
 
 @app.command()
-def scale(most: Annotated[int, typer.Option(help="The largest number of requests.")] = 10_000_000) -> None:
+def scale(
+    most: Annotated[int, typer.Option(help="The largest number of requests.")] = 10_000_000,
+    figure: Annotated[Path | None, typer.Option(help="Draw it, too, in this SVG file.")] = None,
+) -> None:
     """Load, replay and chart from 100,000 to 30 million requests: time and memory."""
-    _run("scale", most=most)
+    _run("scale", most=most, figure=figure)
 
 
 if __name__ == "__main__":

@@ -103,31 +103,15 @@ class Log:
     def request_facts(self) -> pl.DataFrame:
         """One row a request: tools, tokens and cost of its answer, and whether an agent overrode it, as logged."""
         facts, place = self._placed(self.store.query("replay_request_facts"))
-        if len(place) == len(self) and (place[:-1] < place[1:]).all():
-            return facts
-        order = np.full(len(self), len(place))
-        order[place] = np.arange(len(place))
-        return facts[order]
+        return _beside(np.arange(len(self)), facts, place)
 
     @cached_property
     def call_facts(self) -> pl.DataFrame:
         """One row per element of ``calls``: tools, tokens and cost of the answer, and whether an agent overrode it."""
-        facts, request = self._placed(self.store.query("replay_call_facts"))
-        codes = pl.DataFrame({"target": self.targets}, schema={"target": pl.String}).with_row_index("code")
-        coded = (
-            facts.with_columns(request=request)
-            .join(codes, on="target")
-            .select(
-                pl.col("request").cast(pl.Int32),
-                pl.col("code").cast(pl.Int16).alias("target"),
-                pl.col("number").cast(pl.Int16),
-                pl.exclude("request", "code", "target", "number"),
-            )
-        )
-        keys = pl.DataFrame(
-            {"request": self.calls.request, "target": self.calls.target, "number": self.calls.number},
-        )
-        return keys.join(coded, on=["request", "target", "number"], how="left", maintain_order="left")
+        facts, request = self._placed(self.store.query("replay_call_facts", targets=list(self.targets)))
+        of = self.calls
+        target, number = (facts.drop_in_place(name).to_numpy() for name in ("target", "number"))
+        return _beside(_key(of.request, of.target, of.number), facts, _key(request, target, number))
 
     def _placed(self, facts: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.int64]]:
         """Return what the store says of requests of this log, and the position of each one's request.
@@ -204,6 +188,24 @@ def _fixed(values: NDArray[Any]) -> NDArray[Any]:
     """Return an array that cannot be written to, as polars' own: compiled code takes the two kinds as different types."""
     values.setflags(write=False)
     return values
+
+
+def _key(request: NDArray[Any], target: NDArray[Any], number: NDArray[Any]) -> NDArray[np.int64]:
+    """Return a number for each call, by which they are sorted as in :class:`Calls`."""
+    return np.asarray(request.astype(np.int64) << 32 | target.astype(np.int64) << 16 | number)
+
+
+def _beside(keys: NDArray[np.int64], facts: pl.DataFrame, of: NDArray[np.int64]) -> pl.DataFrame:
+    """Return for each key the row of ``facts`` that has it in ``of``, NULLs where none has; ``facts`` is used up."""
+    if np.array_equal(keys, of):
+        return facts
+    if not len(of):
+        return facts.clear(len(keys))
+    order = np.argsort(of, kind="stable")  # nearly in order, which this makes use of
+    at = order[np.searchsorted(of, keys, sorter=order).clip(max=len(of) - 1)]
+    known = of[at] == keys
+    taken = pl.Series(at) if known.all() else pl.select(pl.when(pl.Series(known)).then(pl.Series(at))).to_series()
+    return pl.DataFrame([facts.drop_in_place(name).gather(taken) for name in facts.columns])
 
 
 def _taken(column: pl.Series, order: NDArray[Any] | None) -> Any:

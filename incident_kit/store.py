@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 SCHEMA_VERSION = "3"
+MEMORY = "2GB"  # that DuckDB works in; what needs more is spilled to a folder beside the file
 
 
 @functools.cache
@@ -53,6 +54,8 @@ class Store:
             self.connection.execute("set TimeZone = 'UTC'")
             # progress is ours to show: DuckDB's own bar would be printed into whatever reads our output
             self.connection.execute("set enable_progress_bar = false")
+            if self.path is not None:
+                self.connection.execute(f"set memory_limit = '{MEMORY}'")
         except duckdb.Error as error:
             raise InvalidStore(_why_not_opened(self.path, str(error))) from error
         self._prepare()

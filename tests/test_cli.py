@@ -351,7 +351,7 @@ def test_what_the_machine_refuses_is_a_sentence_too(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pl.DataFrame, "write_csv", full)
+    monkeypatch.setattr(pl.LazyFrame, "sink_csv", full)
     assert "No space left on device" in fails("replay", case, "--decisions", tmp_path / "x.csv")
 
 

@@ -15,16 +15,16 @@ def write_frame(frame: pl.DataFrame, path: Path) -> Path:
     Words of a fixed set are written as text. In a CSV, lists are joined by semicolons, and a text that a sheet would run as a
     formula begins with an apostrophe.
     """
-    plain = frame.with_columns(pl.col(pl.Enum, pl.Categorical).cast(pl.String))
+    plain = frame.lazy().with_columns(pl.col(pl.Enum, pl.Categorical).cast(pl.String))
     with whole(path) as beside:
         if path.suffix == ".json":
-            plain.write_json(beside)
+            plain.collect().write_json(beside)
         elif path.suffix == ".csv":
-            lists = [name for name, kind in plain.schema.items() if isinstance(kind, pl.List)]
+            lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
             text = pl.col(pl.String)
             joined = plain.with_columns(pl.col(lists).list.join("; "))
             is_formula = text.str.contains(r"^[=+\-@\t\r]")
-            joined.with_columns(pl.when(is_formula).then("'" + text).otherwise(text).name.keep()).write_csv(beside)
+            joined.with_columns(pl.when(is_formula).then("'" + text).otherwise(text).name.keep()).sink_csv(beside)
         else:
-            plain.write_parquet(beside)
+            plain.sink_parquet(beside)
     return path

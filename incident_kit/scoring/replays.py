@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replaced
 from datetime import datetime, timedelta
-from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,6 +84,13 @@ class Replay:
         from incident_kit.scoring.decisions import decisions
 
         return decisions(self)
+
+    def write_decisions(self, path: str | Path) -> Path:
+        """Write the decisions to a file without keeping them: ``.parquet``, ``.csv`` or ``.json``; return its path."""
+        from incident_kit.outfiles.framefiles import write_frame
+        from incident_kit.scoring.decisions import decisions
+
+        return write_frame(self.decisions if "decisions" in vars(self) else decisions(self), Path(path))
 
     @cached_property
     def transitions(self) -> pl.DataFrame:
