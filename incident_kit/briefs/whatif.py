@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from incident_kit.scoring.scorecard import Board
 
 FACTORS = (0.5, 0.65, 0.8, 1.0, 1.25, 1.6, 2.0)  # times the limit as it stands
-DRAWS = 10  # a slider shows where it goes; the scorecard says how sure its own setting is
 MOST = 4  # metrics shown
 STEPS = 40  # settings shown
 _CHART: dict[str, Any] = {
@@ -121,23 +120,13 @@ def swept(
     if not listed:
         return None
     metrics = [*(one.metric for one in measures(incident.slow_ms)), COST]
-    draws = min(DRAWS, board.draws)
-    options: dict[str, Any] = {"metrics": metrics, "draws": draws, "seed": board.seed}
+    # the board's own draws: the setting as it stands has the scorecard's numbers, and every other is held against the same
+    options: dict[str, Any] = {"metrics": metrics, "draws": board.draws, "seed": board.seed}
     whose = _intent(policy, next(iter(listed)), incident.log.intents)
     by = None if whose is None else "intent"
     found = sweep(incident, policy, listed, during=board.during, by=by, **options)
     recipe = {"policy": name, "grid": listed, "by": by, **options, "scores": numbers_of(found, list(listed))}
-    return whatif(_as_on_board(found, board.table(by=by), name), policy=name, intent=whose or "all", recipe=recipe)
-
-
-def _as_on_board(grid: pl.DataFrame, table: pl.DataFrame, policy: str) -> pl.DataFrame:
-    """Return a sweep whose setting as it stands has the scorecard's numbers, of more draws: a page says each only once."""
-    ends = ("estimate", "low", "high")
-    scored = table.filter(policy=policy).select("intent", "metric", pl.struct(ends).alias("scored"), is_current=True)
-    joined = grid.join(scored, on=["intent", "metric", "is_current"], how="left", maintain_order="left")
-    there = pl.col("scored").is_not_null()
-    known = [pl.when(there).then(pl.col("scored").struct[end]).otherwise(end).alias(end) for end in ends]
-    return joined.with_columns(known).drop("scored")
+    return whatif(found, policy=name, intent=whose or "all", recipe=recipe)
 
 
 def _intent(policy: Policy, path: str, known: Iterable[str]) -> str | None:
