@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pytest
 from written import Call, Request, write
 
+from incident_kit.gamedays.exercise import GameDay
+from incident_kit.gamedays.rehearsals import gameday
 from incident_kit.incident import Incident
 from incident_kit.policies.policy import Policy
 
@@ -58,3 +62,24 @@ def healthy(folder: Path, *, days: int = 2) -> Incident:
     incident.contacts = {"page": "the on-call phone", "support": "support lead"}
     incident.policies = (WATCHED, BARE)
     return incident
+
+
+@pytest.fixture(scope="module")
+def incident(tmp_path_factory: pytest.TempPathFactory) -> Incident:
+    return healthy(tmp_path_factory.mktemp("healthy"))
+
+
+def played(incident: Incident, degradations: Any, **how: Any) -> GameDay:
+    """Return a game day on the second day's thirteenth hour."""
+    chosen: dict[str, Any] = {"day": "2026-01-06", "at": "13:40", "lasting": "20m", "draws": 0} | how
+    return gameday(incident, degradations, **chosen)
+
+
+@pytest.fixture(scope="module")
+def slow(incident: Incident) -> GameDay:
+    return played(incident, "slow-ramp")
+
+
+@pytest.fixture(scope="module")
+def redone(incident: Incident) -> GameDay:
+    return played(incident, "quality-drop")

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from healthy_log import BARE, WATCHED, healthy
+from healthy_log import BARE, WATCHED, incident, played, redone, slow
 from written import START, Call, Request, write
 
 import incident_kit as ik
@@ -23,27 +23,8 @@ from incident_kit.gamedays.runbook import master
 from incident_kit.incident import Incident
 from incident_kit.policies.policy import Policy
 
+__all__ = ["incident", "redone", "slow"]  # fixtures
 SECOND_DAY = START + timedelta(days=1)
-
-
-@pytest.fixture(scope="module")
-def incident(tmp_path_factory: pytest.TempPathFactory) -> Incident:
-    return healthy(tmp_path_factory.mktemp("healthy"))
-
-
-def played(incident: Incident, degradations: Any, **how: Any) -> GameDay:
-    chosen: dict[str, Any] = {"day": "2026-01-06", "at": "13:40", "lasting": "20m", "draws": 0} | how
-    return gameday(incident, degradations, **chosen)
-
-
-@pytest.fixture(scope="module")
-def slow(incident: Incident) -> GameDay:
-    return played(incident, "slow-ramp")
-
-
-@pytest.fixture(scope="module")
-def redone(incident: Incident) -> GameDay:
-    return played(incident, "quality-drop")
 
 
 # --- a day of a log ---

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from healthy_log import BARE, WATCHED, healthy, requests
+from healthy_log import BARE, WATCHED, incident, played, redone, requests, slow
 from typer.testing import CliRunner
 from written import Call, Request, write
 
@@ -23,25 +23,7 @@ from incident_kit.incident import Incident
 from incident_kit.policies.policy import Policy, describe_table
 from incident_kit.words import lasting
 
-
-@pytest.fixture(scope="module")
-def incident(tmp_path_factory: pytest.TempPathFactory) -> Incident:
-    return healthy(tmp_path_factory.mktemp("healthy"))
-
-
-def played(incident: Incident, degradations: Any, **how: Any) -> GameDay:
-    chosen: dict[str, Any] = {"day": "2026-01-06", "at": "13:40", "lasting": "20m", "draws": 0} | how
-    return gameday(incident, degradations, **chosen)
-
-
-@pytest.fixture(scope="module")
-def slow(incident: Incident) -> GameDay:
-    return played(incident, "slow-ramp")
-
-
-@pytest.fixture(scope="module")
-def redone(incident: Incident) -> GameDay:
-    return played(incident, "quality-drop")
+__all__ = ["incident", "redone", "slow"]  # fixtures
 
 
 # --- the sheets ---
@@ -71,6 +53,7 @@ def test_the_teams_sheet_gives_nothing_away(slow: GameDay, redone: GameDay) -> N
             assert word in text
 
 
+@pytest.mark.slow
 def test_the_game_masters_sheet_says_it_all(slow: GameDay) -> None:
     text = runbook.master(slow).markdown
     for heading in ("Timetable", "Abort if", "Undo", "What to check in the dashboards", "Where nobody is called"):
@@ -184,6 +167,7 @@ def run(*words: str) -> Any:
     return CliRunner().invoke(app, ["rehearse", *words])
 
 
+@pytest.mark.slow
 def test_the_verb(case: Path, tmp_path: Path) -> None:
     done = run(
         str(case), "--standard", "slow-ramp", "--standard", "quality-drop", "--last", "tuesday", "--at", "13:40", "--lasting",
