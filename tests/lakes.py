@@ -7,12 +7,13 @@ import random
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
-from written import Call, Request, write
+from written import START, Call, Request, write
 
 import incident_kit as ik
 from incident_kit.clusters import lakerows, partitions
@@ -64,8 +65,17 @@ alerts:
 - {name: slow, intent: [refund, chat], when: p95_ms > 900, window: 30s, min_requests: 5, every: 10s}
 """
 
+DESK = """
+name: desk
+defaults: {breaker: {window: 60s, min_requests: 3, cooldown: 10s, half_open: {requests: 1}}}
+routes:
+- {intent: refund, primary: big, fallback: small, breaker: {when: {any: [escalation_rate > 0.2, reopen_rate > 0.2]}}}
+- {intent: order, primary: big, fallback: small, breaker: {when: sla_breach_rate > 0.1}}
+- {intent: "*", primary: big, fallback: small, breaker: {when: "signal:churn > 0.5", min_requests: 1}}
+"""
 
-def made_up(size: int, *, seed: int) -> list[Request]:
+
+def made_up(size: int, *, seed: int, has_tickets: bool = False) -> list[Request]:
     """Return requests with retries, tool calls, reviews and a slow spell; some without an intent, some without calls."""
     dice = random.Random(seed)  # noqa: S311 - it only makes things up
     found, at = [], 0.0
@@ -92,6 +102,7 @@ def made_up(size: int, *, seed: int) -> list[Request]:
         if dice.random() < 0.05:
             calls = []
         changes: dict[str, Any] = {"channel": dice.choice(["chat", "email"]), "conversation_id": f"c{number // 3}"}
+        changes |= {"ticket_id": f"t{number // 4}"} if has_tickets else {}
         if not calls:
             changes |= {"wait_ms": 500, "status": "ok", "served": "big"}
         overridden = dice.choice([None, None, True, False]) if calls and calls[-1].error is None else None
@@ -194,3 +205,35 @@ def told(replay: Replay) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return a replay's decisions and transitions as a cluster writes them, in order."""
     decisions, transitions = plain(replay.decisions.drop("agreement")), plain(replay.transitions)
     return pl.from_arrow(decisions).sort("at", "request_id"), pl.from_arrow(transitions).sort("at", "route", "breaker")
+
+
+def desk(folder: Path, *, tickets: int, seed: int) -> list[Path]:
+    """Write what a help desk and a product say of tickets t0, t1, ...: escalations, re-openings, SLA targets missed, churn."""
+    dice = random.Random(seed)  # noqa: S311 - it only makes things up
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ("tickets", "ticket_events", "sla", "signals")}
+
+    def later(seconds: float) -> str:
+        return (START + timedelta(seconds=round(seconds, 3))).isoformat()
+
+    for number in range(tickets):
+        ticket, at = f"t{number}", 1.6 * number
+        rows["tickets"].append({"ticket_id": ticket, "created_at": later(at - 5)})
+        for kind in ("escalation", "reopen"):
+            if dice.random() < 0.3:
+                rows["ticket_events"].append({"ticket_id": ticket, "at": later(at + dice.uniform(1, 20)), "type": kind})
+        took = dice.choice([4, 9, 14, 30])
+        rows["sla"].append(
+            {
+                "ticket_id": ticket, "metric": "first_reply", "instance_no": 1, "target_s": 10, "clock": "calendar",
+                "started_at": later(at), "due_at": later(at + 10), "stopped_at": later(at + took), "breached": took > 10,
+            }
+        )  # fmt: skip
+        rows["signals"].append(
+            {"name": "churn", "known_at": later(at), "value": float(dice.random() < 0.5), "ticket_id": ticket}
+        )
+    folder.mkdir(parents=True)
+    found = []
+    for name, of_table in rows.items():
+        found.append(folder / f"{name}.ndjson")
+        found[-1].write_text("".join(json.dumps(row) + "\n" for row in of_table), encoding="utf-8")
+    return found

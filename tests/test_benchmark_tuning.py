@@ -33,6 +33,7 @@ def test_the_log_costs_what_happened() -> None:
     assert OBJECTIVE.weights["breaches"] == 0
 
 
+@pytest.mark.slow
 def test_it_runs(capsys: pytest.CaptureFixture[str]) -> None:
     main(incidents=2, splits=2, jobs=1, limits=(1500, 8000))
     said = capsys.readouterr().out

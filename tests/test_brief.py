@@ -80,6 +80,7 @@ def page() -> Reader:
     return Reader(html())
 
 
+@pytest.mark.slow
 def test_the_page_is_one_file_that_asks_for_nothing() -> None:
     for tag, attrs in page().tags:
         for name in ("src", "href", "srcset", "action", "data", "poster"):
@@ -103,6 +104,7 @@ def test_the_security_policy_allows_the_pages_own_scripts_and_nothing_else() -> 
     assert not [attrs for _, attrs in page().tags if any(name.startswith("on") for name in attrs)]
 
 
+@pytest.mark.slow
 def test_the_page_stays_under_two_megabytes_with_six_hours_in_it() -> None:
     long = brief.page(made_up.content(bins=360))
     assert len(long.encode()) <= 2_000_000
@@ -218,6 +220,7 @@ def test_the_bundled_brief_says_so_of_every_intent(sample: Incident) -> None:
     assert {"failed", "p95", "tools ok"} <= {one.name for one in order.measures}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [" ".join(" ".join(made_up.NASTY).split()), made_up.HOSTILE])
 def test_a_hostile_name_changes_no_tag(name: str) -> None:
     def skeleton(reader: Reader) -> list[tuple[str, tuple[str, ...]]]:
@@ -264,6 +267,7 @@ def test_the_settings_of_a_limit_are_a_picture_and_a_table_and_scripts_have_a_sl
     assert not [text for text in reader.first if "limit" in text], "it is for engineers"
 
 
+@pytest.mark.slow
 def test_ids_are_in_no_form_unless_they_are_asked_for(sample: Incident, tmp_path: Path) -> None:
     board = compare(sample, sample.policies[:1], during="impact", draws=1)
     requests = sample.requests()
@@ -386,6 +390,7 @@ def test_what_happened_is_a_column_even_if_it_is_no_policy() -> None:
     assert {cell.evidence for cell in unknown} == {("these logs cannot tell",)}
 
 
+@pytest.mark.slow
 def test_brief_gathers_from_an_incident_and_a_board(tmp_path: Path) -> None:
     @dataclass
     class Policy:

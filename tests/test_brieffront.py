@@ -156,6 +156,7 @@ def test_the_cost_is_between_or_cannot_be_told(cost: tuple[float, float] | None,
     assert said in made(proposal=replace(made_up.proposal(), cost=cost)).gains
 
 
+@pytest.mark.slow
 def test_the_longest_front_stays_under_350_words() -> None:
     """Every text as long as it may be, every list full, every sentence there."""
     word = "slowly answered question"

@@ -225,6 +225,7 @@ def test_nothing_loaded_is_no_pass() -> None:
     assert found.markdown().startswith("## CANNOT TELL")
 
 
+@pytest.mark.slow
 def test_the_page(slow: Incident) -> None:
     page = check(slow, LEAVES, in_force=STAYS).markdown()
     lines = page.splitlines()

@@ -36,6 +36,7 @@ def run(desk: Path, *arguments: str, columns: int = 80) -> subprocess.CompletedP
     return subprocess.run(command, cwd=desk, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_check_of_a_folder_writes_what_a_ci_wants(desk: Path, tmp_path: Path) -> None:
     files = {name: tmp_path / f"out.{name}" for name in ("md", "json", "xml")}
     asked = ["check", "leaves.yaml", "--against", "incidents", "--limits", "limits.yaml", "--draws", "3", "--jobs", "1"]
@@ -60,6 +61,7 @@ def test_what_helps_where_limits_cannot_be_told(desk: Path, tmp_path: Path, colu
     assert HELP in done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_check_ends_with_what_it_found(desk: Path, tmp_path: Path) -> None:
     asked = ["--limits", "limits.yaml", "--draws", "3", "--jobs", "1"]
     assert run(desk, "check", "stays.yaml", "--against", "incidents", *asked).returncode == 1

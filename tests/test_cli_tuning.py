@@ -137,6 +137,7 @@ def test_a_sweep_that_is_stopped_goes_on(
     assert pl.read_parquet(file).drop("flags").equals(whole)
 
 
+@pytest.mark.slow
 def test_tune(run: Run, library: Path, policy: Path, tmp_path: Path) -> None:
     words = (
         "tune",

@@ -305,6 +305,7 @@ def _room_s(waits: AgentWaits) -> Any:
     return (waits.started_us - waits.stopped_us) / 1e6 + 1
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(
@@ -328,6 +329,7 @@ def test_shorter_waits_never_cause_and_longer_ones_never_avoid(rows: list[Any], 
     assert caused[1] <= caused[0] <= caused[2]
 
 
+@pytest.mark.slow
 def test_against_the_truth(outage: Incident) -> None:
     """The scenario's own desk under each policy: the truth lies between the bounds, and the sums are near."""
     script = Scenario.load(bundled(OUTAGE) / "scenario.yaml")

@@ -254,6 +254,7 @@ def shared() -> Store:
     return Store()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(events, min_size=1, max_size=25), st.integers(0, 2))
 def test_states_cover_the_span_without_gaps(shared: Store, drawn: Any, probes: int) -> None:

@@ -22,6 +22,7 @@ def test_bars_by_hand() -> None:
     assert "mean_ms" in str(found)
 
 
+@pytest.mark.slow
 def test_any_estimator_can_be_judged() -> None:
     found = evaluate(closest, scenario=script(), policy=Policy.parse(BLIND), seeds=(1,), draws=0, metrics=["mean_ms"])
     assert found.rows.schema == pl.Schema(ROWS)

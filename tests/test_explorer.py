@@ -156,6 +156,7 @@ def test_in_a_kernel_the_lists_follow_when_the_hand_rests(outage: Incident) -> N
     assert "(15:00 to 16:00 UTC)" in listed
 
 
+@pytest.mark.slow
 def test_a_snapshot_needs_no_kernel_and_holds_the_windows(explorer: Explorer) -> None:
     explorer.look((clock(14), clock(15)), baseline=(clock(12), clock(13)))
     made = explorer.snapshot()
@@ -177,6 +178,7 @@ def test_an_empty_incident_says_so() -> None:
         explorer.selection  # noqa: B018
 
 
+@pytest.mark.slow
 def test_one_request_is_drawn_and_has_nothing_beside_it(tmp_path: Path) -> None:
     incident = Incident.create()
     incident.load(write(tmp_path, [Request("r1", 0, [Call("a", 900)])]))

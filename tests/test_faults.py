@@ -63,6 +63,7 @@ def count(path: Path) -> int:
 LIMITED = "import resource, sys\nresource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)\n" + CLI
 
 
+@pytest.mark.slow
 @NO_WINDOWS
 @pytest.mark.parametrize("room", [300_000, 1_500_000, 2_500_000])
 def test_no_room_is_one_sentence_and_a_whole_load_or_none(tmp_path: Path, log: Path, room: int) -> None:
@@ -161,6 +162,7 @@ def test_ctrl_c_in_a_load_is_one_line(tmp_path: Path, log: Path, after: float) -
         assert load(store, log).rows_loaded == ROWS - kept
 
 
+@pytest.mark.slow
 @NO_WINDOWS
 def test_ctrl_c_in_a_replay_is_one_line_and_leaves_no_file(tmp_path: Path) -> None:
     write(tmp_path, TINY)

@@ -110,6 +110,7 @@ def test_one_row_an_incident_and_limit(found: Gate) -> None:
     assert own.rows.equals(found.held[0].rows)
 
 
+@pytest.mark.slow
 def test_processes_find_the_same_and_tell_how_far_they_are(library: Path, found: Gate) -> None:
     said: list[str] = []
     apart = gate(LEAVES, library, limits=[WAITS, TOOLS], in_force=STAYS, draws=5, jobs=2, progress=said.append)
@@ -156,6 +157,7 @@ def test_what_logs_cannot_tell_is_neither_pass_nor_failure(library: Path) -> Non
     assert found.verdict.startswith("CANNOT TELL: away: on 1 of 1 incident")
 
 
+@pytest.mark.slow
 def test_a_limit_on_what_one_incident_has_not_is_not_judged_there(copy: Path, tmp_path: Path) -> None:
     pack(incident(tmp_path / "quiet", requests("mail"), impact=False), copy / "e-quiet")
     limits = [

@@ -160,6 +160,7 @@ def ways(name: str) -> list[Callable[[], Incident]]:
     return [filled, loaded] if name in FROM_FILES else [filled]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EDGES)
 def test_no_log_is_too_odd(name: str) -> None:
     for make in ways(name):

@@ -125,6 +125,7 @@ def test_it_is_the_founding_story(outage: Incident, truth: Truth) -> None:
     assert rates[0] > 1.7 * rates[1]
 
 
+@pytest.mark.slow
 def test_the_policy_in_force_replays_to_its_log(outage: Incident) -> None:
     again = replay(outage, policy("blind"))
     assert again.fidelity == 1

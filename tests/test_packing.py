@@ -54,6 +54,7 @@ def same(a: Incident, b: Incident, policies: Iterable[Policy], *, metrics: Itera
     assert_frame_equal(*(one.clock.instances.drop("ticket_id", "policy") for one in (a, b)), check_exact=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_pack_replays_to_the_same_row_for_row(seed: int, tmp_path: Path) -> None:
     incident = scattered(seed)
@@ -63,6 +64,7 @@ def test_a_pack_replays_to_the_same_row_for_row(seed: int, tmp_path: Path) -> No
     same(incident, found, POLICIES.values(), metrics=METRICS)
 
 
+@pytest.mark.slow
 def test_the_bundled_incidents_replay_to_the_same(tmp_path: Path) -> None:
     for name in (CAPTURE, OUTAGE):
         incident = ik.open_case(bundled(name), in_memory=True)

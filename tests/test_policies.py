@@ -1,5 +1,6 @@
 """The strategy itself: nothing in the language is left out of it."""
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from policies import policies
 
@@ -34,6 +35,7 @@ def parts_of(breaker: Breaker) -> set[str]:
     return found | {name for name, there in marks.items() if there}
 
 
+@pytest.mark.slow
 def test_all_of_the_language_comes() -> None:
     seen: set[str] = set()
 

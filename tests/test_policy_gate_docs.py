@@ -70,6 +70,7 @@ def test_the_workflow_is_one(checkout: Path) -> None:
     assert (checkout / "incidents" / "capture" / "pack.json").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="the steps are for a POSIX shell")
 def test_the_steps_of_the_workflow_run(checkout: Path) -> None:
     for step in steps():
@@ -81,6 +82,7 @@ def test_the_steps_of_the_workflow_run(checkout: Path) -> None:
         assert (checkout / name).stat().st_size > 100
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="the script is for a POSIX shell")
 def test_the_script_for_other_ci_ends_with_the_verdict(checkout: Path) -> None:
     script = next(one for one in blocks("bash") if one.startswith("set -eu"))

@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from policies import TARGETS, policies, policy_trees, routes
@@ -76,6 +77,7 @@ def test_a_policy_saved_over_another_file_is_read_back(tmp_path: Path, policy: P
     assert Policy.load(tmp_path / "saved.yaml") == other
 
 
+@pytest.mark.slow
 @some
 @given(odd_policies(), st.data())
 def test_one_route_changed_in_a_file_is_read_back(tmp_path: Path, policy: Policy, data: st.DataObject) -> None:

@@ -371,6 +371,7 @@ def test_before_the_first_version_all_is_as_logged() -> None:
     assert (seen.route[len(early) :] >= 0).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(minutes=st.lists(st.integers(-5, 25), min_size=1, max_size=4, unique=True))
 def test_splitting_with_the_same_policy_changes_nothing(minutes: list[int]) -> None:

@@ -42,6 +42,7 @@ def test_every_public_name_is_documented() -> None:
     assert unsaid == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", blocks("python"))
 def test_python_blocks_run(code: str, tmp_path: Path) -> None:
     (tmp_path / "data").symlink_to(ROOT / "data")

@@ -80,6 +80,7 @@ def test_random_policies_are_of_both_kinds() -> None:
     assert {(False, True), (False, False)} <= seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["extended", "founding"])
 def test_on_the_outage_with_its_own_model(name: str) -> None:
     incident = open_case(sample("outage"), in_memory=True)

@@ -89,6 +89,7 @@ def rows_of(file: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(gzip.decompress(file.read_bytes()).decode())))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "log_format"),
     [*((name, "litellm_standard") for name in POLICIES), ("retries", "canonical"), ("probing", "canonical_parquet")],
@@ -251,6 +252,7 @@ def test_the_same_scenario_is_the_same_bytes(tmp_path: Path) -> None:
     assert (other / log).read_bytes() != (every[0] / log).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_scenario_file_goes_along_with_its_policies(tmp_path: Path) -> None:
     source = tmp_path / "source"
     (source / "policies").mkdir(parents=True)

@@ -29,7 +29,7 @@ def sample(name: str) -> Store:
 
 
 def requests(store: Store) -> dict[str, dict[str, Any]]:
-    return {row["request_id"]: row for row in store.frame("select * from requests").to_dicts()}
+    return {row["request_id"]: row for row in store.frame("select * from requests order by request_id").to_dicts()}
 
 
 def attempts(store: Store, request: str, *columns: str) -> list[tuple[Any, ...]]:

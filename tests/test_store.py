@@ -131,6 +131,7 @@ def test_the_counts_of_a_load_must_add_up(store: Store) -> None:
         store.run("insert into loads values (1, 'x', 'x', 'x', 10, 5, 2, 2, now())")
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_a_query(store: Store) -> None:
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()

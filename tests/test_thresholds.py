@@ -35,6 +35,7 @@ def world(seed: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return arrived.astype(np.int64), outcomes, random.random(size)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(BREAKERS), st.sampled_from(CONDITIONS), st.sampled_from(["", "600"]))
 def test_each_limit_is_what_the_kernel_does(seed: int, breaker: str, condition: str, timeout: str) -> None:

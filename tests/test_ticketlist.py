@@ -148,6 +148,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_on_the_command_line(case: Path, tmp_path: Path) -> None:
     runner = CliRunner()
     out = tmp_path / "t.xlsx"

@@ -44,6 +44,7 @@ def tuner(incident: Incident, policy: Policy) -> Tuner:
     return Tuner(incident, policy, draws=DRAWS)
 
 
+@pytest.mark.slow
 def test_its_scores_are_those_of_compare(incident: Incident, policy: Policy) -> None:
     bench = Workbench(incident, policy, during="impact", draws=DRAWS)
     found = bench.scored(bench.as_loaded, bench.drawn(bench.as_loaded))
@@ -151,6 +152,7 @@ def test_it_says_what_the_verdict_rests_on(incident: Incident, tuner: Tuner) -> 
     assert "unsaid, of refund-policy: window 5m, min_requests 20, cooldown 60s" in short._verdict.value
 
 
+@pytest.mark.slow
 def test_a_snapshot_has_a_slider_of_its_own_over_every_setting(tuner: Tuner) -> None:
     tuner.turn(FIRST, 900)
     chart = tuner.snapshot().to_dict()
@@ -169,6 +171,7 @@ def test_a_snapshot_has_a_slider_of_its_own_over_every_setting(tuner: Tuner) -> 
     assert "other settings" in picture
 
 
+@pytest.mark.slow
 def test_a_snapshot_s_scores_are_those_of_the_tuner_at_each_setting(tuner: Tuner) -> None:
     rows = tuner.snapshot().to_dict()["datasets"]["scores"]
     tuner.turn(FIRST, min(row["setting"] for row in rows))

@@ -134,6 +134,7 @@ def test_interrupted_from_the_keyboard_what_is_done_is_kept(tiny: Incident) -> N
     assert set(sweep(tiny, POLICY, GRID, metrics=["p50_ms"], draws=0, progress=interrupt)["setting"]) == set(range(8))
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_table(store: Store) -> None:
     incident, options = many_calls(store), {"metrics": ["mean_ms", "error_rate"], "draws": 4}
     assert sweep(incident, POLICY, GRID, **options, jobs=2).equals(sweep(incident, POLICY, GRID, **options))

@@ -241,6 +241,7 @@ def test_a_library_is_a_folder_or_paths_or_incidents(tmp_path: Path, library: Li
         library.split(0.1)
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_bills(tuned: tunings.Tuning, library: Library) -> None:
     found = ik.tune(library, POLICY, GRID, **OPTIONS, jobs=2)
     assert found.table().equals(tuned.table())

@@ -54,7 +54,7 @@ def test_runs_and_draws(visit: Callable[..., Any], lab: str, path: Path, tmp_pat
         _choose(page, "Edit", "Clear Outputs of All Cells")
         page.wait_for_function(f"!({RAN})()", timeout=5_000)
         _choose(page, "Run", "Run All Cells")
-        page.wait_for_function(RAN, timeout=90_000)
+        page.wait_for_function(RAN, timeout=240_000)
         assert page.locator(FAILED).all_inner_texts() == []
         for place in range(CHARTS[path.stem[:2]]):
             page.locator(DRAWN).nth(place).wait_for(timeout=20_000)
