@@ -195,9 +195,10 @@ def _plain(text: str) -> str:
 def _printed(text: str) -> Iterator[Shown]:
     """Yield what was printed, block by block: columns where it is a table, else sentences."""
     flowing: list[str] = []
+    width = max(map(len, _plain(text).split("\n")))
     for block in re.split(r"\n(?: *\n)+", _plain(text)):
         if sum(bool(_COLUMNS.search(line)) for line in block.split("\n")) < 2:
-            flowing.append(_flowing(block))
+            flowing.append(_flowing(block, width))
             continue
         if flowing:
             yield Shown("text", "\n\n".join(flowing))
@@ -207,12 +208,17 @@ def _printed(text: str) -> Iterator[Shown]:
         yield Shown("text", "\n\n".join(flowing))
 
 
-def _flowing(block: str) -> str:
-    """Return sentences whose lines were wrapped where they were printed, with these lines joined again."""
+def _flowing(block: str, width: int) -> str:
+    """Return sentences whose lines were wrapped where they were printed, with these lines joined again.
+
+    A line goes on in the next only where that one's first word would have been too wide for it.
+    """
     found: list[str] = []
     last = ""
     for line in block.split("\n"):
-        if len(last) > _WRAPPED and line.startswith("  ") and not line.lstrip().startswith("- "):
+        word = line.split()[0] if line.strip() else ""
+        had_room = len(f"{last} {word}") <= width
+        if len(last) > _WRAPPED and not had_room and line.startswith("  ") and word != "-":
             found[-1] += " " + line.strip()
         else:
             found.append(line)
