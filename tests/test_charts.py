@@ -7,6 +7,8 @@ import html
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from operator import itemgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -265,6 +267,31 @@ def test_a_catch_all_route_is_named_by_what_is_left() -> None:
     both = said(charts.states(pl.concat([made_up.states(), made_up.states(route="*")])))
     assert "all requests" in alone
     assert "all others" in both
+
+
+def test_of_many_spans_the_narrow_ones_are_drawn_as_one_and_all_are_counted() -> None:
+    """Ten days of a route that goes to and fro every minute for two hours a day; another one stays."""
+    one, day = made_up.states().row(0, named=True), timedelta(days=1)
+    states = ("on backup", "testing primary")
+    spans = []
+    for begin in (one["start"] + d * day for d in range(10)):
+        edges = [begin + timedelta(minutes=m) for m in range(121)]
+        spans += [one | {"start": a, "end": b, "state": states[i % 2]} for i, (a, b) in enumerate(pairwise(edges))]
+        spans.append(one | {"start": edges[-1], "end": begin + day})
+    frame = pl.DataFrame(
+        [*spans, one | {"route": "chat", "end": one["start"] + 10 * day}], schema=made_up.states().schema
+    )
+    chart = charts.states(frame)
+    drawn_spans = [
+        row for rows in chart.to_dict()["datasets"].values() for row in rows if row.get("route") == "refund-policy"
+    ]
+    assert [row["state"] for row in sorted(drawn_spans, key=itemgetter("start"))] == ["on backup", "on primary"] * 10
+    assert {row["reason"] for row in drawn_spans if row["state"] == "on backup"} == {
+        "changed 119 times, too often to be drawn"
+    }
+    assert "on backup for 10 h between" in chart.to_dict()["description"]
+    assert "testing the primary 600 times" in chart.to_dict()["description"]
+    assert charts.svg(chart)
 
 
 def test_a_state_that_is_none_is_refused() -> None:

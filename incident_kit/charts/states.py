@@ -152,7 +152,9 @@ def describe(spans: pl.DataFrame) -> str:
             parts.append(f"{policy}, {route}: on primary throughout.")
             continue
         total = words.lasting(timedelta(milliseconds=int((away["end"] - away["start"]).dt.total_milliseconds().sum())))
-        first, last = words.clock(away["start"].min()), words.clock(away["end"].max())  # type: ignore[arg-type]
+        first, last = away["start"].min(), away["end"].max()
+        date = first.date() != last.date()  # type: ignore[union-attr]
+        first, last = (words.clock(at, date=date) for at in (first, last))  # type: ignore[arg-type]
         tests = rows.filter(pl.col("state") == TESTING).height
         tried = f", testing the primary {tests} times" if tests > 1 else ", testing the primary once" if tests else ""
         parts.append(f"{policy}, {route}: on backup for {total} between {first} and {last}{tried}.")
