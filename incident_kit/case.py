@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from incident_kit.asked import Decision, Owner
-from incident_kit.errors import InvalidCase, InvalidClock, did_you_mean
+from incident_kit.errors import InvalidCase, InvalidClock, InvalidStore, did_you_mean
 from incident_kit.gatewayversions import GatewayVersion, in_order
 from incident_kit.incident import SLOW_MS, Incident
 from incident_kit.inforce import InForce, in_force_of, read_in_force
@@ -204,12 +204,17 @@ def _fault(error: Any) -> str:
 
 
 def open_case(
-    folder: str | Path, *, in_memory: bool = False, progress: Callable[[str], None] | None = None
+    folder: str | Path,
+    *,
+    in_memory: bool = False,
+    read_only: bool = False,
+    progress: Callable[[str], None] | None = None,
 ) -> Incident:
     """Return a case as an incident, its sources loaded and its phases set; what was loaded before is not loaded again.
 
     The tables are kept in ``incident.duckdb`` in the folder, or nowhere (``in_memory``). They are made anew when the
-    sources are no longer those that they came from.
+    sources are no longer those that they came from. One process at a time can have that file, or several ``read_only``:
+    then it is opened so where nothing is to be loaded.
 
     Raises
     ------
@@ -226,9 +231,13 @@ def open_case(
     in_force = in_force_of(case.in_force, root, where=str(_file(folder)))
     sla = _sla(case, _file(folder))
     path = root / STORE
-    incident = Incident.create() if in_memory else Incident.open(path) if path.exists() else Incident.create(path)
+    found = _as_it_is(path, case, root) if read_only and path.exists() and not in_memory else None
+    incident = found or (
+        Incident.create() if in_memory else Incident.open(path) if path.exists() else Incident.create(path)
+    )
     try:
-        _load(incident, case, root, progress)
+        if found is None:
+            _load(incident, case, root, progress)
     except BaseException:
         incident.store.close()
         raise
@@ -263,10 +272,28 @@ def _there(path: Path) -> Path:
     return path
 
 
+def _as_it_is(path: Path, case: Case, root: Path) -> Incident | None:
+    """Return the incident opened to be read only, where it holds what the sources name and nothing else; else None."""
+    try:
+        incident = Incident.open(path, read_only=True)
+    except InvalidStore:
+        return None  # opened to be written it is mended, or says what is wrong
+    before = dict(incident.store.rows("select key, value from meta"))
+    is_loaded = before.get("sources") == _said(case) and "files" in before
+    if is_loaded and set(json.loads(before["files"])) == _hashes(case, root, wanted=True):
+        return incident
+    incident.store.close()
+    return None
+
+
+def _said(case: Case) -> str:
+    return json.dumps([source.model_dump() for source in case.sources], sort_keys=True)
+
+
 def _load(incident: Incident, case: Case, root: Path, progress: Callable[[str], None] | None) -> None:
     """Load the case's sources into the incident, and keep nothing of sources that were there before."""
     store = incident.store
-    said = json.dumps([source.model_dump() for source in case.sources], sort_keys=True)
+    said = _said(case)
     before = dict(store.rows("select key, value from meta"))
     once = set(json.loads(before.get("files", "[]")))
     # a file that is gone, or whose content is another one: what it brought must not stay

@@ -77,15 +77,18 @@ class Incident:
         return cls(Store(path))
 
     @classmethod
-    def open(cls, path: str | Path) -> Incident:
-        """Return the incident in a file that is there, or in a pack's folder."""
+    def open(cls, path: str | Path, *, read_only: bool = False) -> Incident:
+        """Return the incident in a file that is there, or in a pack's folder.
+
+        One process at a time has a file, or several ``read_only``: then nothing can be loaded, and notes are not kept.
+        """
         from incident_kit.packs.packed import is_pack, open_pack
 
         if is_pack(path):
             return open_pack(path)
         if not Path(path).is_file():
             raise InvalidStore(f"there is no incident file {path}; use Incident.create({str(path)!r}) for a new one")
-        return cls(Store(path))
+        return cls(Store(path, read_only=read_only))
 
     def load(
         self,
@@ -112,6 +115,10 @@ class Incident:
         zone
             The zone of times without one.
         """
+        if self.store.read_only:
+            raise InvalidStore(
+                f"{self.store.path} is open to be read only: open it without read_only=True to load into it"
+            )
         report = sources.load(
             self.store, path, source=source, labels=labels, tags=tags, columns=columns, zone=zone, progress=progress
         )

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = "3"
 MEMORY = "2GB"  # that DuckDB works in; what needs more is spilled to a folder beside the file
 
+WORKED_OUT = ("annotations", "sla_verdicts")  # tables that opening a case and counting its clocks write anew
+
 
 @functools.cache
 def statement(name: str) -> str:
@@ -37,20 +39,24 @@ def statement(name: str) -> str:
 class Store:
     """One incident's DuckDB file (or an in-memory one), opened in UTC with the kit's tables in it.
 
+    ``read_only``: the file stays as it is, and several processes may have it so at once; what is worked out
+    (:data:`WORKED_OUT`) is written beside it, and gone with the connection.
+
     Raises
     ------
     InvalidStore
         The file is not a DuckDB file, is open in another process, or was written by another version of the kit.
     """
 
-    def __init__(self, path: str | Path | None = None) -> None:
+    def __init__(self, path: str | Path | None = None, *, read_only: bool = False) -> None:
         self.path = Path(path) if path is not None else None
+        self.read_only = read_only
         self._lock = threading.RLock()  # a connection answers one question at a time
         if self.path is not None and self.path.is_file() and not _is_duckdb(self.path):
             # DuckDB itself would open a CSV or JSON file as a database of one table
             raise InvalidStore(f"{self.path} is not an incident file; give another name, or load it as a log")
         try:
-            self.connection = duckdb.connect(str(self.path) if self.path else ":memory:")
+            self.connection = duckdb.connect(str(self.path) if self.path else ":memory:", read_only=read_only)
             self.connection.execute("set TimeZone = 'UTC'")
             # progress is ours to show: DuckDB's own bar would be printed into whatever reads our output
             self.connection.execute("set enable_progress_bar = false")
@@ -67,10 +73,12 @@ class Store:
             self.close()
             message = f"{self.path} is a DuckDB file but not an incident: it has {', '.join(sorted(tables)[:5])}"
             raise InvalidStore(message)
-        with self.transaction():
-            self.connection.execute(schema)
-            self.connection.execute("insert or ignore into meta values ('schema_version', $1)", [SCHEMA_VERSION])
-        ((version,),) = self.rows("select value from meta where key = 'schema_version'")
+        if not self.read_only:
+            with self.transaction():
+                self.connection.execute(schema)
+                self.connection.execute("insert or ignore into meta values ('schema_version', $1)", [SCHEMA_VERSION])
+        said = self.rows("select value from meta where key = 'schema_version'") if tables or not self.read_only else []
+        version = said[0][0] if said else "none"
         if version != SCHEMA_VERSION:
             self.close()
             message = (
@@ -78,6 +86,8 @@ class Store:
                 "remove the file and load the logs anew"
             )
             raise InvalidStore(message)
+        for table in WORKED_OUT if self.read_only else ():  # a temporary table hides the one of its name
+            self.connection.execute(f"create temp table {table} as from main.{table}")
 
     def __enter__(self) -> Self:
         return self

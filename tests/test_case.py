@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from written import START, TINY, Call, Request, write
 
 from incident_kit.asked import Decision, Owner
 from incident_kit.case import FILE, HOW_TO_GET_THE_DATA, STORE, new_case, open_case, read_case
-from incident_kit.errors import IncidentKitError, InvalidCase, UnreadableFile
+from incident_kit.errors import IncidentKitError, InvalidCase, InvalidStore, UnreadableFile
 from incident_kit.incident import Incident
 from incident_kit.samples import notebooks, sample
 
@@ -42,6 +44,42 @@ def test_the_bundled_case(sample: Incident) -> None:
 def test_in_memory_nothing_is_written(tiny_case: Path) -> None:
     open_case(tiny_case, in_memory=True)
     assert not (tiny_case / STORE).exists()
+
+
+def test_several_processes_may_read_a_case_at_once(tiny_case: Path) -> None:
+    """Where nothing is to be loaded the file is not written; phases and verdicts of clocks are worked out beside it."""
+    open_case(tiny_case).store.close()
+    (tiny_case / FILE).write_text(
+        "sources: [{path: requests.ndjson}, {path: attempts.ndjson}]\n"
+        "phases: [{kind: impact, at: 2026-01-05T12:00:02Z, until: 2026-01-05T12:00:09Z}]\n"
+    )
+    before = (tiny_case / STORE).read_bytes()
+    mine = open_case(tiny_case, read_only=True)
+    assert mine.store.read_only
+    assert [phase.kind for phase in mine.phases] == ["impact"]
+    program = (
+        "import sys; from incident_kit.case import open_case; "
+        "print(len(open_case(sys.argv[1], read_only=True).log)); open_case(sys.argv[1])"
+    )
+    other = subprocess.run([sys.executable, "-c", program, tiny_case], capture_output=True, text=True, check=False)
+    assert other.stdout.strip() == "8"
+    assert "InvalidStore" in other.stderr
+    assert len(mine.log) == 8
+    mine.annotate("note", START, text="mine")
+    with pytest.raises(InvalidStore, match="open to be read only: open it without"):
+        mine.load(tiny_case / "requests.ndjson")
+    mine.store.close()
+    assert (tiny_case / STORE).read_bytes() == before
+
+
+def test_a_case_that_has_something_to_load_is_written_however_it_is_opened(tiny_case: Path) -> None:
+    with (first := open_case(tiny_case, read_only=True)).store:
+        assert (first.store.read_only, len(first.log)) == (False, 8)
+    write(tiny_case, TINY[:3])
+    with (again := open_case(tiny_case, read_only=True)).store:
+        assert (again.store.read_only, len(again.log)) == (False, 3)
+    with (third := open_case(tiny_case, read_only=True)).store:
+        assert (third.store.read_only, len(third.log)) == (True, 3)
 
 
 def test_opening_again_loads_nothing_again(tiny_case: Path) -> None:

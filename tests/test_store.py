@@ -122,8 +122,11 @@ def test_another_schema_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "case.duckdb"
     with Store(path) as store:
         store.run("update meta set value = '0' where key = 'schema_version'")
-    with pytest.raises(InvalidStore, match="schema 0"):
-        Store(path)
+    for read_only in (False, True):
+        with pytest.raises(InvalidStore, match="schema 0"):
+            Store(path, read_only=read_only)
+    with pytest.raises(InvalidStore, match="cannot be opened as an incident file"):
+        Store(tmp_path / "none.duckdb", read_only=True)
 
 
 def test_the_counts_of_a_load_must_add_up(store: Store) -> None:

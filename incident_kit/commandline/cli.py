@@ -23,7 +23,19 @@ from incident_kit.commandline import (
 )
 from incident_kit.commandline.options import in_options, options_of
 from incident_kit.commandline.streams import spell_out
-from incident_kit.commandline.verbs import CASE, DURING, POLICIES, chosen, compared, err, opened, out, working, writable
+from incident_kit.commandline.verbs import (
+    CASE,
+    DURING,
+    POLICIES,
+    Verbs,
+    chosen,
+    compared,
+    err,
+    opened,
+    out,
+    working,
+    writable,
+)
 from incident_kit.errors import IncidentKitError, InvalidCase
 from incident_kit.outfiles.outputs import write_whole
 
@@ -42,7 +54,9 @@ ORDER = (
 )  # fmt: skip
 NOT_ALL = 1
 DRAWS_OF_BREACHES = 10  # each is replayed once more, for a count of a few
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(
+    cls=Verbs, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+)
 cli_policies.add_to(app)
 cli_brief.add_to(app)
 cli_cluster.add_to(app)
@@ -85,7 +99,7 @@ def load(
         return
     if len(paths) == 1 and (paths[0] / FILE).is_file():
         with working() as step:
-            incident = opened(paths[0], step)
+            incident = opened(paths[0], step, read_only=False)
         reports, left = list(incident.reports), list[str]()
     else:
         if cases := [path for path in paths if (path / FILE).is_file()]:

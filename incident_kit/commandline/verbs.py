@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from typer.core import TyperGroup
 
 from incident_kit.errors import InvalidCase, UnwritableFile
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from incident_kit.scoring.scorecard import Board
 
 out, err = Console(), Console(stderr=True)
+_open: list[Incident] = []
 
 CASE = Annotated[Path, typer.Argument(help="A case: a folder with incident.yaml.", show_default=False)]
 POLICIES = Annotated[
@@ -45,12 +47,26 @@ def working() -> Iterator[Any]:
         raise
 
 
-def opened(case: Path, step: Any) -> Incident:
-    """Return a case, loaded, and say that it is being loaded."""
+def opened(case: Path, step: Any, *, read_only: bool = True) -> Incident:
+    """Return a case, loaded, and say that it is being loaded; its file is closed when the verb ends."""
     from incident_kit.case import open_case
 
     step(f"loading {case}")
-    return open_case(case, progress=step)
+    incident = open_case(case, read_only=read_only, progress=step)
+    _open.append(incident)
+    return incident
+
+
+class Verbs(TyperGroup):
+    """The verbs of a command line, after each of which its incidents' files are closed."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb that the command line names."""
+        try:
+            return super().invoke(ctx)
+        finally:
+            while _open:
+                _open.pop().store.close()
 
 
 def chosen(incident: Incident, files: list[Path] | None) -> list[Policy]:
