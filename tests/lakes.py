@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import random
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
@@ -160,7 +161,9 @@ def tallies(whole: pa.Table) -> list[dict[str, Any]]:
     return [json.loads(text) for text in whole["tally"].to_pylist() if text]
 
 
-def pretended(whole: pa.Table, policy: ik.Policy, *, seed: int = 0) -> Played:
+def pretended(
+    whole: pa.Table, policy: ik.Policy, *, seed: int = 0, desk: Mapping[str, bytes] = MappingProxyType({})
+) -> Played:
     """Return what the tasks that replay make of requests, each task's rows shuffled."""
     dice = random.Random(seed)  # noqa: S311 - it only makes things up
     kept = whole.filter(pa.compute.is_valid(whole["request_id"]))
@@ -172,7 +175,7 @@ def pretended(whole: pa.Table, policy: ik.Policy, *, seed: int = 0) -> Played:
         dice.shuffle(mine)
         table = kept.take(pa.array(mine, pa.int64())).drop_columns("tally")
         batches: Iterator[Any] = iter(table.to_batches(max_chunksize=97))
-        results.append(partitions.decided(batches, schema=table.schema, policy=policy, desk={}, reviewed=True))
+        results.append(partitions.decided(batches, schema=table.schema, policy=policy, desk=desk, reviewed=True))
     made = pa.concat_tables(results)
     of = {
         name: _frame(made.filter(pa.compute.is_valid(made[name])), name) for name in ("decision", "transition", "total")

@@ -48,6 +48,34 @@ def master() -> Iterator[str]:
         yield address
 
 
+SHIPPED = """
+import json, sys
+from incident_kit import Policy
+from incident_kit.clusters import cluster
+from incident_kit.clusters.sessions import session
+
+lake, policy, out, master, settings = sys.argv[1:]
+with session(master, name="shipped", ship=True, settings=json.loads(settings), wait_s=300) as spark:
+    found = spark.sparkContext.parallelize([0], 1).map(lambda _: __import__("incident_kit").__file__).collect()
+    cluster.replay(lake, Policy.parse(policy), out=out, master=spark)
+print("worker:", found[0])
+"""
+
+
+def test_the_kit_is_shipped_to_workers(master: str, tmp_path: Path) -> None:
+    """A session of its own, before that of the other tests takes every core: workers run the files that came with the job."""
+    incident = lakes.here(lakes.lake(tmp_path / "lake", lakes.made_up(200, seed=6)))
+    words = (str(tmp_path / "lake"), lakes.KERNEL, str(tmp_path / "out"), master, json.dumps(SMALL))
+    done = subprocess.run(
+        [sys.executable, "-c", SHIPPED, *words], capture_output=True, text=True, timeout=400, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    worker = Path(done.stdout.split("worker:")[1].strip())
+    assert worker.parts[-3:] == ("kit", "incident_kit", "__init__.py")
+    assert worker != Path(ik.__file__)
+    assert same(tmp_path / "out", incident, ik.Policy.parse(lakes.KERNEL)) > 0
+
+
 @pytest.fixture(scope="module")
 def spark(master: str) -> Iterator[Any]:
     with session(master, name="tests", settings=SMALL | {"spark.cores.max": "2"}, wait_s=300) as found:
@@ -100,6 +128,19 @@ def test_samples_of_litellm_are_decided_as_duckdb_does(spark: Any, tmp_path: Pat
     policy = ik.Policy.load(folder / "policies" / f"{name}.yaml")
     cluster.replay(str(lake), policy, out=str(tmp_path / "out"), master=spark)
     assert same(tmp_path / "out", incident, policy) > 0
+
+
+def test_what_a_help_desk_says_decides_as_on_one_machine(spark: Any, tmp_path: Path) -> None:
+    """Breakers on escalations, re-openings, SLA targets missed and a signal of the product's own, beside the calls."""
+    lake = tmp_path / "lake"
+    files = lakes.lake(lake, lakes.made_up(500, seed=7, has_tickets=True), files=2)
+    incident = lakes.here([*files, *lakes.desk(lake / "desk", tickets=125, seed=3)])
+    policy = ik.Policy.parse(lakes.DESK)
+    cluster.replay(str(lake), policy, out=str(tmp_path / "out"), master=spark)
+    assert same(tmp_path / "out", incident, policy) > 0
+    moved = pl.read_parquet(tmp_path / "out" / "transitions" / "*.parquet")
+    assert set(moved["route"]) == {"refund", "order", "*"}
+    assert set(moved["metric"].drop_nulls()) == {"escalation_rate", "sla_breach_rate", "signal:churn"}
 
 
 def test_parquet_in(spark: Any, tmp_path: Path) -> None:

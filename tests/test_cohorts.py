@@ -41,7 +41,9 @@ def test_a_breaker_of_a_target_hears_all_that_call_it_and_the_unrouted() -> None
     assert found["mail"] != found["refund"]
 
 
-@pytest.mark.parametrize(("text", "why"), [(lakes.SWEPT, "every:"), (lakes.ALERTED, "alert"), (lakes.KERNEL, "")])
+@pytest.mark.parametrize(
+    ("text", "why"), [(lakes.SWEPT, "every:"), (lakes.ALERTED, "alert"), (lakes.DESK, "signal"), (lakes.KERNEL, "")]
+)
 def test_some_policies_cannot_be_cut(text: str, why: str) -> None:
     reason = reason_together(Policy.parse(text))
     assert why in reason

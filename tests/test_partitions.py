@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 from written import Call, Request
 
 import incident_kit as ik
-from incident_kit.clusters import lakerows, partitions
+from incident_kit.clusters import lakeanswers, lakerows, partitions
 from incident_kit.clusters.lakerows import Reading
 from incident_kit.estimation.evidence import nearest
 
@@ -37,6 +37,23 @@ def test_tasks_decide_as_one_machine_does(both: tuple[ik.Incident, pa.Table], na
     assert_frame_equal(apart.transitions, transitions)
     assert transitions.height > 0, "nothing switched: nothing was tested"
     assert apart.groups == GROUPS[name]
+
+
+def test_what_a_help_desk_and_signals_say_decides_as_on_one_machine(tmp_path: Path) -> None:
+    """Breakers on escalations, re-openings and targets missed may be cut; a signal moves a breaker in every task, so is not."""
+    files = lakes.lake(tmp_path / "lake", lakes.made_up(500, seed=7, has_tickets=True), files=2)
+    of_the_desk = lakes.desk(tmp_path / "desk", tickets=125, seed=3)
+    here, home = lakes.here([*files, *of_the_desk]), lakes.here(of_the_desk)
+    assert home.log is not None  # puts the clock's verdicts into the tables
+    rolled, shared = lakes.rolled(files), lakeanswers.shared(home)
+    for text, groups in ((lakes.DESK, 1), (lakes.DESK.replace('"signal:churn > 0.5"', "reopen_rate > 0.1"), 3)):
+        policy = ik.Policy.parse(text)
+        apart = lakes.pretended(rolled, policy, desk=shared)
+        decisions, transitions = lakes.told(ik.replay(here, policy, estimator=nearest))
+        assert_frame_equal(apart.decisions, decisions)
+        assert_frame_equal(apart.transitions, transitions)
+        assert set(transitions["route"]) == {"refund", "order", "*"}
+        assert apart.groups == groups
 
 
 def test_totals_add_up(both: tuple[ik.Incident, pa.Table]) -> None:

@@ -70,6 +70,8 @@ def reason_together(policy: Policy) -> str:
         return "a breaker is judged at fixed instants (every:), which end with the last event of the whole log"
     if any(leaf.kind == "alert" for _, breaker in _breakers(policy) for leaf in breaker.conditions):
         return "a breaker asks an alert, which counts the requests of many routes"
+    if any(leaf.kind == "signal" for _, breaker in _breakers(policy) for leaf in breaker.conditions):
+        return "a breaker looks at a signal, which moves it where none of its requests is too"
     if any(True for _ in _listened(policy)) and any(route.match for route in policy.routes):
         return "a breaker counts all calls of its target, and some intents are routed in part only"
     return ""
