@@ -29,6 +29,7 @@ from incident_kit.briefs import brieftable
 from incident_kit.briefs.briefcontent import Lapse, caveats, gather, lapses, lede
 from incident_kit.briefs.briefpictures import coarse, of_limit
 from incident_kit.briefs.whatif import whatif
+from incident_kit.inspection.battery import findings
 from incident_kit.phases import Phase
 from incident_kit.scoring.scorecard import compare
 
@@ -213,7 +214,12 @@ def test_engineers_see_whether_the_backup_may_stand_in() -> None:
 
 
 def test_the_bundled_brief_says_so_of_every_intent(sample: Incident) -> None:
-    said = gather(sample, compare(sample, {})).backups
+    content = gather(sample, compare(sample, {}))
+    said = content.backups
+    found = findings(sample)
+    assert [title for title, _ in content.findings] == [one.title for one in found.interesting]
+    assert len(content.findings) + len(content.ordinary) == len(found)
+    assert "backups" in {picture.id for picture in content.pictures if picture.for_engineers}
     verdicts = compatibility(sample).verdicts
     assert [(one.intent, one.verdict) for one in said] == verdicts.select("intent", "verdict").rows()
     order = next(one for one in said if one.intent == "order-status")

@@ -20,6 +20,7 @@ from incident_kit import charts
 from incident_kit.charts import offline, theme
 from incident_kit.estimation.evidence import LABELS
 from incident_kit.incident import Incident
+from incident_kit.optimization.sensitivities import TABLE as UNSAID
 from incident_kit.scoring.costs import COSTS, costs
 from incident_kit.scoring.coverage import COVERAGE, coverage
 from incident_kit.scoring.scorecard import Board
@@ -80,11 +81,33 @@ def sla(policy: str = POLICY, **options: Any) -> alt.VConcatChart:
     return charts.sla(clocks(), changes=changes(policy), totals=totals(policy), phases=made_up.PHASES, **options)
 
 
+def settings(policy: str = POLICY, **options: Any) -> alt.VConcatChart:
+    rows = [
+        {"setting": i, "is_current": i == 1, f"{policy}.max_p95_ms": 1000 * (i + 2), "override_rate": share,
+         "override_rate/low": share, "override_rate/high": share, "p95_ms": wait, "p95_ms/low": wait, "p95_ms/high": wait, "on_frontier": i < 2,
+         "dominated_by": None, "reason": ""}
+        for i, (share, wait) in enumerate([(0.1, 900.0), (0.2, 700.0), (0.3, 950.0), (None, None)])
+    ]  # fmt: skip
+    return charts.frontier(pl.DataFrame(rows, schema_overrides={"dominated_by": pl.Int64}), **options)
+
+
+def unsaid(policy: str = POLICY, **options: Any) -> alt.VConcatChart:
+    rows = [
+        (f"{policy}.breaker.{name}", "60s", "2m", "override_rate", 0.2, -0.05, change - 0.05, change, "better", "better",
+         False, "")
+        for name, change in (("cooldown", 0.02), ("for", -0.01), ("every", 0.0001), ("share", 0.0))
+    ]  # fmt: skip
+    table = pl.DataFrame(rows, schema=UNSAID, orient="row")
+    return charts.sensitivity(table, metric="override_rate", **options)
+
+
 DRAWN: dict[str, Callable[..., alt.VConcatChart]] = {
     "sla": sla,
     "coverage": lambda policy=POLICY, **options: charts.coverage(covered(policy), phases=made_up.PHASES, **options),
     "cost": lambda policy=POLICY, **options: charts.cost(cost(policy), **options),
     "budget": lambda policy="order-status", **options: charts.budget(budget(policy), **options),
+    "frontier": settings,
+    "unsaid": unsaid,
     "hours": lambda policy="order-status", **options: charts.budget(budget(policy, hour=14), **options),
 }
 
@@ -177,6 +200,27 @@ def test_one_row_of_each_can_be_drawn() -> None:
         charts.budget(budget()[:1]),
     ):
         assert charts.svg(chart)
+
+
+def test_settings_have_their_values_beside_them_and_those_untold_are_named() -> None:
+    told = said(settings())
+    assert all(value in told for value in ("2 s", "3 s", "4 s", "you are here"))
+    assert "not drawn: 5 s, of which these logs cannot tell" in told
+
+
+def test_what_moves_next_to_nothing_is_counted_and_not_drawn() -> None:
+    chart = unsaid()
+    assert {row["name"] for row in data(chart, "name", "now")} == {
+        f"{POLICY}.breaker.{name}: 2m, not 60s" for name in ("cooldown", "for")
+    }
+    assert "2 more move it less, or not at all" in said(chart)
+    table = pl.DataFrame(
+        [("a.for", "0s", "30s", "override_rate", 0.2, -0.05, -0.05, 0.0, "better", "better", False, "")],
+        schema=UNSAID,
+        orient="row",
+    )
+    still = charts.sensitivity(table, metric="override_rate").to_dict()["description"]
+    assert still == "Override rate stays as it is, whatever stood in place of what the policy leaves unsaid."
 
 
 def test_missed_targets_stand_where_they_fell_due() -> None:

@@ -50,7 +50,7 @@ def sensitivity(table: pl.DataFrame, *, metric: str, most: int = 20, width: int 
     size = pl.col("change").abs()
     moving = rows.filter(pl.col("would_change") | ((size > 0) & (size >= _SEEN * size.max()))).head(most)
     if moving.is_empty():
-        said = f"{of.title} stays as it is, whichever of {words.number(rows.height)} values that are left unsaid is another."
+        said = f"{of.title} stays as it is, whatever stood in place of what the policy leaves unsaid."
         return theme.nothing(said, width=width)
     narrow = width < 500
     gutter, row = _NARROW if narrow else (_NAMES, _ROW)
