@@ -83,9 +83,9 @@ def sla(policy: str = POLICY, **options: Any) -> alt.VConcatChart:
 
 def settings(policy: str = POLICY, **options: Any) -> alt.VConcatChart:
     rows = [
-        {"setting": i, "is_current": i == 1, f"{policy}.max_p95_ms": 1000 * (i + 2), "override_rate": share,
-         "override_rate/low": share, "override_rate/high": share, "p95_ms": wait, "p95_ms/low": wait, "p95_ms/high": wait, "on_frontier": i < 2,
-         "dominated_by": None, "reason": ""}
+        {"setting": i, "is_current": i == 1, f"{policy}.max_p95_ms": 1000 * (i + 2),
+         "override_rate": share, "override_rate/low": share, "override_rate/high": share,
+         "p95_ms": wait, "p95_ms/low": wait, "p95_ms/high": wait, "on_frontier": i < 2, "dominated_by": None, "reason": ""}
         for i, (share, wait) in enumerate([(0.1, 900.0), (0.2, 700.0), (0.3, 950.0), (None, None)])
     ]  # fmt: skip
     return charts.frontier(pl.DataFrame(rows, schema_overrides={"dominated_by": pl.Int64}), **options)
