@@ -28,9 +28,7 @@ def simulate(
         Path | None, typer.Option("--policy", "-p", help="In force instead of the scenario's own.")
     ] = None,
     formats: Annotated[list[str] | None, typer.Option("--format", help="Of the log; may be repeated.")] = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Make a simulated case anew that is there already.")
-    ] = False,  # noqa: FBT002 - a flag
+    replace: Annotated[bool, typer.Option("--replace", help="Make a case that is there anew.")] = False,  # noqa: FBT002 - a flag
 ) -> None:
     """Simulate an incident: a gateway's log, a help desk's export, overrides and the truth, from a script."""
     from incident_kit.commandline import terminal
