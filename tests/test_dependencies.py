@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-DECLARED = [Requirement(one) for one in PROJECT["dependencies"]]
+DECLARED = [one for one in map(Requirement, PROJECT["dependencies"]) if not one.marker or one.marker.evaluate()]
 EXTRAS = [Requirement(one) for extra in PROJECT["optional-dependencies"].values() for one in extra]
 # comes with a declared one, and is its public face: what brings it is named here
 BROUGHT = {

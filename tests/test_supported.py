@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import os
 import subprocess
 import sys
 import tomllib
@@ -213,3 +214,19 @@ def test_every_python_that_is_named_is_one_that_is_meant() -> None:
     assert project["requires-python"] == f">=3.{named[0]}"
     assert named == list(range(named[0], named[-1] + 1))
     assert sys.version_info.minor in named, "run the suite on it, then name it"
+
+
+def test_zones_are_known_without_those_of_the_system() -> None:
+    """Windows has none: they come with a package there."""
+    pytest.importorskip("tzdata")
+    code = "from incident_kit.servicelevels.zones import zone; print(zone('London').key)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONTZPATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "Europe/London"
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    assert [one for one in declared if one.startswith("tzdata") and "win32" in one]
