@@ -50,10 +50,10 @@ def _loaded(folder: Path) -> str:
     if not file.exists():
         return ""
     with _kept(Incident.open(file)) as incident:
-        ((loads, told),) = incident.store.rows("select count(*), coalesce(sum(rows_loaded), 0)::bigint from loads")
+        ((told,),) = incident.store.rows("select coalesce(sum(rows_loaded), 0)::bigint from loads")
         ((held,),) = incident.store.rows("select count(*) from attempts")
         ((requests,),) = incident.store.rows("select count(*) from requests")
-    return f"{loads} loads of {told} rows: {held} attempts, {requests} requests" if loads or held or requests else ""
+    return f"{told} rows loaded: {held} attempts, {requests} requests" if told or held or requests else ""
 
 
 def decide(folder: Path) -> None:
