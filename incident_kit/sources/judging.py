@@ -68,9 +68,13 @@ def contradictions(store: Store) -> tuple[str, ...]:
     """Return, of the first row that says otherwise than the one kept, both values; nothing where no row does."""
     if not store.rows("select 1 from judged where starts_with(reason, $other) limit 1", {"other": OTHER}):
         return ()
-    ((key, said),) = store.rows("select key, said from otherwise order by row_no limit 1")
-    told = [f"{one['name']} is kept as {_value(one['kept'])}, not {_value(one['here'])}" for one in said[:NAMED]]
-    return (f"such as {_value(key.replace(chr(31), ' '))}: {'; '.join(told)}",) if told else ()
+    return tuple(
+        f"such as {_value(key.replace(chr(31), ' '))}: "
+        + "; ".join(
+            f"{one['name']} is kept as {_value(one['kept'])}, not {_value(one['here'])}" for one in said[:NAMED]
+        )
+        for key, said in store.rows("select key, said from otherwise where len(said) > 0 order by row_no limit 1")
+    )
 
 
 def _value(text: str | None) -> str:
