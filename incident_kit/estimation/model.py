@@ -109,10 +109,12 @@ class Model:
         """Return a draw's expectations, ``[outcome, target, intent, bin]``; NaN where an outcome is nowhere known."""
         if draw == CENTRAL:
             return self._stacked({name: one.mean for name, one in self.posteriors.items()})
-        if (draws, seed) not in self._wanted:
+        wanted = self._wanted.get((draws, seed))
+        if wanted is None:
+            wanted = {name: one.draws(draws, seed=seed) for name, one in self.posteriors.items()}
             self._wanted.clear()
-            self._wanted[draws, seed] = {name: one.draws(draws, seed=seed) for name, one in self.posteriors.items()}
-        return self._stacked({name: one[draw] for name, one in self._wanted[draws, seed].items()})
+            self._wanted[draws, seed] = wanted
+        return self._stacked({name: one[draw] for name, one in wanted.items()})
 
     def _stacked(self, found: dict[str, Floats]) -> Floats:
         unknown = np.full(self.cells.shape, np.nan)
