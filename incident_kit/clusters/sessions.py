@@ -119,6 +119,8 @@ def _settings(master: str) -> dict[str, str]:
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
+        # Spark 4.3 measures a batch after every row, each time in time of its rows: without a limit of bytes it does not
+        "spark.sql.execution.arrow.maxBytesPerBatch": "2147483647",
         "spark.sql.autoBroadcastJoinThreshold": "-1",  # hints say what is small
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
