@@ -18,12 +18,14 @@ from benchmarks import traffic
 from benchmarks.measure import environment, forget_peak, peak_gib
 from incident_kit import Incident, charts, replay
 from incident_kit.charts import theme
+from incident_kit.estimation.evidence import nearest
 
 SIZES = (100_000, 300_000, 1_000_000, 3_000_000, 10_000_000, 30_000_000)
 BAR_GIB, BAR_FOR = 4.0, 10_000_000
 BAR_GROWTH = 12.0
 STEPS = ("load", "prepare", "replay", "decisions", "charts")
 _BAR_STEPS = STEPS[:3]
+MODEL, MODEL_UP_TO = "with the model", 10_000_000  # a replay whose outcomes the model gives, not the nearest call
 _COPY = """
 copy (
   select request_id, conversation_id, intent, channel, arrived_at, wait_ms, requested, served, is_fallback, status, error_class,
@@ -37,7 +39,7 @@ def main(*, most: int, figure: Path | None = None) -> int:
     """Print the tables; 1 where a bar is missed, else 0. ``figure``: an SVG file to draw them in."""
     print(f"canonical Parquet, {len(traffic.INTENTS)} intents, a policy with a breaker an intent; {environment()}")
     print("seconds, and in brackets the peak of resident memory in GiB while at it")
-    print(f"{'requests':>11}" + "".join(f"{step:>16}" for step in STEPS) + f"{'in all':>16}")
+    print(f"{'requests':>11}" + "".join(f"{step:>16}" for step in STEPS) + f"{'in all':>16}{MODEL:>18}")
     found: dict[int, dict[str, float]] = {}
     with TemporaryDirectory() as folder:
         for size in (size for size in SIZES if size <= most):
@@ -52,7 +54,11 @@ def main(*, most: int, figure: Path | None = None) -> int:
                 return 1
             told = found[size] = json.loads(done.stdout)
             cells = [(told[step], told[f"{step} GiB"]) for step in STEPS] + [(_seconds(told, STEPS), _peak(told))]
-            print(f"{size:>11,}" + "".join(f"{f'{s:.2f} ({gib:.1f})':>16}" for s, gib in cells), flush=True)
+            model = f"{told[MODEL]:.2f} ({told[f'{MODEL} GiB']:.1f})" if MODEL in told else "not tried"
+            print(
+                f"{size:>11,}" + "".join(f"{f'{s:.2f} ({gib:.1f})':>16}" for s, gib in cells) + f"{model:>18}",
+                flush=True,
+            )
     if figure is not None and len(found) > 1:
         figure.write_text(charts.svg(_drawn(found)), encoding="utf-8")
         print(f"drawn in {figure}")
@@ -88,9 +94,11 @@ def child(path: str, folder: str) -> None:
     report = timed("load", lambda: incident.load(path))
     assert report.rows_loaded == report.rows_read, report
     timed("prepare", lambda: incident.log)
-    done = timed("replay", lambda: replay(incident, traffic.policy()))
+    done = timed("replay", lambda: replay(incident, traffic.policy(), estimator=nearest))
     timed("decisions", lambda: done.write_decisions(Path(folder) / "decisions.parquet"))
     timed("charts", lambda: [charts.svg(charts.timeline(incident)), charts.svg(charts.states(done))])
+    if len(done.log) <= MODEL_UP_TO:
+        timed(MODEL, lambda: replay(incident, traffic.policy()))
     incident.store.close()
     (Path(folder) / "incident.duckdb").unlink()
     print(json.dumps(told))
