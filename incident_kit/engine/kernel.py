@@ -204,7 +204,7 @@ def _change(
     n = b.tail - b.head
     deciding = why == BY_CONDITION or rule.own == 0
     shown = 0
-    if state == OPEN:
+    if state == OPEN and n > 0:  # of none nothing decided
         while shown + 1 < rule.count and _holds(conditions[e, shown], k[e, shown], n) != deciding:
             shown += 1
     value = np.nan
