@@ -86,6 +86,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # --- what works ---
 
 
+@pytest.mark.slow
 def test_the_demo(run: Run, tmp_path: Path) -> None:
     code, said, _ = run("demo", "--out", tmp_path / "brief.html")
     assert code == 0

@@ -52,6 +52,7 @@ def test_check_of_a_folder_writes_what_a_ci_wants(desk: Path, tmp_path: Path) ->
     assert max(map(len, wide.stdout.splitlines())) <= 120
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 140])
 def test_what_helps_where_limits_cannot_be_told(desk: Path, tmp_path: Path, columns: int) -> None:
     (tmp_path / "away.yaml").write_text(AWAY.text or "", encoding="utf-8")  # to a model that no log shows
@@ -77,12 +78,14 @@ def test_check_ends_with_what_it_found(desk: Path, tmp_path: Path) -> None:
     assert "Traceback" not in broken.stderr
 
 
+@pytest.mark.slow
 def test_check_of_one_pack_is_that_of_a_case(desk: Path) -> None:
     done = run(desk, "check", "leaves.yaml", "--against", "incidents/one", "--in-force", "stays.yaml", "--draws", "3")
     assert done.stdout.splitlines()[0].startswith("FAIL: leaves against stays: ")
     assert done.returncode == 1
 
 
+@pytest.mark.slow
 def test_pack_says_what_it_wrote(desk: Path, tmp_path: Path) -> None:
     (desk / "key").write_bytes(b"a key of mine, long enough\n")
     done = run(

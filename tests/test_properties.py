@@ -211,6 +211,7 @@ def _ends_after(arrived_us: int, latency_ms: int, until_us: int) -> bool:
     return bool(arrived_us + 1000 * min(latency_ms, TIMEOUT_MS) > until_us)
 
 
+@pytest.mark.slow
 @few
 @given(logs(), policies(), st.integers(0, 9), st.data())
 def test_1_what_comes_after_changes_no_decision_before(
@@ -343,6 +344,7 @@ def test_6_the_founding_file_trips_when_there_are_enough_calls() -> None:
 # --- 7: time is relative ---
 
 
+@pytest.mark.slow
 @few
 @given(logs(), policies(), st.sampled_from([1, 86_400_000, -3_600_000, 123_457]))
 def test_7_a_shift_in_time_shifts_decisions_and_changes_none(

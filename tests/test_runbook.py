@@ -182,6 +182,7 @@ def test_the_verb(case: Path, tmp_path: Path) -> None:
     assert datetime.now(tz=UTC).date().isoformat()[:8] in told.stdout
 
 
+@pytest.mark.slow
 def test_a_file_on_a_day(case: Path, tmp_path: Path) -> None:
     script = tmp_path / "d.yaml"
     script.write_text("degradations:\n- {target: big, from: 10m, until: 30m, slow: 5, text: my own}\n")

@@ -161,6 +161,7 @@ def test_on_the_command_line(case: Path, tmp_path: Path) -> None:
     assert runner.invoke(app, ["export", "policy.yaml"]).exit_code != 0
 
 
+@pytest.mark.slow
 def test_the_figure_of_the_command_line(case: Path) -> None:
     runner = CliRunner()
     incident = open_case(case, in_memory=True)
