@@ -241,6 +241,7 @@ def test_1_what_comes_after_changes_no_decision_before(
 # --- 2: slower is never later ---
 
 
+@pytest.mark.slow
 @few
 @given(logs(intents=["chat"]), routes(intent="chat", when=rules(slow)), st.data())
 def test_2_slow_completions_never_delay_the_first_trip(
@@ -377,6 +378,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("files")
 
 
+@pytest.mark.slow
 @settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(requests=logs(), rules=policies(), half=st.integers(1, 4))
 def test_8_loading_twice_or_in_two_changes_nothing(

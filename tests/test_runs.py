@@ -36,6 +36,7 @@ def assert_same(one: Replay, other: Replay) -> None:
         assert both[0].to_dicts() == both[1].to_dicts()
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(logs(), policies(signals=("churn",)), st.integers(0, 9))
 def test_apart_is_at_once(requests: list[Request], policy: Policy, seed: int) -> None:
@@ -57,6 +58,7 @@ def quick_policies(draw: Any) -> Policy:
     return policy_of([tree])
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(logs(), quick_policies(), st.integers(0, 9))
 def test_the_kernel_ends_and_rests_as_the_machine_does(requests: list[Request], policy: Policy, seed: int) -> None:

@@ -126,6 +126,7 @@ def filled(events: list[Any], clocks: list[Any], recorded: list[Any]) -> Store:
     return store
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(EVENTS, CLOCKED, RECORDED, RULES, TIMES)
 def test_nothing_is_too_odd(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from policies import policies
@@ -46,6 +47,7 @@ def settings_of(policy: Policy, data: st.DataObject) -> list[Policy]:
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(logs(), policies(), st.integers(0, 9), st.data())
 def test_a_turn_is_a_replay(requests: list[Request], policy: Policy, seed: int, data: Any) -> None:
