@@ -93,7 +93,7 @@ def _one_thread_each() -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-_THREADS = ("OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
+_THREADS = ("OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS", "OMP_NUM_THREADS")
 _KEPT: dict[str, Any] = {}  # of a worker: its sources, its task, the incident that it has open
 
 

@@ -6,8 +6,7 @@ An incident that cannot be read, or on which the policy cannot be replayed, is a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,11 +171,10 @@ def gate(
         for path, name in zip(paths, _apart(paths), strict=True)
     ]
     found: dict[str, Held] = {}
-    with _one_thread_each(count):
-        for (_, work), held in shared_out((_Nothing(),), works, _hold, jobs=count):
-            found[work[0]] = held
-            if progress is not None:
-                progress(f"checked {len(found)} of {len(paths)}: {label(held.name)} {held.outcome}")
+    for (_, work), held in shared_out((_Nothing(),), works, _hold, jobs=count):
+        found[work[0]] = held
+        if progress is not None:
+            progress(f"checked {len(found)} of {len(paths)}: {label(held.name)} {held.outcome}")
     gate = Gate(policy, tuple(found[str(path)] for path in paths))
     _refuse_strangers(gate, bars or ())
     return gate
@@ -201,19 +199,6 @@ class _Nothing:
         from incident_kit.incident import Incident
 
         return Incident.create()
-
-
-@contextmanager
-def _one_thread_each(jobs: int) -> Iterator[None]:
-    """Let processes that are started inside use one thread each of the libraries that would start one a core."""
-    names = ("POLARS_MAX_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS") if jobs > 1 else ()
-    unset = [name for name in names if name not in os.environ]
-    os.environ.update(dict.fromkeys(unset, "1"))
-    try:
-        yield
-    finally:
-        for name in unset:
-            del os.environ[name]
 
 
 def _hold(_: Incident, work: Any) -> Held:
