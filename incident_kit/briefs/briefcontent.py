@@ -19,6 +19,7 @@ from incident_kit.briefs.briefrecord import record, versions
 from incident_kit.briefs.proposal import Proposal, candidates, listed, measures, proposals
 from incident_kit.briefs.whatif import WhatIf, swept, whatif
 from incident_kit.cachedproperty import cached_property
+from incident_kit.errors import InvalidCase
 from incident_kit.helpdesk.promises import kept, missed
 from incident_kit.inspection.battery import findings
 from incident_kit.optimization.sensitivities import sensitivity
@@ -274,7 +275,10 @@ def _findings(incident: Any) -> tuple[list[tuple[str, str]], list[str]]:
     """Return what stands out in the impact, ranked, and what was looked at too."""
     if getattr(incident, "log", None) is None:
         return [], []
-    ranked = tuple(findings(incident))
+    try:
+        ranked = tuple(findings(incident))
+    except InvalidCase:  # all of the log is the impact: there is no usual time to hold it against
+        return [], []
     told = [(one.title, one.sentence) for one in ranked if one.interesting]
     return told, [one.title for one in ranked if not one.interesting]
 
