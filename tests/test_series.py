@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import plainly
@@ -103,6 +104,13 @@ def test_part_by_part_it_is_the_same(sample: Incident, monkeypatch: pytest.Monke
             assert_frame_equal(series_of(one), expected)
         assert "outcomes" not in vars(one)
         assert_frame_equal(series_of(one), expected)
+
+
+def test_decisions_are_written_without_being_kept(tiny: Incident, tmp_path: Path) -> None:
+    done = replay(tiny, Policy(routes=()), estimator=nearest)
+    written = pl.read_parquet(done.write_decisions(tmp_path / "decisions.parquet"))
+    assert "decisions" not in vars(done)
+    assert_frame_equal(written, done.decisions.with_columns(pl.col(pl.Enum).cast(pl.String)))
 
 
 def test_missed_targets_lie_in_the_interval_in_which_they_fell_due() -> None:
