@@ -353,3 +353,23 @@ def test_rows_are_what_json_can_hold() -> None:
     at = pl.Series(["2026-01-05T12:00:00.5Z"]).str.to_datetime(time_zone="UTC")
     frame = pl.DataFrame({"at": at, "kind": pl.Series(["a"], dtype=pl.Enum(["a"]))})
     assert plain(frame) == [{"at": 1767614400500, "kind": "a"}]
+
+
+def test_a_snapshot_takes_no_range_back_that_was_there(
+    incident: Incident, policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("incident_kit.widgets.tuner.FIRST", 2)
+
+    async def cells() -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+        tuner = Tuner(incident, policy, draws=DRAWS)
+        tuner.turn(FIRST, 900)
+        tuner.settle()
+        before, seen = tuner.scores, []
+        tuner.snapshot()
+        tuner.view.observe(lambda _: seen.append(tuner.scores), "patch")
+        assert tuner._work is not None
+        await asyncio.wait_for(tuner._work, timeout=60)
+        return before, [*seen, tuner.scores]
+
+    before, later = asyncio.run(cells())
+    assert [scores.equals(before) for scores in later] == [True] * len(later)

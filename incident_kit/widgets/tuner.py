@@ -315,7 +315,7 @@ class Tuner(widgets.VBox):  # type: ignore[misc]
         Steps are short: between two, and between the draws of one, the hand may move again.
         """
         central, one, settings, key = self._replay, self.in_hand, self.settings, self._key()
-        drawn: list[Any] = []
+        drawn = list(self._drawn)  # what is shown is not taken back: a snapshot changes no setting
         wanted = self._wanted()
         while not self.bench.is_loaded_drawn and is_wanted():
             self.bench.draw_loaded(at_once=COLD)
