@@ -100,9 +100,25 @@ class Log:
         return read_details(self)
 
     @cached_property
+    def ticket(self) -> NDArray[np.int32]:
+        """The number of the ticket that each request touches, in the order of their ids; -1: none."""
+        facts, place = self._placed(self.store.query("replay_tickets"))
+        found = np.full(len(self), UNKNOWN, np.int32)
+        found[place] = coded(facts["ticket_id"])
+        return _fixed(found)
+
+    @cached_property
+    def attributes(self) -> pl.DataFrame:
+        """One row a request: what was known of it at its arrival."""
+        return self._of_requests("replay_attributes")
+
+    @cached_property
     def request_facts(self) -> pl.DataFrame:
         """One row a request: tools, tokens and cost of its answer, and whether an agent overrode it, as logged."""
-        facts, place = self._placed(self.store.query("replay_request_facts"))
+        return self._of_requests("replay_request_facts")
+
+    def _of_requests(self, query: str) -> pl.DataFrame:
+        facts, place = self._placed(self.store.query(query))
         return _beside(np.arange(len(self)), facts, place)
 
     @cached_property
@@ -182,6 +198,12 @@ def read(store: Store) -> Log:
         errors=tuple(errors),
         store=store,
     )
+
+
+def coded(names: pl.Series) -> NDArray[np.int32]:
+    """Return a number for each name, in the order of the names; -1 for NULL."""
+    codes: NDArray[np.int32] = names.rank("dense").cast(pl.Int32).fill_null(0).to_numpy() - 1
+    return codes
 
 
 def _fixed(values: NDArray[Any]) -> NDArray[Any]:

@@ -270,7 +270,7 @@ def _pairs(log: Log, policy: Policy | None) -> Iterator[tuple[int, int, int]]:
 
 
 def _alike(
-    it: Observations, log: Log, bins: NDArray[np.int64], chosen: NDArray[np.int64], backup: int, *, least: int, name: str,
+    it: Observations, log: Log, bins: NDArray[np.int32], chosen: NDArray[np.int64], backup: int, *, least: int, name: str,
     options: tuple[int, int],
 ) -> tuple[Likeness, str]:  # fmt: skip
     """Return the calls of a pair in strata of time and tools, or of tools alone where too few of the former match."""

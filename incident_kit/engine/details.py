@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from incident_kit.cachedproperty import cached_property
 from incident_kit.engine.machinery import FACT
 from incident_kit.errors import UnansweredQuestion
-from incident_kit.log import UNKNOWN, Log
+from incident_kit.log import UNKNOWN, Log, coded
 
 if TYPE_CHECKING:
     from incident_kit.policies.policy import Policy
@@ -63,24 +63,18 @@ class Details:
 
 def read(log: Log) -> Details:
     """Return the details of a log, from its store."""
-    rows = log.store.query("replay_attributes")
-    attributes = pl.DataFrame({"request_id": log.request_id}).join(
-        rows, on="request_id", how="left", maintain_order="left"
-    )
-    tickets = _codes(attributes["ticket_id"])
-    numbers = dict(zip(attributes["ticket_id"].to_list(), tickets.tolist(), strict=True))
-    desk = log.store.query("replay_desk")
-    known = desk.filter(pl.col("ticket_id").is_in([name for name in numbers if name is not None]))
+    attributes = log.attributes
+    touching = attributes.select("ticket_id", ticket=pl.Series(log.ticket)).drop_nulls("ticket_id").unique("ticket_id")
     facts = facts_of(log)
     logged = log.request_facts
     return Details(
         facts=facts,
         is_fallback=_filled(logged["is_fallback"].cast(pl.Int64)).astype(np.int8),
         cost_nano=_filled((logged["cost_usd"] * 1e9).round().cast(pl.Int64)),
-        conversation=_codes(attributes["conversation_id"]),
-        ticket=tickets,
+        conversation=coded(attributes["conversation_id"]),
+        ticket=log.ticket,
         attributes=attributes,
-        desk=known.with_columns(pl.col("ticket_id").replace_strict(numbers, return_dtype=pl.Int32).alias("ticket")),
+        desk=log.store.query("replay_desk").join(touching, on="ticket_id", maintain_order="left"),
         signals=log.store.query("replay_signals"),
         feedback_lag_us=feedback_lag_us(facts),
     )
@@ -156,12 +150,6 @@ def _fits(details: Details, key: str, values: tuple[Any, ...]) -> NDArray[np.boo
 def _is_one_of(value: Any, values: tuple[Any, ...]) -> bool:
     """Return whether a value is among those of a policy: true is not 1, and 3 is not "3"."""
     return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in values)
-
-
-def _codes(names: pl.Series) -> NDArray[np.int32]:
-    """Return a number for each name, in order of first appearance; -1 for NULL."""
-    codes = names.rank("dense").cast(pl.Int32).fill_null(0).to_numpy() - 1
-    return codes.astype(np.int32)
 
 
 def _filled(values: pl.Series) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,7 @@ class Cells:
     suspects: NDArray[np.bool_]
     shown: Floats
     group: NDArray[np.int64]
+    _counted: dict[Any, NDArray[np.int64]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(
@@ -141,18 +142,16 @@ class Cells:
         return found
 
     @cached_property
-    def bins(self) -> NDArray[np.int64]:
+    def bins(self) -> NDArray[np.int32]:
         """The bin of each call."""
-        return self.bin_of(self.observations.sent_us)
+        return self.bin_of(self.observations.sent_us).astype(np.int32)
 
     @cached_property
-    def _cell(self) -> NDArray[np.int64]:
+    def _cell(self) -> NDArray[np.int32]:
         """The place of each call in a flat ``[target, group, bin]``."""
         it = self.observations
-        place: NDArray[np.int64] = np.ravel_multi_index(
-            (it.target.astype(np.int64), self.group[it.intent], self.bins), self._flat
-        )
-        return place
+        place = it.target.astype(np.int32) * self.groups + self.group[it.intent].astype(np.int32)
+        return place * self.shape[2] + self.bins
 
     @property
     def _flat(self) -> tuple[int, int, int]:
@@ -175,13 +174,22 @@ class Cells:
 
     def n(self, outcome: str | None = None, *, without_tools: bool | None = None) -> NDArray[np.int64]:
         """Return how many calls (with a known outcome) each ``[target, intent, bin]`` has; the last intent is none."""
-        it = self.observations
-        intent = np.where(it.intent < 0, it.intents, it.intent).astype(np.int64)
-        kept = np.ones(len(it), np.bool_) if outcome is None else np.isfinite(it.value(outcome))
-        if without_tools is not None:
-            kept &= it.without_tools == without_tools
-        place = np.ravel_multi_index((it.target.astype(np.int64), intent, self.bins), self.shape)
-        return np.bincount(place[kept], minlength=int(np.prod(self.shape))).reshape(self.shape)
+        if (outcome, without_tools) not in self._counted:
+            it = self.observations
+            kept = np.ones(len(it), np.bool_) if outcome is None else np.isfinite(it.value(outcome))
+            if without_tools is not None:
+                kept &= it.without_tools == without_tools
+            found = np.bincount(self._place[kept], minlength=int(np.prod(self.shape))).reshape(self.shape)
+            found.setflags(write=False)
+            self._counted[outcome, without_tools] = found
+        return self._counted[outcome, without_tools]
+
+    @cached_property
+    def _place(self) -> NDArray[np.int32]:
+        """The place of each call in a flat ``[target, intent, bin]``; the last intent is none."""
+        it, (_, intents, bins) = self.observations, self.shape
+        place = it.target.astype(np.int32) * intents + np.where(it.intent < 0, it.intents, it.intent)
+        return place * bins + self.bins
 
     def labels(self, *, without_tools: bool = False, outcome: str | None = None) -> NDArray[np.int8]:
         """Return the evidence label of every ``[target, intent, bin]``, a position in LABELS.
@@ -294,7 +302,7 @@ def _differs(value: Floats, inside: NDArray[np.bool_], outside: NDArray[np.bool_
     return float(a.mean() - b.mean()) > max(sure * error, min(0.5 * float(b.mean()), 0.05))
 
 
-def _design_effect(cell: NDArray[np.int64], y: Floats, ticket: NDArray[Any], n: Floats, k: Floats) -> Floats:
+def _design_effect(cell: NDArray[np.int32], y: Floats, ticket: NDArray[Any], n: Floats, k: Floats) -> Floats:
     """Return 1 + (m - 1) ICC a cell: m is how many of its calls share a ticket, as seen by a call of it."""
     deff = np.ones(len(n))
     has = ticket >= 0

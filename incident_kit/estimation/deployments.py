@@ -91,7 +91,7 @@ def _named(deployment: NDArray[np.int32]) -> NDArray[np.int64]:
     return np.asarray(codes[where], np.int64)
 
 
-def _changes(named: NDArray[np.int64], bins: NDArray[np.int64]) -> bool:
+def _changes(named: NDArray[np.int64], bins: NDArray[np.int32]) -> bool:
     """Return whether the mix of deployments is another one in some bins, by Pearson's chi-square."""
     table = np.zeros((int(named.max()) + 1, int(bins.max()) + 1))
     np.add.at(table, (named, bins), 1)

@@ -36,6 +36,8 @@ def hidden(log: Log) -> Hidden:
     """
     calls = log.calls
     request = calls.request
+    if log.is_complete.all():
+        return Hidden(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int32))
     order = np.lexsort((calls.sent_us, request))
     failed, then = order[:-1], order[1:]
     done_us = calls.sent_us[failed] + calls.latency_ms[failed].astype(np.int64) * 1000

@@ -33,7 +33,9 @@ class Pools:
         intent = np.where(it.intent < 0, it.intents, it.intent).astype(np.int64)
         of_target = np.flatnonzero(it.target == target)
         like = it.without_tools[of_target] == without_tools
-        variants = [_Variant(rows, intent[rows], cells.bins[rows]) for rows in (of_target[like], of_target[~like])]
+        variants = [
+            _Variant(rows, intent[rows], cells.bins[rows], bins) for rows in (of_target[like], of_target[~like])
+        ]
         found, starts = [], np.zeros(intents * bins + 1, np.int64)
         for cell in np.flatnonzero(wanted):
             taken = _taken(variants, *divmod(int(cell), bins))
@@ -46,32 +48,28 @@ class Pools:
 class _Variant:
     """Calls of one target and tools, by intent and by bin."""
 
-    def __init__(self, rows: NDArray[np.int64], intent: NDArray[np.int64], bin_: NDArray[np.int64]) -> None:
-        self.rows, self.intent, self.bin = rows, intent, bin_
-        order = np.lexsort((bin_, intent))
-        self.by_intent = order, intent[order]
-        order = np.lexsort((intent, bin_))
-        self.by_bin = order, bin_[order]
+    def __init__(self, rows: NDArray[np.int64], intent: NDArray[np.int64], bin_: NDArray[np.int32], bins: int) -> None:
+        self.rows, self.intent, self.bin, self.bins = rows, intent, bin_, bins
+        cell = intent.astype(np.int32) * bins + bin_
+        self.by_intent = order = np.argsort(cell, kind="stable")
+        self.cells = cell[order]
+        self.by_bin = order[np.argsort(bin_[order], kind="stable")]
+        self.starts = np.concatenate([[0], np.cumsum(np.bincount(bin_, minlength=bins))])
 
     def levels(self, intent: int, bin_: int) -> list[NDArray[np.int64]]:
         """Return the calls of a cell, those of its bin, those of its intent, and all others."""
-        at_once, alike = _run(*self.by_bin, bin_), _run(*self.by_intent, intent)
-        own = at_once[self.intent[at_once] == intent]
+        own, end = np.searchsorted(self.cells, [intent * self.bins + bin_, intent * self.bins + bin_ + 1])
+        first, last = np.searchsorted(self.cells, [intent * self.bins, (intent + 1) * self.bins])
         others = _spread(np.arange(len(self.rows)), _LOOKED_AT)
         others = others[(self.intent[others] != intent) & (self.bin[others] != bin_)]
-        same_time = _spread(at_once, _LOOKED_AT)
-        same_intent = _spread(alike, _LOOKED_AT)
+        same_time = _spread(self.by_bin[self.starts[bin_] : self.starts[bin_ + 1]], _LOOKED_AT)
+        same_intent = _spread(self.by_intent[first:last], _LOOKED_AT)
         return [
-            self.rows[own],
+            self.rows[self.by_intent[own:end]],
             self.rows[same_time[self.intent[same_time] != intent]],
             self.rows[same_intent[self.bin[same_intent] != bin_]],
             self.rows[others],
         ]
-
-
-def _run(order: NDArray[np.int64], keys: NDArray[np.int64], key: int) -> NDArray[np.int64]:
-    first, end = np.searchsorted(keys, [key, key + 1])
-    return order[first:end]
 
 
 def _spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:

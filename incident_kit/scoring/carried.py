@@ -45,7 +45,7 @@ def carried(replay: Replay, of: Metric, rows: NDArray[np.bool_], *, intent: str 
 
 def _open_tickets(replay: Replay) -> NDArray[np.bool_]:
     """Return which tickets have a request that is not served as logged."""
-    ticket = replay.log.details.ticket
+    ticket = replay.log.ticket
     found = np.zeros(int(ticket.max(initial=-1)) + 1, np.bool_)
     found[ticket[(replay.outcome.evidence > 0) & (ticket >= 0)]] = True
     return found

@@ -27,11 +27,10 @@ class Curve:
     @classmethod
     def of(cls, latency_ms: Any, is_censored: Any) -> Curve:
         """Return the curve of latencies; a censored one is at least its value, and counts as larger than an equal one."""
-        latency = np.asarray(latency_ms, np.float64)
-        event = ~np.asarray(is_censored, np.bool_)
-        at, of = np.unique(latency[event], return_inverse=True)
-        deaths = np.bincount(of, minlength=len(at))
-        at_risk = len(latency) - np.searchsorted(np.sort(latency), at, side="left")
+        latency, cut = np.asarray(latency_ms, np.float64), np.asarray(is_censored, np.bool_)
+        at, deaths = np.unique(latency[~cut], return_counts=True)
+        before = np.cumsum(deaths) - deaths + np.searchsorted(np.sort(latency[cut]), at, side="left")
+        at_risk = len(latency) - before
         above = np.cumprod(1 - deaths / np.maximum(at_risk, 1)) if len(at) else np.empty(0)
         return cls(at, np.asarray(above, np.float64), float(latency.max(initial=0.0)), len(latency))
 
