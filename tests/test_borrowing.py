@@ -20,7 +20,7 @@ def calls(*rows: tuple[int, int]) -> tuple[Any, ...]:
     """Return calls as (latency, error); each in its own cell's level of 1."""
     latency = np.array([row[0] for row in rows], np.int32)
     error = np.array([row[1] for row in rows], np.int16)
-    return latency / CAP_MS, latency, error, error == TIMEOUT, CAP_MS
+    return latency, error, error == TIMEOUT, CAP_MS
 
 
 def table(*cells: list[int], chances: np.ndarray | None = None) -> tuple[Any, ...]:
@@ -56,7 +56,8 @@ def borrowed(
         np.array([0, MINUTE, 2 * MINUTE]), ended,
     )  # fmt: skip
     timeout = np.array([timeout_ms, TIMEOUT, FAILS])
-    borrowing.borrow(who, donors, of, tail or tails([], [], [False, False]), timeout, (records, donor, changed))
+    table = donors[0], of[0][donors[0]] / CAP_MS, *donors[1:]
+    borrowing.borrow(who, table, of, tail or tails([], [], [False, False]), timeout, (records, donor, changed))
     return records[:, 0], donor[:, 0], changed[:, 0]
 
 
@@ -86,8 +87,8 @@ def test_how_a_call_ended_is_not_turned_over_where_the_log_knows(known: int, key
     ended = np.full((1, 1), known, np.int16)
     found, donor, changed = borrowed(of, donors, ended=ended, key=key)
     assert found["error"][0] == known
-    assert not changed[0] & borrowing.ERROR or of[2][donor[0]] != known
-    assert borrowed(of, donors, key=key)[0]["error"][0] != of[2][borrowed(of, donors, key=key)[1][0]], "else it is"
+    assert not changed[0] & borrowing.ERROR or of[1][donor[0]] != known
+    assert borrowed(of, donors, key=key)[0]["error"][0] != of[1][borrowed(of, donors, key=key)[1][0]], "else it is"
 
 
 def test_a_donor_that_ended_alike_is_preferred() -> None:

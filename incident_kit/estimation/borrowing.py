@@ -71,17 +71,17 @@ def _hashes(places: Any, data: Any) -> Any:
 
 
 @_jit
-def tilt(members: Any, starts: Any, values: Any, latency: Any, wanted: Any, chances: Any) -> tuple[Any, Any, Any]:
+def tilt(starts: Any, values: Any, latency: Any, wanted: Any, chances: Any) -> tuple[Any, Any, Any]:
     """Return how a draw borrows in each cell: cumulative weights of its donors, flips, and the level of its latencies.
 
     Parameters
     ----------
-    members, starts
-        The donors (positions of calls) of cell c are ``members[starts[c]:starts[c + 1]]``.
+    starts
+        The donors of cell c are ``[starts[c], starts[c + 1])``.
     values
-        ``[outcome, call]``: error, tool failure, override in [0, 1], NaN where not known.
+        ``[outcome, donor]``: error, tool failure, override in [0, 1], NaN where not known.
     latency
-        ``[(relative, fixed), call]``: L over what its own cell expects, of a call that is brought to the level of another cell,
+        ``[(relative, fixed), donor]``: L over what its own cell expects, of a call that is brought to the level of another cell,
         or min(L, T) / T of one that a timeout cut.
     wanted
         ``[error, tool failure, override, latency; cell]``: what the cell's outcomes should be on average; NaN: as they are.
@@ -89,7 +89,7 @@ def tilt(members: Any, starts: Any, values: Any, latency: Any, wanted: Any, chan
         Room for ``[outcome, (up, down); cell]``: with what chance an outcome is turned to 1, or to 0.
     """
     cells = len(starts) - 1
-    cumulative = np.empty(len(members), np.float64)
+    cumulative = np.empty(values.shape[1], np.float64)
     levels = np.ones(cells)
     most = 0
     for c in range(cells):
@@ -102,13 +102,13 @@ def tilt(members: Any, starts: Any, values: Any, latency: Any, wanted: Any, chan
             continue
         for j in range(n):
             for k in range(OUTCOMES):
-                value, p = values[k, members[first + j]], wanted[k, c]
+                value, p = values[k, first + j], wanted[k, c]
                 g[j, k] = 0.0 if np.isnan(value) or np.isnan(p) else value - p
         theta[:] = 0.0
         _solve(g, w, n, theta, gradient, hessian)
-        _close(members[first : first + n], w, values, wanted[:, c], chances[:, :, c])
+        _close(w, values[:, first : first + n], wanted[:, c], chances[:, :, c])
         if not np.isnan(wanted[OUTCOMES, c]):
-            levels[c] = _level(members[first : first + n], w, latency, wanted[OUTCOMES, c])
+            levels[c] = _level(w, latency[:, first : first + n], wanted[OUTCOMES, c])
         total = 0.0
         for j in range(n):
             total += w[j]
@@ -118,12 +118,12 @@ def tilt(members: Any, starts: Any, values: Any, latency: Any, wanted: Any, chan
 
 
 @_jit
-def _close(members: Any, w: Any, values: Any, wanted: Any, chances: Any) -> None:
+def _close(w: Any, values: Any, wanted: Any, chances: Any) -> None:
     """Enter the chances of flips that close what weights leave open."""
     for k in range(OUTCOMES):
         mass, hit = 0.0, 0.0
-        for j in range(len(members)):
-            value = values[k, members[j]]
+        for j in range(values.shape[1]):
+            value = values[k, j]
             if not np.isnan(value):
                 mass += w[j]
                 hit += w[j] * value
@@ -191,18 +191,18 @@ def _step(a: Any, b: Any, theta: Any) -> None:
 
 
 @_jit
-def _level(members: Any, w: Any, latency: Any, wanted: float) -> float:
+def _level(w: Any, latency: Any, wanted: float) -> float:
     """Return the level at which the mean of min(L, T) / T is as wanted, as far as it can be."""
     fixed = 0.0
-    for j in range(len(members)):
-        fixed += w[j] * latency[1, members[j]]
+    for j in range(latency.shape[1]):
+        fixed += w[j] * latency[1, j]
     expected = np.log(max(wanted, 1e-9))
     low, high = expected - _MOST, expected + _MOST
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
         factor, mean = np.exp(middle), fixed
-        for j in range(len(members)):
-            mean += w[j] * min(factor * latency[0, members[j]], 1.0)
+        for j in range(latency.shape[1]):
+            mean += w[j] * min(factor * latency[0, j], 1.0)
         if mean < wanted:
             low = middle
         else:
@@ -221,9 +221,9 @@ def borrow(who: Any, table: Any, calls: Any, tail: Any, timeout: Any, into: Any)
         it was sent; the edges of the bins, as many to an intent; and ``[attempt number, column]`` how the log says that a call
         ended whose duration it does not know (-1: nothing, or an empty array). An attempt is of the cell of its own sending.
     table
-        members, starts, and what :func:`tilt` returned.
+        the donors' calls, their relative latencies and starts as in :func:`tilt`, and what that returned.
     calls
-        relative latency (as in :func:`tilt`), latency_ms, error, is_censored, of all calls; T in ms.
+        latency_ms, error, is_censored, of all calls; T in ms.
     tail
         at_ms, above of healthy times, the same of degraded ones, and which bins are degraded: the survival of the target's
         latencies, for a timeout longer than the one that cut a donor.
@@ -233,8 +233,8 @@ def borrow(who: Any, table: Any, calls: Any, tail: Any, timeout: Any, into: Any)
         records, donor, changed: ``[attempt number, column]``, filled in.
     """
     draw_key, request_key, cell, chosen, sent_us, edges_us, ended = who
-    _, starts, _, chances, levels = table
-    relative, latency_ms, error, is_censored, cap_ms = calls
+    members, relative, starts, _, chances, levels = table
+    latency_ms, error, is_censored, cap_ms = calls
     records, donor, changed = into
     bins = len(edges_us) - 1
     for column in range(len(cell)):
@@ -252,7 +252,8 @@ def borrow(who: Any, table: Any, calls: Any, tail: Any, timeout: Any, into: Any)
                 continue
             state = _mixed(request_key[column] ^ _mixed(np.uint64(draw_key) + np.uint64(number)))
             known = np.int64(ended[number, column]) if ended.size > 0 else np.int64(-1)
-            call = _drawn(table, c, state, known, error)
+            place = _drawn(table, c, state, known, error)
+            call = members[place]
             milliseconds, of = np.int64(latency_ms[call]), np.int64(error[call])
             flags = _flips(state, chances, c, of)
             if known >= 0:
@@ -261,7 +262,7 @@ def borrow(who: Any, table: Any, calls: Any, tail: Any, timeout: Any, into: Any)
                 milliseconds, of = _longer(milliseconds, _uniform(state, 5), _tail(tail, c % bins), timeout)
                 flags |= LATENCY
             elif not is_censored[call]:
-                level = np.int64(min(np.rint(relative[call] * levels[c] * cap_ms), max(cap_ms, float(milliseconds))))
+                level = np.int64(min(np.rint(relative[place] * levels[c] * cap_ms), max(cap_ms, float(milliseconds))))
                 flags |= LATENCY if level != milliseconds else 0
                 milliseconds = level
             if known >= 0:
@@ -288,15 +289,15 @@ def _later(c: Any, at: Any, edges_us: Any, starts: Any) -> Any:
 
 @_jit
 def _drawn(table: Any, c: Any, state: Any, known: Any, error: Any) -> Any:
-    """Return a donor; where it is known how the call ended, one that ended alike, if one is found in eight."""
-    members, starts, cumulative, _, _ = table
+    """Return a donor's place; where it is known how the call ended, one that ended alike, if one is found in eight."""
+    members, _, starts, cumulative, _, _ = table
     first, end = starts[c], starts[c + 1]
-    call = members[_place(cumulative, first, end - 1, _uniform(state, 1))]
+    place = _place(cumulative, first, end - 1, _uniform(state, 1))
     for again in range(1, 8):
-        if known < 0 or (error[call] > 0) == (known > 0):
+        if known < 0 or (error[members[place]] > 0) == (known > 0):
             break
-        call = members[_place(cumulative, first, end - 1, _uniform(state, 8 * again))]
-    return call
+        place = _place(cumulative, first, end - 1, _uniform(state, 8 * again))
+    return place
 
 
 @_jit

@@ -154,32 +154,38 @@ class Model:
         return found
 
     @cached_property
-    def _values(self) -> tuple[Floats, Floats]:
-        """Error, tool failure and override of every call; its latency over its own cell's, or / T where a timeout cut it.
+    def _told(self) -> NDArray[np.int32]:
+        """Of each call, its place among the observations; -1: nowhere. A call's own, where it also tells of a hidden one."""
+        found = np.full(len(self.log.calls.request), -1, np.int32)
+        found[self.observations.call] = np.arange(len(self.observations), dtype=np.int32)
+        return found
+
+    def _values(self, calls: NDArray[np.int32]) -> tuple[Floats, Floats]:
+        """Error, tool failure and override of calls; their latency over their own cell's, or / T where a timeout cut it.
 
         Calls of other intents and times are brought to a cell's level before they stand for it: else what they differ by among
         themselves would be taken for the spread of one cell, and p95 be too high.
         """
-        it, calls = self.observations, len(self.log.calls.request)
-        values, latency = np.full((len(TILTED), calls), np.nan), np.zeros((2, calls))
-        for k, name in enumerate(TILTED):
-            values[k, it.call] = it.values[name]
-        level = np.ones(len(it))
+        it, at = self.observations, self._told[calls]
+        is_cut, level = it.is_censored[at], np.ones(len(at))
         if "latency" in self.posteriors:
-            level = self.posteriors["latency"].mean[it.target, it.intent, self.cells.bins]
-        latency[0, it.call] = np.where(it.is_censored, 0, it.latency_ms / it.cap_ms / level)
-        latency[1, it.call] = np.where(it.is_censored, it.values["latency"], 0)
-        return values, latency
+            level = self.posteriors["latency"].mean[it.target[at], it.intent[at], self.cells.bins[at]]
+        own = np.where(is_cut, 0, it.latency_ms[at] / it.cap_ms / level)
+        cut = np.where(is_cut, it.values["latency"][at], 0)
+        return np.stack([it.values[name][at] for name in TILTED]), np.stack([own, cut])
 
     @cached_property
     def calls(self) -> tuple[Any, ...]:
-        """Relative latency, latency, error and whether a timeout cut it, of every call; and T."""
+        """Latency, error and whether a timeout cut it, of every call; and T."""
         of = self.log.calls
         is_cut = of.error == self.log.errors.index("timeout")
-        return self._values[1][0], of.latency_ms, of.error, is_cut, self.observations.cap_ms
+        return of.latency_ms, of.error, is_cut, self.observations.cap_ms
 
     def table(self, draw: int, target: int, *, without_tools: bool, draws: int, seed: int) -> tuple[Any, ...]:
-        """Return how a draw borrows on one target: members, starts, cumulative weights, chances of flips, factors."""
+        """Return how a draw borrows on one target.
+
+        The donors' calls and relative latencies, where each cell's start, cumulative weights, chances of flips, levels.
+        """
         from incident_kit.estimation import borrowing
 
         if (target, without_tools) not in self._pools:
@@ -190,7 +196,8 @@ class Model:
                 axis=1, keepdims=True
             )  # a retry, or one that was held, is sent later than it came
             asked &= self.labels[int(without_tools), target] < NONE
-            self._pools[target, without_tools] = Pools.of(self.cells, target, without_tools=without_tools, wanted=asked)
+            pool = Pools.of(self.cells, target, without_tools=without_tools, wanted=asked)
+            self._pools[target, without_tools] = pool, self._values(pool.members)
         name = draw, draws, seed
         if name not in self._tables:
             for other in [one for one in self._tables if one[0] != CENTRAL]:
@@ -198,11 +205,11 @@ class Model:
             self._tables[name] = {}
         tables = self._tables[name]
         if (target, without_tools) not in tables:
-            pool = self._pools[target, without_tools]
+            pool, (values, latency) = self._pools[target, without_tools]
             wanted = self.expected(draw, draws=draws, seed=seed)[:, target].reshape(len(OUTCOMES), -1)
             chances = np.zeros((len(TILTED), 2, wanted.shape[1]))
-            tilted = borrowing.tilt(pool.members, pool.starts, *self._values, wanted, chances)
-            tables[target, without_tools] = (pool.members, pool.starts, *tilted)
+            tilted = borrowing.tilt(pool.starts, values, latency, wanted, chances)
+            tables[target, without_tools] = (pool.members, latency[0], pool.starts, *tilted)
         found: tuple[Any, ...] = tables[target, without_tools]
         return found
 

@@ -30,11 +30,12 @@ class Pools:
         """Return the donors of a target's calls with, or without, tools; only cells that are ``wanted`` get any."""
         it = cells.observations
         intents, bins = cells.shape[1:]
-        intent = np.where(it.intent < 0, it.intents, it.intent).astype(np.int64)
+        intent = np.where(it.intent < 0, it.intents, it.intent).astype(np.int32)
         of_target = np.flatnonzero(it.target == target)
         like = it.without_tools[of_target] == without_tools
         variants = [
-            _Variant(rows, intent[rows], cells.bins[rows], bins) for rows in (of_target[like], of_target[~like])
+            _Variant(rows, intent[rows], cells.bins[rows], cells.shape[1:])
+            for rows in (of_target[like], of_target[~like])
         ]
         found, starts = [], np.zeros(intents * bins + 1, np.int64)
         for cell in np.flatnonzero(wanted):
@@ -48,24 +49,25 @@ class Pools:
 class _Variant:
     """Calls of one target and tools, by intent and by bin."""
 
-    def __init__(self, rows: NDArray[np.int64], intent: NDArray[np.int64], bin_: NDArray[np.int32], bins: int) -> None:
-        self.rows, self.intent, self.bin, self.bins = rows, intent, bin_, bins
-        cell = intent.astype(np.int32) * bins + bin_
+    def __init__(
+        self, rows: NDArray[np.int64], intent: NDArray[np.int32], bin_: NDArray[np.int32], shape: tuple[int, int]
+    ) -> None:
+        self.rows, self.intent, self.bin, (intents, self.bins) = rows, intent, bin_, shape
+        cell = intent * self.bins + bin_
         self.by_intent = order = np.argsort(cell, kind="stable")
-        self.cells = cell[order]
         self.by_bin = order[np.argsort(bin_[order], kind="stable")]
-        self.starts = np.concatenate([[0], np.cumsum(np.bincount(bin_, minlength=bins))])
+        self.of_cells = np.cumsum(np.bincount(cell + 1, minlength=intents * self.bins + 1))
+        self.of_bins = np.cumsum(np.bincount(bin_ + 1, minlength=self.bins + 1))
+        self.spread = _spread(np.arange(len(rows)), _LOOKED_AT)
 
     def levels(self, intent: int, bin_: int) -> list[NDArray[np.int64]]:
         """Return the calls of a cell, those of its bin, those of its intent, and all others."""
-        own, end = np.searchsorted(self.cells, [intent * self.bins + bin_, intent * self.bins + bin_ + 1])
-        first, last = np.searchsorted(self.cells, [intent * self.bins, (intent + 1) * self.bins])
-        others = _spread(np.arange(len(self.rows)), _LOOKED_AT)
-        others = others[(self.intent[others] != intent) & (self.bin[others] != bin_)]
-        same_time = _spread(self.by_bin[self.starts[bin_] : self.starts[bin_ + 1]], _LOOKED_AT)
-        same_intent = _spread(self.by_intent[first:last], _LOOKED_AT)
+        starts = self.of_cells[intent * self.bins : (intent + 1) * self.bins + 1]
+        others = self.spread[(self.intent[self.spread] != intent) & (self.bin[self.spread] != bin_)]
+        same_time = _spread(self.by_bin[self.of_bins[bin_] : self.of_bins[bin_ + 1]], _LOOKED_AT)
+        same_intent = _spread(self.by_intent[starts[0] : starts[-1]], _LOOKED_AT)
         return [
-            self.rows[self.by_intent[own:end]],
+            self.rows[self.by_intent[starts[bin_] : starts[bin_ + 1]]],
             self.rows[same_time[self.intent[same_time] != intent]],
             self.rows[same_intent[self.bin[same_intent] != bin_]],
             self.rows[others],
