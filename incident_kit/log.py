@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from incident_kit import placing
 from incident_kit.cachedproperty import cached_property
 from incident_kit.store import Store
 
@@ -102,48 +103,31 @@ class Log:
     @cached_property
     def ticket(self) -> NDArray[np.int32]:
         """The number of the ticket that each request touches, in the order of their ids; -1: none."""
-        facts, place = self._placed(self.store.query("replay_tickets"))
+        rows = self.store.query("replay_tickets")
         found = np.full(len(self), UNKNOWN, np.int32)
-        found[place] = coded(facts["ticket_id"])
+        if rows.height:
+            place = placing.placer(self)(rows)
+            is_here = place != placing.NOWHERE
+            found[place[is_here]] = coded(rows["ticket_id"].filter(pl.Series(is_here)))
         return _fixed(found)
 
     @cached_property
     def attributes(self) -> pl.DataFrame:
         """One row a request: what was known of it at its arrival."""
-        return self._of_requests("replay_attributes")
+        rows = self.store.query("replay_attributes")
+        rows = rows.with_columns(place=pl.Series(placing.placer(self)(rows))).drop("row", "id_hash")
+        here = pl.DataFrame({"place": np.arange(len(self))})
+        return here.join(rows, on="place", how="left", maintain_order="left").drop("place")
 
     @cached_property
     def request_facts(self) -> pl.DataFrame:
         """One row a request: tools, tokens and cost of its answer, and whether an agent overrode it, as logged."""
-        return self._of_requests("replay_request_facts")
-
-    def _of_requests(self, query: str) -> pl.DataFrame:
-        facts, place = self._placed(self.store.query(query))
-        return _beside(np.arange(len(self)), facts, place)
+        return placing.beside_requests(self, "replay_request_facts")
 
     @cached_property
     def call_facts(self) -> pl.DataFrame:
         """One row per element of ``calls``: tools, tokens and cost of the answer, and whether an agent overrode it."""
-        facts, request = self._placed(self.store.query("replay_call_facts", targets=list(self.targets)))
-        of = self.calls
-        target, number = (facts.drop_in_place(name).to_numpy() for name in ("target", "number"))
-        return _beside(_key(of.request, of.target, of.number), facts, _key(request, target, number))
-
-    def _placed(self, facts: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.int64]]:
-        """Return what the store says of requests of this log, and the position of each one's request.
-
-        By its row, unless the store was loaded into since the log was read: then by the hash of its id.
-        """
-        row, hashes = facts["row"].to_numpy(), facts["id_hash"].to_numpy()
-        found = np.full(max(int(row.max(initial=0)), int(self.row.max(initial=0))) + 1, UNKNOWN)
-        found[self.row] = np.arange(len(self))
-        place = found[row]
-        if len(self) and (self.id_hash[place] != hashes).any():
-            order = np.argsort(self.id_hash)
-            place = order[np.searchsorted(self.id_hash, hashes, sorter=order).clip(max=len(self) - 1)]
-            known = self.id_hash[place] == hashes
-            facts, place = facts.filter(pl.Series(known)), place[known]
-        return facts.drop("row", "id_hash"), place
+        return placing.beside_calls(self, "replay_call_facts", targets=list(self.targets))
 
     @cached_property
     def fates(self) -> Fates:
@@ -210,24 +194,6 @@ def _fixed(values: NDArray[Any]) -> NDArray[Any]:
     """Return an array that cannot be written to, as polars' own: compiled code takes the two kinds as different types."""
     values.setflags(write=False)
     return values
-
-
-def _key(request: NDArray[Any], target: NDArray[Any], number: NDArray[Any]) -> NDArray[np.int64]:
-    """Return a number for each call, by which they are sorted as in :class:`Calls`."""
-    return np.asarray(request.astype(np.int64) << 32 | target.astype(np.int64) << 16 | number)
-
-
-def _beside(keys: NDArray[np.int64], facts: pl.DataFrame, of: NDArray[np.int64]) -> pl.DataFrame:
-    """Return for each key the row of ``facts`` that has it in ``of``, NULLs where none has; ``facts`` is used up."""
-    if np.array_equal(keys, of):
-        return facts
-    if not len(of):
-        return facts.clear(len(keys))
-    order = np.argsort(of, kind="stable")  # nearly in order, which this makes use of
-    at = order[np.searchsorted(of, keys, sorter=order).clip(max=len(of) - 1)]
-    known = of[at] == keys
-    taken = pl.Series(at) if known.all() else pl.select(pl.when(pl.Series(known)).then(pl.Series(at))).to_series()
-    return pl.DataFrame([facts.drop_in_place(name).gather(taken) for name in facts.columns])
 
 
 def _taken(column: pl.Series, order: NDArray[Any] | None) -> Any:

@@ -114,8 +114,9 @@ class Store:
 
     def batches(self, sql: str, params: dict[str, Any], *, size: int) -> Iterator[Any]:
         """Yield a statement's rows as Arrow record batches of about ``size`` rows; the next one is made when asked for."""
-        with interruptible():
-            yield from self.connection.sql(sql, params=params).to_arrow_reader(size)
+        with self._lock, interruptible():
+            relation = self.connection.sql(sql, params=params) if params else self.connection.sql(sql)
+            yield from relation.to_arrow_reader(size)
 
     def query(self, name: str, **params: Any) -> pl.DataFrame:
         """Run ``sql/<name>.sql`` and return a polars frame with the columns the file declares."""

@@ -64,7 +64,7 @@ FLOORS = [
     ["milestones"],
     ["scenario"],
     ["traffic", "potential", "reviews"],
-    ["kernel", "log", "lots"],
+    ["kernel", "log", "lots", "placing"],
     ["truth", "fates", "timebins", "blasthreads", "routing"],
     ["observations"],
     ["cells"],
