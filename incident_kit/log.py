@@ -90,7 +90,7 @@ class Log:
         """Positions sorted by (intent, arrival), and where each run begins: NULL's at ``starts[0]``, x's at ``starts[x + 1]``."""
         from incident_kit.estimation import donors
 
-        rows, starts = donors.by_intent(self.intent, len(self.intents))
+        rows, starts = donors.by_code(self.intent, len(self.intents))
         return _fixed(rows), _fixed(starts)
 
     @cached_property

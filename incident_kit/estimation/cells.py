@@ -162,13 +162,14 @@ class Cells:
         it = self.observations
         value = it.value(outcome)
         known = np.isfinite(value)
-        cell, y = self._cell[known], value[known]
-        weight = it.weights[outcome][known] if outcome in it.weights else np.ones(len(y))
+        kept = slice(None) if known.all() else known
+        cell, y = self._cell[kept], value[kept]
+        weight = it.weights[outcome][kept] if outcome in it.weights else None
         size = int(np.prod(self._flat))
         n = np.asarray(np.bincount(cell, weight, minlength=size), np.float64)
         k = np.minimum(np.bincount(cell, y, minlength=size), n)
         squares = np.bincount(cell, y * y, minlength=size)
-        deff = _design_effect(cell, y, it.ticket[known], n, k)
+        deff = _design_effect(cell, y, it.ticket[kept], n, k)
         shaped = [np.asarray(values, np.float64).reshape(self._flat) for values in (n, k, squares, deff)]
         return Counts(*shaped)
 

@@ -13,17 +13,17 @@ _jit = nb.njit(cache=True, nogil=True)
 
 
 @_jit
-def by_intent(intent: Any, intents: int) -> tuple[Any, Any]:
-    """Return positions sorted by (intent, position), and where each intent's run begins, NULL's (-1) first."""
-    runs = np.zeros(intents + 2, np.int64)
-    for x in intent:
+def by_code(code: Any, codes: int) -> tuple[Any, Any]:
+    """Return positions sorted by (code, position), and where the run of each code begins, NULL's (-1) first, and the end."""
+    runs = np.zeros(codes + 2, np.int64)
+    for x in code:
         runs[x + 2] += 1
-    for x in range(intents + 1):
+    for x in range(codes + 1):
         runs[x + 1] += runs[x]
-    rows, filled = np.empty(len(intent), np.int32), runs.copy()
-    for i in range(len(intent)):
-        rows[filled[intent[i] + 1]] = i
-        filled[intent[i] + 1] += 1
+    rows, filled = np.empty(len(code), np.int32), runs.copy()
+    for i in range(len(code)):
+        rows[filled[code[i] + 1]] = i
+        filled[code[i] + 1] += 1
     return rows, runs
 
 

@@ -121,11 +121,11 @@ class Model:
         return np.stack([found.get(name, unknown) for name in OUTCOMES])
 
     @cached_property
-    def cell(self) -> NDArray[np.int64]:
+    def cell(self) -> NDArray[np.int32]:
         """The cell of each request, ``intent * bins + bin``, by its arrival; the last intent is none."""
         intents, bins = self.cells.shape[1:]
-        intent = np.where(self.log.intent < 0, intents - 1, self.log.intent).astype(np.int64)
-        return np.asarray(intent * bins + self.cells.bin_of(self.log.arrived_us))
+        intent = np.where(self.log.intent < 0, intents - 1, self.log.intent).astype(np.int32)
+        return intent * np.int32(bins) + self.cells.bin_of(self.log.arrived_us).astype(np.int32)
 
     @cached_property
     def request_keys(self) -> NDArray[np.uint64]:
@@ -296,7 +296,7 @@ class Draw:
         if self.sent_us is not None:
             bins = model.cells.shape[2]
             sent_us = self.sent_us[requests]
-            cell = cell - cell % bins + model.cells.bin_of(sent_us)
+            cell = cell - cell % bins + model.cells.bin_of(sent_us).astype(np.int32)
         ended = _ended(log, requests, targets, codes, attempts)
         timeout = np.array([timeout_ms or 0, log.errors.index("timeout"), 0], np.int64)
         for entry, target in enumerate(targets):

@@ -52,7 +52,7 @@ class Observations:
         Codes of the deployments behind targets that have several, -1 where there is one, or none is known; None: nowhere.
     """
 
-    call: NDArray[np.int64]
+    call: NDArray[np.int32]
     request: NDArray[np.int32]
     target: NDArray[np.int16]
     intent: NDArray[np.int16]
@@ -105,30 +105,30 @@ def observe(log: Log, *, cap_ms: float | None = None) -> Observations:
     calls, facts = log.calls, log.call_facts
     unseen = hidden(log)
     logged = np.flatnonzero(calls.is_call & (calls.error >= 0) & (calls.latency_ms >= 0) & (calls.target >= 0))
-    kept = np.concatenate([unseen.call, logged])
-    request, error = calls.request[kept], calls.error[kept]
-    sent_us = np.concatenate([unseen.sent_us, calls.sent_us[logged]])
+    kept = np.concatenate([unseen.call, logged]).astype(np.int32)
+    is_all = len(logged) == len(kept) == len(calls.request)  # then columns stand as they are, without a copy
+    at = slice(None) if is_all else kept
+    request, error, target = calls.request[at], calls.error[at], calls.target[at]
+    sent_us = calls.sent_us if is_all else np.concatenate([unseen.sent_us, calls.sent_us[logged]])
+    latency = calls.latency_ms if is_all else np.concatenate([unseen.latency_ms, calls.latency_ms[logged]])
     cut = [code for code, name in enumerate(log.errors) if name in _CUT]
-    latency = np.concatenate([unseen.latency_ms, calls.latency_ms[logged]])
     is_censored = np.isin(error, cut)
     cap = float(cap_ms if cap_ms is not None else _cap_ms(latency, is_censored))
-    taken = pl.Series(kept).cast(pl.UInt32)
-    columns = {name: facts[name].gather(taken) for name in ("tools_offered", "tool_calls", "tool_errors")}
+    facts = facts.select("tools_offered", "tool_calls", "tool_errors", "overridden", "reviewed_us")
+    facts = facts if is_all else facts[pl.Series(kept).cast(pl.UInt32)]
     offered = log.tools_offered[request] > 0
-    given = columns["tools_offered"].fill_null(UNKNOWN).to_numpy()
+    given = facts["tools_offered"].fill_null(UNKNOWN).to_numpy()
     values = {
         "error": (error > 0).astype(np.float64),
-        "tool_failure": _tool_failure(columns["tool_calls"], columns["tool_errors"], error),
-        "latency": _latency(latency, is_censored, calls.target[kept], cap),
+        "tool_failure": _tool_failure(facts["tool_calls"], facts["tool_errors"], error),
+        "latency": _latency(latency, is_censored, target, cap),
     }
     done_us = sent_us + latency.astype(np.int64) * 1000
-    overridden = facts["overridden"].gather(taken)
-    reviewed_us = facts["reviewed_us"].gather(taken)
-    values["override"], due = _override(overridden, reviewed_us, error, done_us)
+    values["override"], due = _override(facts["overridden"], facts["reviewed_us"], error, done_us)
     return Observations(
         call=kept,
         request=request,
-        target=calls.target[kept],
+        target=target,
         intent=log.intent[request],
         ticket=log.ticket[request],
         sent_us=sent_us,

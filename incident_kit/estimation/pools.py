@@ -52,12 +52,13 @@ class _Variant:
     def __init__(
         self, rows: NDArray[np.int64], intent: NDArray[np.int32], bin_: NDArray[np.int32], shape: tuple[int, int]
     ) -> None:
+        from incident_kit.estimation import donors
+
         self.rows, self.intent, self.bin, (intents, self.bins) = rows, intent, bin_, shape
         cell = intent * self.bins + bin_
-        self.by_intent = order = np.argsort(cell, kind="stable")
-        self.by_bin = order[np.argsort(bin_[order], kind="stable")]
-        self.of_cells = np.cumsum(np.bincount(cell + 1, minlength=intents * self.bins + 1))
-        self.of_bins = np.cumsum(np.bincount(bin_ + 1, minlength=self.bins + 1))
+        self.by_intent, starts = donors.by_code(cell, intents * self.bins)
+        order, begins = donors.by_code(bin_[self.by_intent], self.bins)
+        self.by_bin, self.of_cells, self.of_bins = self.by_intent[order], starts[1:], begins[1:]
         self.spread = _spread(np.arange(len(rows)), _LOOKED_AT)
 
     def levels(self, intent: int, bin_: int) -> list[NDArray[np.int64]]:
