@@ -310,3 +310,34 @@ def test_a_log_that_is_not_streamed_has_no_first_tokens(store: Store) -> None:
     assert log.first_token_ms.null_count() == len(log)
     assert log.first_token_ms.dtype == pl.Int64
     assert "call_facts" not in vars(log)
+
+
+def test_facts_that_come_in_many_batches_are_beside_their_own(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole columns, columns that only some batches know, and one that none does, in an order that is not the store's."""
+    monkeypatch.setattr("incident_kit.placing._BATCH", 1_000)
+    size = 5_000
+    requests = [
+        Request(
+            f"r{i:04}", 1000 * (i * 7919 % size),
+            [Call("big", 5, "500" if i % 11 == 0 else None, tool_calls=i), Call("small", 6, cost_usd=i / 4)][: 1 + i % 2],
+            overridden=None if i % 5 else i % 3 == 0,
+        )
+        for i in range(size)
+    ]  # fmt: skip
+    log = read(fill(store, requests))
+    of = [int(name[1:]) for name in log.request_id]
+    assert of == sorted(range(size), key=lambda i: i * 7919 % size)
+    assert log.request_facts["overridden"].to_list() == [None if i % 5 else i % 3 == 0 for i in of]
+    called = [of[request] for request in log.calls.request]
+    target = [log.targets[code] for code in log.calls.target]
+    assert log.call_facts["tool_calls"].to_list() == [
+        i if name == "big" else None for i, name in zip(called, target, strict=True)
+    ]
+    assert log.call_facts["cost_usd"].to_list() == [
+        i / 4 if name == "small" else None for i, name in zip(called, target, strict=True)
+    ]
+    assert log.call_facts["ttft_ms"].null_count() == len(called) == size + size // 2
+    assert (
+        log.call_facts.schema
+        == store.query("replay_call_facts", targets=list(log.targets)).drop("row", "id_hash", "target", "number").schema
+    )
