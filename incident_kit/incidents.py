@@ -45,7 +45,7 @@ def incident_paths(folder: str | Path) -> tuple[Path, ...]:
 
 
 def open_any(path: str | Path, *, progress: Callable[[str], None] | None = None) -> Incident:
-    """Return the incident at a path; a case's tables are made in memory, unless it has its ``incident.duckdb`` already.
+    """Return the incident at a path, to be read only; a case's tables are made in memory, unless ``incident.duckdb`` is there.
 
     Raises
     ------
@@ -62,12 +62,12 @@ def open_any(path: str | Path, *, progress: Callable[[str], None] | None = None)
     if path.is_dir() and (path / CASE).is_file():
         from incident_kit.case import STORE, open_case
 
-        return open_case(path, in_memory=not (path / STORE).is_file(), progress=progress)
+        return open_case(path, in_memory=not (path / STORE).is_file(), read_only=True, progress=progress)
     if is_pack(path):
         return open_pack(path)
     from incident_kit.incident import Incident
 
-    return Incident.open(path)
+    return Incident.open(path, read_only=True)
 
 
 def name_of(path: str | Path) -> str:

@@ -84,6 +84,14 @@ def test_incidents_of_a_folder_are_found_by_name_whatever_they_are(library: Path
     assert not (paths[1] / "incident.duckdb").exists(), "a check leaves nothing behind"
 
 
+def test_an_incident_that_somebody_reads_can_be_checked_and_its_file_stays_as_it_is(copy: Path) -> None:
+    file = copy / "c-file.duckdb"
+    before = file.read_bytes()
+    with Incident.open(file, read_only=True).store:
+        assert outcomes(gate(LEAVES, file, limits=[WAITS, TOOLS], in_force=STAYS, draws=2, jobs=1)) == {"c-file": FAILS}
+    assert file.read_bytes() == before
+
+
 def test_a_folder_without_an_incident_is_an_error_not_a_pass(tmp_path: Path) -> None:
     with pytest.raises(InvalidCase, match="holds no incident"):
         gate(LEAVES, tmp_path)
