@@ -87,12 +87,12 @@ def difference(row: dict[str, Any]) -> str:
 
     Examples
     --------
-    >>> difference({"metric": "error_rate", "difference": 0.021, "low": -0.004, "high": 0.05})
-    '+2.1 (-0.4 to +5.0)'
+    >>> difference({"metric": "error_rate", "difference": 0.021, "low": -0.0004, "high": 0.05})
+    '+2.1 (+0.0 to +5.0)'
     """
     name = row["metric"]
     scale, places = (1000, 2) if name == "cost_per_call" else (0.001, 1) if name.endswith("_ms") else (100, 1)
     scale = 1 if name == "completion_tokens" else scale
     values = [row["difference"], row["low"], row["high"]]
-    said = ["?" if one is None else f"{one * scale:+.{places}f}" for one in values]
+    said = ["?" if one is None else f"{one * scale:+z.{places}f}" for one in values]
     return f"{said[0]} ({said[1]} to {said[2]})"

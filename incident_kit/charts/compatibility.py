@@ -69,8 +69,8 @@ def _told(rows: pl.DataFrame) -> pl.DataFrame:
         pl.col("intent").map_elements(words.label, return_dtype=pl.String),
     ).with_columns(pl.col("low").fill_null(pl.col("difference")), pl.col("high").fill_null(pl.col("difference")))
     said = [
-        f"{row['difference']:+,.0f} ({row['low']:+,.0f} to {row['high']:+,.0f})" if row["metric"] == "p95_ms"
-        else f"{row['difference']:+.1f} ({row['low']:+.1f} to {row['high']:+.1f})"
+        f"{row['difference']:+z,.0f} ({row['low']:+z,.0f} to {row['high']:+z,.0f})" if row["metric"] == "p95_ms"
+        else f"{row['difference']:+z.1f} ({row['low']:+z.1f} to {row['high']:+z.1f})"
         for row in told.iter_rows(named=True)
     ]  # fmt: skip
     return told.with_columns(said=pl.Series(said, dtype=pl.String)).select(

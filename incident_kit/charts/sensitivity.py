@@ -103,7 +103,7 @@ def describe(rows: pl.DataFrame, metric: str) -> str:
     moved = int(rows["would_change"].sum())
     scale, unit = (100.0, " points") if of.unit == "%" else (1.0, f" {of.unit}".rstrip())
     return (
-        f"{of.title}, policy less log: {widest['difference'] * scale:+,.4g}{unit} as the policy stands; "
+        f"{of.title}, policy less log: {widest['difference'] * scale:+z,.4g}{unit} as the policy stands; "
         f"{words.label(widest['path'], longest=80)} {widest['other']} in place of {widest['value']} moves it most, to "
-        f"{widest['other_difference'] * scale:+,.4g}{unit}. {moved} of {rows.height} changes would change the verdict."
+        f"{widest['other_difference'] * scale:+z,.4g}{unit}. {moved} of {rows.height} changes would change the verdict."
     )

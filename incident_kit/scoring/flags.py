@@ -150,8 +150,8 @@ def _of_load(row: dict[str, Any]) -> str:
     if row["slower"] is None:
         return f"{said} Whether it slows under load these logs cannot tell; if it does, its estimates are too good."
     return (
-        f"{said} In these logs its latency changed by {row['slower']:+.0%} for each doubling of load (90 % interval "
-        f"{row['slower_low']:+.0%} to {row['slower_high']:+.0%})."
+        f"{said} In these logs its latency changed by {row['slower']:+z.0%} for each doubling of load (90 % interval "
+        f"{row['slower_low']:+z.0%} to {row['slower_high']:+z.0%})."
     )
 
 
