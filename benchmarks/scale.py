@@ -97,9 +97,8 @@ def child(path: str, folder: str) -> None:
     done = timed("replay", lambda: replay(incident, traffic.policy(), estimator=nearest))
     timed("decisions", lambda: done.write_decisions(Path(folder) / "decisions.parquet"))
     timed("charts", lambda: [charts.svg(charts.timeline(incident)), charts.svg(charts.states(done))])
-    size = len(done.log)
-    del done
-    if size <= MODEL_UP_TO:
+    if report.rows_loaded <= MODEL_UP_TO:
+        done = None  # one replay at a time
         timed(MODEL, lambda: replay(incident, traffic.policy()))
     incident.store.close()
     (Path(folder) / "incident.duckdb").unlink()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -17,6 +19,7 @@ from scattered import POLICIES, scattered
 import incident_kit as ik
 from incident_kit.errors import InvalidPack, UnansweredQuestion, UnwritableFile
 from incident_kit.incident import Incident
+from incident_kit.packs import packed
 from incident_kit.packs.packed import MANIFEST, is_pack, open_pack, read_manifest
 from incident_kit.packs.packing import pack
 from incident_kit.packs.pseudonyms import mark
@@ -205,6 +208,48 @@ def test_a_folder_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
     pack(Incident.create(), folder)
     assert sorted(file.name for file in folder.iterdir()) == ["README.md", MANIFEST, "requests.parquet"]
     assert sorted(file.name for file in tmp_path.iterdir()) == ["mine", "p"]
+
+
+class BrokenOff:
+    """Files are moved and removed until the ``last``; what is still to be done does not happen."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, last: int) -> None:
+        self.made, self.last = 0, last
+        for name in ("replace", "rename", "unlink"):
+            monkeypatch.setattr(Path, name, self._until(getattr(Path, name)))
+
+    def _until(self, whole: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **more: Any) -> Any:
+            self.made += 1
+            if self.made > self.last:
+                raise KeyboardInterrupt
+            return whole(*args, **more)
+
+        return call
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_packing_that_is_broken_off_leaves_a_pack_nothing_or_what_can_be_packed_anew(
+    tmp_path: Path, *, is_there: bool
+) -> None:
+    incident, left = scattered(1, requests=60), []
+    while True:
+        folder = tmp_path / f"p{len(left)}"
+        if is_there:
+            pack(incident, folder)
+        with pytest.MonkeyPatch.context() as patched, suppress(KeyboardInterrupt):
+            BrokenOff(patched, len(left))
+            pack(incident, folder)
+            left.append("done")
+            break
+        try:
+            left.append(f"{len(open_pack(folder).log)} requests" if folder.exists() else "nothing")
+        except InvalidPack as error:
+            left.append(str(error).partition(" is ")[2])
+        assert len(open_pack(pack(incident, folder)).log) == 60
+    half = "only half there, its writing was broken off: pack the incident anew"
+    assert left == (["60 requests", *[half] * (len(left) - 2), "done"] if is_there else ["nothing", "done"])
+    assert len(left) > (len(packed.FILES) if is_there else 1)
 
 
 @pytest.fixture(scope="module")

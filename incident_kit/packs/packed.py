@@ -43,6 +43,7 @@ KINDS = {  # a column of ids, and what its numbers are of
 _COLUMN = {"actor": "actor", "deployment": "deployment", "policy": "policy"}  # named otherwise in the store
 _STORED = {"ticket_events": {"actor_id": "actor"}, "attempts": {"deployment_id": "deployment"}}
 _LARGEST_MANIFEST = 10_000_000
+_UNFINISHED = "unfinished"
 
 
 def write(folder: Path, manifest: Mapping[str, Any], tables: Mapping[str, pl.DataFrame]) -> None:
@@ -56,6 +57,20 @@ def write(folder: Path, manifest: Mapping[str, Any], tables: Mapping[str, pl.Dat
     whole = {"pack": FORMAT, "made_by": f"incident-kit {version('incident-kit')}", **manifest, "files": files}
     text = json.dumps(whole | {"sha256": _seal(whole)}, indent=1, sort_keys=True, ensure_ascii=False)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def replace_files(folder: Path, by: Path) -> None:
+    """Put the files of a new pack into a folder that is there; what else lies in it stays.
+
+    Until all are in their place the manifest says so: a folder in which this was broken off can be told, and packed anew.
+    """
+    begun = by / f"{MANIFEST}.begun"
+    begun.write_text(json.dumps({"pack": FORMAT, _UNFINISHED: True}), encoding="utf-8")
+    begun.replace(folder / MANIFEST)
+    for name in FILES:
+        (folder / f"{name}.parquet").unlink(missing_ok=True)
+    for file in sorted(by.iterdir(), key=lambda one: one.name == MANIFEST):
+        file.replace(folder / file.name)
 
 
 def is_pack(path: str | Path) -> bool:
@@ -90,6 +105,8 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     if said["pack"] != FORMAT:
         other = str(said["pack"])[:20]
         raise InvalidPack(f"{file} is of pack format {other}; this kit reads {FORMAT}: install the kit that wrote it")
+    if _UNFINISHED in said:
+        raise InvalidPack(f"{file.parent} is only half there, its writing was broken off: pack the incident anew")
     if said.get("sha256") != _seal({name: value for name, value in said.items() if name != "sha256"}):
         raise InvalidPack(f"{file} was changed after it was written: pack the incident anew, or get the file back")
     return said

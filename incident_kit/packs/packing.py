@@ -206,11 +206,9 @@ def _written(folder: Path, manifest: dict[str, Any], tables: Mapping[str, pl.Dat
     try:
         packed.write(unfinished, manifest, tables)
         if folder.exists():
-            for name in (packed.MANIFEST, *(f"{table}.parquet" for table in packed.FILES)):
-                (folder / name).unlink(missing_ok=True)  # nothing else that lies there is ours
-        folder.mkdir(exist_ok=True)
-        for file in sorted(unfinished.iterdir(), key=lambda one: one.name == packed.MANIFEST):
-            file.replace(folder / file.name)
+            packed.replace_files(folder, unfinished)
+        else:
+            unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return folder
