@@ -65,7 +65,7 @@ def replace_files(folder: Path, by: Path) -> None:
     Until all are in their place the manifest says so: a folder in which this was broken off can be told, and packed anew.
     """
     begun = by / f"{MANIFEST}.begun"
-    begun.write_text(json.dumps({"pack": FORMAT, _UNFINISHED: True}), encoding="utf-8")
+    begun.write_text(json.dumps({"pack": FORMAT, _UNFINISHED: True}), encoding="utf-8", newline="\n")
     begun.replace(folder / MANIFEST)
     for name in FILES:
         (folder / f"{name}.parquet").unlink(missing_ok=True)
