@@ -127,7 +127,9 @@ class Log:
     @cached_property
     def call_facts(self) -> pl.DataFrame:
         """One row per element of ``calls``: tools, tokens and cost of the answer, and whether an agent overrode it."""
-        return placing.beside_calls(self, "replay_call_facts", targets=list(self.targets))
+        if self.store.rows("select exists (from attempts)")[0][0]:
+            return placing.beside_calls(self, "replay_call_facts", targets=list(self.targets))
+        return placing.of_requests(self, self.request_facts)
 
     @cached_property
     def fates(self) -> Fates:
@@ -197,9 +199,9 @@ def _fixed(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _taken(column: pl.Series, order: NDArray[Any] | None) -> Any:
-    """Return a column in order, strings as they are."""
+    """Return a column in order, strings as they are; in memory of its own: a part of DuckDB's result keeps all of it."""
     if column.dtype == pl.String:
-        return column if order is None else column.rechunk().gather(order)
+        return (column if order is None else column.rechunk().gather(order)) + ""
     values = column.to_numpy()
     return _fixed(values if order is None else np.take(values, order))
 

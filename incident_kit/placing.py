@@ -69,6 +69,21 @@ def beside_calls(log: Log, query: str, **params: Any) -> pl.DataFrame:
     return _beside(log, query, params, len(keys), places)
 
 
+def of_requests(log: Log, facts: pl.DataFrame) -> pl.DataFrame:
+    """Return what ``facts``, one row a request, say of each of the log's calls where it has no attempts: each is a request."""
+    of = log.calls.request
+    offered, served = pl.Series(log.tools_offered), pl.Series(log.served >= 0)
+    unknown = pl.lit(None, pl.Int64)
+    found = facts.select(
+        pl.when(offered >= 0).then(offered).alias("tools_offered"),
+        *("tool_calls", "tool_errors", "prompt_tokens", "completion_tokens", "cost_usd"),
+        unknown.alias("ttft_ms"),
+        unknown.alias("tools_known_us"),
+        *(pl.when(served).then(name).alias(name) for name in ("overridden", "reviewed_us")),
+    )
+    return found if len(of) == len(log) else found[pl.Series(of).cast(pl.UInt32)]
+
+
 def _key(request: NDArray[Any], target: NDArray[Any], number: NDArray[Any]) -> NDArray[np.int64]:
     """Return a number for each call, by which they are sorted as in :class:`log.Calls`."""
     return np.asarray(request.astype(np.int64) << 32 | target.astype(np.int64) << 16 | number)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import weakref
 from dataclasses import replace
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
+from polars.testing import assert_frame_equal
 from written import Call, Request, fill, frames
 
+from incident_kit import log as logs
+from incident_kit import placing
 from incident_kit.engine import kernel, settlement
 from incident_kit.estimation import donors
 from incident_kit.log import Log, read
@@ -303,6 +308,46 @@ def test_facts_are_beside_their_requests_whatever_became_of_the_rows(store: Stor
     assert log.request_id.to_list() == [f"r{i}" for i in range(8, -1, -1)]
     assert log.request_facts["tool_calls"].to_list() == log.call_facts["tool_calls"].to_list() == [*range(8, -1, -1)]
     assert log.request_facts["overridden"].to_list() == [i == 3 for i in range(8, -1, -1)]
+
+
+@pytest.mark.parametrize("served", [None, "big"])
+def test_without_attempts_what_is_known_of_calls_is_what_is_known_of_requests(store: Store, served: str | None) -> None:
+    requests = [
+        Request(
+            f"r{i}",
+            9 - i,
+            [Call("big", 5, tool_calls=i)],
+            overridden=i == 3 if i % 2 else None,
+            tools_offered=i or None,
+        )
+        for i in range(9)
+    ]
+    fill(store, without_attempts(*requests))
+    store.run("update requests set served = $served, requested = 'big'", {"served": served})
+    store.run("update requests set wait_ms = null where request_id = 'r8'")
+    log = read(store)
+    assert len(log.calls.request) < len(log)
+    assert_frame_equal(log.call_facts, placing.beside_calls(log, "replay_call_facts", targets=list(log.targets)))
+    assert log.call_facts["overridden"].count() == (0 if served is None else 4)
+
+
+def test_ids_keep_nothing_else_of_the_query_in_memory() -> None:
+    """Columns that come through Arrow keep all of their batch alive: half a gigabyte of ten million requests."""
+
+    class Memory(bytearray):
+        pass
+
+    held = Memory(b"".join(b"request-%09d" % i for i in range(9)))
+    alive = weakref.ref(held)
+    buffers = [None, pa.py_buffer(np.arange(0, 9 * 17 + 1, 17, np.int64)), pa.py_buffer(held)]
+    column = pl.Series(pa.Array.from_buffers(pa.large_string(), 9, buffers))
+    del held, buffers
+    for order in (None, np.arange(9)[::-1]):
+        taken = logs._taken(column, order)
+        assert taken.to_list() == [f"request-{i:09}" for i in (range(9) if order is None else range(8, -1, -1))]
+        assert alive() is not None
+    del column
+    assert alive() is None
 
 
 def test_a_log_that_is_not_streamed_has_no_first_tokens(store: Store) -> None:

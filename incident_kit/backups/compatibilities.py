@@ -293,11 +293,11 @@ def _shares(incident: Incident, it: Observations) -> tuple[dict[str, Share], tup
     def column(name: str) -> Floats:
         return facts[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
 
-    failed = it.values["error"] > 0
+    failed = it.value("error") > 0
     given, calls = np.nan_to_num(column("tools_offered")) > 0, column("tool_calls")
-    wrong = it.values["tool_failure"]
+    wrong = it.value("tool_failure")
     made = np.where(np.isfinite(wrong), np.nan_to_num(calls), 0.0)
-    over = it.values["override"]
+    over = it.value("override")
     due = it.weights.get("override", np.ones(len(it)))
     reviewed = np.where(np.isfinite(over), due, 0.0)
     tokens, cost = column("completion_tokens"), column("cost_usd")

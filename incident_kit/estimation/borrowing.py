@@ -19,6 +19,7 @@ from incident_kit.estimation.outcomerecords import CALL, NO_OUTCOME
 # what was changed of a borrowed call; the record holds a changed error or latency already
 ERROR, TOOLS_FAILED, TOOLS_WORKED, OVERRIDDEN, ACCEPTED, LATENCY = 1, 2, 4, 8, 16, 32
 OUTCOMES = 3  # error, tool failure, override: what weights are tilted towards; the latency has a factor
+_PART = 250_000  # ids that are hashed at a time
 _RIDGE = 0.01
 _STEPS = 12
 _HALVINGS = 30
@@ -34,14 +35,13 @@ def key(*name: str | int) -> np.uint64:
 
 def keys(ids: pl.Series) -> NDArray[np.uint64]:
     """Return a hash of each id."""
-    cells = ids.to_arrow().cast("large_string")
-    chunks = cells.chunks if hasattr(cells, "chunks") else [cells]
-    found = []
-    for chunk in chunks:
-        _, offsets, data = chunk.buffers()
-        places = np.frombuffer(offsets, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
-        found.append(_hashes(places, np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8)))
-    return np.concatenate(found) if found else np.zeros(0, np.uint64)
+    found = np.empty(len(ids), np.uint64)
+    for first in range(0, len(ids), _PART):
+        cells = ids.slice(first, _PART).rechunk().to_arrow().cast("large_string")
+        _, offsets, data = cells.buffers()
+        places = np.frombuffer(offsets, np.int64)[cells.offset : cells.offset + len(cells) + 1]
+        found[first : first + _PART] = _hashes(places, np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8))
+    return found
 
 
 @_jit

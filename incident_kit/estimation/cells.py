@@ -149,6 +149,8 @@ class Cells:
     @cached_property
     def _cell(self) -> NDArray[np.int32]:
         """The place of each call in a flat ``[target, group, bin]``."""
+        if self.groups == self.shape[1]:
+            return self._place
         it = self.observations
         place = it.target.astype(np.int32) * self.groups + self.group[it.intent].astype(np.int32)
         return place * self.shape[2] + self.bins
@@ -276,6 +278,7 @@ def _suspects(it: Observations, incident: Sequence[tuple[int, int]]) -> tuple[ND
     found, shown = np.zeros((it.targets, len(incident)), np.bool_), np.zeros((it.targets, len(incident)), np.bool_)
     within = [(it.sent_us >= begin) & (it.sent_us < end) for begin, end in incident]
     outside = ~np.any(within, axis=0) if within else np.ones(len(it), np.bool_)
+    values = [it.value(name) for name in it.values]
     usual = np.bincount(it.target[outside], minlength=it.targets) >= 0.2 * max(int(outside.sum()), 1)
     for s, (begin, end) in enumerate(incident):
         third = np.where(within[s], (it.sent_us - begin) * 3 // max(end - begin, 1), -1)
@@ -284,12 +287,10 @@ def _suspects(it: Observations, incident: Sequence[tuple[int, int]]) -> tuple[ND
             of = it.target == target
             parts = [of & (third == i) for i in range(3)] + [of & (third >= 0)]
             unseen = min(int(part.sum()) for part in parts) < 10
-            differs = [any(_differs(value, part, of & outside) for value in it.values.values()) for part in parts]
+            differs = [any(_differs(value, part, of & outside) for value in values) for part in parts]
             found[target, s] = any(differs) or bool(unseen and usual[target])
             mine = [part & alone for part in parts]
-            shown[target, s] = any(
-                _differs(value, part, of & outside, sure=SURE) for value in it.values.values() for part in mine
-            )
+            shown[target, s] = any(_differs(value, part, of & outside, sure=SURE) for value in values for part in mine)
     guess = np.where(shown.any(axis=0), ELSEWHERE, GUESS)
     return found, np.where(shown, 1.0, np.where(found, guess, 0.0))
 

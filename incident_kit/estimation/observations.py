@@ -41,7 +41,7 @@ class Observations:
     without_tools
         The request offered tools and the gateway took them away.
     values
-        By outcome: a number in [0, 1] a call, NaN where it is not known.
+        By outcome: a number in [0, 1] a call, NaN where it is not known; what is only 0 or 1 may be of a shorter type.
     weights
         By outcome, where it is not one a call: the share of the feedback on an answer that is in by the log's end.
     cap_ms
@@ -61,7 +61,7 @@ class Observations:
     latency_ms: NDArray[np.int32]
     is_censored: NDArray[np.bool_]
     without_tools: NDArray[np.bool_]
-    values: dict[str, Floats]
+    values: dict[str, NDArray[Any]]
     weights: dict[str, Floats]
     cap_ms: float
     targets: int
@@ -83,7 +83,7 @@ class Observations:
             There is no such outcome.
         """
         if outcome in self.values:
-            return self.values[outcome]
+            return self.values[outcome].astype(np.float64, copy=False)
         if outcome not in SLOW:
             known = (*self.values, *SLOW)
             raise NoSuchItem(
@@ -114,27 +114,29 @@ def observe(log: Log, *, cap_ms: float | None = None) -> Observations:
     cut = [code for code, name in enumerate(log.errors) if name in _CUT]
     is_censored = np.isin(error, cut)
     cap = float(cap_ms if cap_ms is not None else _cap_ms(latency, is_censored))
+    is_each = is_all and len(request) == len(log) and bool((request[:-1] < request[1:]).all())
     facts = facts.select("tools_offered", "tool_calls", "tool_errors", "overridden", "reviewed_us")
     facts = facts if is_all else facts[pl.Series(kept).cast(pl.UInt32)]
-    offered = log.tools_offered[request] > 0
+    of = slice(None) if is_each else request
     given = facts["tools_offered"].fill_null(UNKNOWN).to_numpy()
     values = {
-        "error": (error > 0).astype(np.float64),
+        "error": error > 0,
         "tool_failure": _tool_failure(facts["tool_calls"], facts["tool_errors"], error),
         "latency": _latency(latency, is_censored, target, cap),
     }
     done_us = sent_us + latency.astype(np.int64) * 1000
-    values["override"], due = _override(facts["overridden"], facts["reviewed_us"], error, done_us)
+    said, due = _override(facts["overridden"], facts["reviewed_us"], error, done_us)
+    values["override"] = said.astype(np.float32)
     return Observations(
         call=kept,
         request=request,
         target=target,
-        intent=log.intent[request],
-        ticket=log.ticket[request],
+        intent=log.intent[of],
+        ticket=log.ticket[of],
         sent_us=sent_us,
         latency_ms=latency,
         is_censored=is_censored,
-        without_tools=offered & (given == 0),
+        without_tools=(log.tools_offered[of] > 0) & (given == 0),
         values=values,
         weights={} if due is None else {"override": due},
         cap_ms=cap,
