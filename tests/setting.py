@@ -131,7 +131,9 @@ class Setting:
             return own
         mine = (request.route, request.intent)
         last = [one for one in self.requests if one.has_arrived and (one.route, one.intent) == mine][-1]
-        if own.is_observed and own.sent_us is not None and abs(own.sent_us - at) <= abs(last.arrived - at):
-            return own
+        if own.is_observed and own.sent_us is not None:
+            gap_us = abs(own.sent_us - at)
+            if gap_us == 0 or gap_us < abs(last.arrived - at):
+                return own
         then = self.world.outcome(last.position, target, request.number)
         return then if self.world.by_time else then._replace(is_observed=False)

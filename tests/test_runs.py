@@ -11,14 +11,16 @@ from hypothesis import strategies as st
 from policies import policies
 from test_properties import ALL_ERRORS, given_matrix, log_of, logs, routes
 from test_properties import policy as policy_of
-from written import Request
+from written import Call, Request, fill
 
 from incident_kit.case import open_case
 from incident_kit.engine import runs
-from incident_kit.log import Log
+from incident_kit.estimation.evidence import nearest
+from incident_kit.log import Log, read
 from incident_kit.policies.policy import Policy
 from incident_kit.samples import sample
 from incident_kit.scoring.replays import Replay, replay_log
+from incident_kit.store import Store
 
 
 def at_once(log: Log, policy: Policy, **options: Any) -> Replay:
@@ -42,6 +44,26 @@ def assert_same(one: Replay, other: Replay) -> None:
 def test_apart_is_at_once(requests: list[Request], policy: Policy, seed: int) -> None:
     log, estimator = log_of([*ALL_ERRORS, *requests]), given_matrix(seed)
     assert_same(replay_log(log, policy, estimator=estimator), at_once(log, policy, estimator=estimator))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("complete", [None, True, False])
+def test_what_was_held_is_no_longer_as_logged(store: Store, *, complete: bool | None) -> None:
+    """The last to come waits while another tests the primary: its own call was sent at another time than it would be now."""
+    breaker = {
+        "window": "10s", "min_requests": 1, "when": "p50_ms > 100", "cooldown": "500ms",
+        "half_open": {"requests": 1, "max_wait": "300ms"},
+    }  # fmt: skip
+    came = {"a": (0, 200), "q1": (300, 50), "q2": (400, 60), "n": (700, 70)}
+    log = read(
+        fill(store, [Request(name, at, [Call("big", ms)], complete=complete) for name, (at, ms) in came.items()])
+    )
+    policy = policy_of([{"intent": "chat", "primary": "big", "fallback": [{"queue": "1s"}], "breaker": breaker}])
+    found = replay_log(log, policy, estimator=nearest)
+    assert found.decisions["action"].to_list() == ["primary", "queued", "queued", "queued"]
+    assert found.same_as_log.tolist() == [True, False, False, False]
+    assert found.outcome.wait_ms.tolist() == [200, 400 + 60, 360 + 70, 60 + 70]  # q1 meets what q2 did, sent at 700
+    assert found.decisions["evidence"].to_list()[3] != "observed"
 
 
 ENDS = ("human", "reject", {"template": "busy"})

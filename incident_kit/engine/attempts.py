@@ -37,13 +37,12 @@ def _outcome(w: Any, request: int, at: int) -> tuple[int, int]:
     estimated = np.int64(w.outcomes[own].estimated)
     if d.held & 2:
         other = w.latest[d.route, d.intent + 1]
-        is_own = (
-            w.outcomes[own].kind != NO_OUTCOME
-            and estimated == 0
-            and w.donors[own] >= 0
-            and abs(w.facts[w.donors[own]].sent_us - at) <= abs(w.requests[other].arrived - at)
-        )
+        is_own = w.outcomes[own].kind != NO_OUTCOME and estimated == 0 and w.donors[own] >= 0
+        if is_own:  # sent at that very time, or nearer to it than the other came
+            gap_us = abs(w.facts[w.donors[own]].sent_us - at)
+            is_own = gap_us == 0 or gap_us < abs(w.requests[other].arrived - at)
         if not is_own:
+            d.cut = 1
             cell = row + w.requests[other].column
             return cell, np.int64(w.outcomes[cell].estimated) if w.by_time == 1 else np.int64(1)
     return own, estimated
