@@ -66,6 +66,36 @@ def test_what_was_held_is_no_longer_as_logged(store: Store, *, complete: bool | 
     assert found.decisions["evidence"].to_list()[3] != "observed"
 
 
+DEADLINES = (  # policy beside intent and primary; calls of the request at 300 ms; what comes of it
+    (
+        {"fallback": [{"queue": "5s"}, "small"], "deadline_ms": 300},
+        [Call("small", 50, "500")],
+        ("queue:5s", "queue:5s", 300, "timeout", 0, False, "observed"),  # nothing went to small
+    ),
+    (
+        {"retry": {"attempts": 1, "retry_on": ["5xx"], "backoff_ms": 2000}, "deadline_ms": 1000},
+        [Call("big", 100, "500")],
+        ("big", "big", 1000, "timeout", 1, False, "same_cell"),  # a retry would come too late: the deadline ends it
+    ),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("more", "calls", "told"), DEADLINES)
+def test_a_deadline_that_passes_between_attempts_is_no_end_as_logged(
+    store: Store, more: dict[str, Any], calls: list[Call], told: tuple[object, ...]
+) -> None:
+    breaker = {"window": "10s", "min_requests": 1, "when": "p50_ms > 150", "cooldown": "2s"}
+    log = read(fill(store, [Request("a", 0, [Call("big", 200)]), Request("q", 300, calls), Request("z", 9700, [])]))
+    tree = {"intent": "chat", "primary": "big"} | more
+    policy = policy_of([tree | ({"breaker": breaker} if "fallback" in more else {})])
+    found = replay_log(log, policy, estimator=nearest)
+    names = ("target", "served", "wait_ms", "error_class", "attempts", "same_as_log", "evidence")
+    assert found.decisions.select(names).row(1) == told
+    said = found.explain("q")
+    assert ("held until its deadline passes" in said and "No model answers it" in said) == ("fallback" in more)
+
+
 ENDS = ("human", "reject", {"template": "busy"})
 GROWTHS = ({"base": "100ms", "factor": 2, "max": "1s"}, {"base": "300ms", "factor": 1.5, "max": "500ms"})
 

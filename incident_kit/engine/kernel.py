@@ -88,7 +88,7 @@ DECISION = np.dtype(
         ("probe", "i1"),
         ("probing", "i1"),  # 1: the attempt in flight is judged as a probe, 2: it was, and is overdue
         ("estimated", "i1"),  # some attempt's outcome was not observed
-        ("cut", "i1"),  # the policy's timeout cut some attempt that took longer
+        ("cut", "i1"),  # the policy's timeout cut some attempt that took longer; see also machinery.REQUEST
     ],
     align=True,
 )

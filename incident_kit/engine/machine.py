@@ -250,6 +250,7 @@ def _step(w: Any, e: Any, tick: int) -> None:  # noqa: C901, PLR0912 - one branc
         if d.held & 1:
             let_go(w, request)
         d.held &= ~4
+        d.cut |= 2
         finish(w, request, at, w.timeout_class)
     evaluate_all(w, at, tick)
 

@@ -200,7 +200,7 @@ def by_machine(
         table = np.column_stack([rows[name] for name in CHANGE_COLUMNS]).astype(np.float64)
         kinds = world.entries["kind"][position][mine["entry"]]
         no_model = np.where(mine["no_model"] == 1, kinds, 0).astype(np.int8)
-        mine["first"] = mine["called"]
+        mine["first"] = np.where(mine["called"] >= 0, mine["called"], mine["entry"])  # it may have gone nowhere
         reason = np.where(mine["held"] & 2, IN_QUEUE, mine["reason"]).astype(np.int8)
         label = weakest(mine, _labels(outcomes[position], policy.routes[position]))
         runs.append(Run(position, requests, mine, call, flags, label, table, no_model, reason))

@@ -14,6 +14,7 @@ import numpy as np
 from incident_kit.estimation.cells import NONE
 
 _NONE = NONE
+_DEADLINE = 2  # machinery.REQUEST's bit of cut
 
 
 @nb.njit(cache=True, nogil=True)
@@ -66,11 +67,15 @@ def settle(
         # a log without attempts of a request (one that ended without a model, say) counts it as one
         attempts_made = max(np.int64(d.attempts), 1)
         called_alike = (d.estimated == 0 and attempts_made == starts[r + 1] - starts[r]) or not is_complete[r]
+        # wait_ms and error are the logged ones yet; a deadline of this length, within a gateway's own delay, is the same
+        ended_alike = d.cut == 0 or (
+            d.cut == _DEADLINE and d.error == error[r] and abs(wait_ms[r] * 1000 - d.wait_us) * 20 <= d.wait_us
+        )
         if (
             chain[d.first] == first_logged[r]
             and answered_alike
             and called_alike
-            and d.cut == 0
+            and ended_alike
             and tools_disabled[r] == took_tools[r]
         ):
             continue
@@ -78,7 +83,8 @@ def settle(
         target[r] = chain[d.entry]
         wait_ms[r] = d.wait_us // 1000 if d.wait_us >= 0 else -1
         error[r] = d.error
-        is_known = no_model[column] > 0 and d.estimated == 0  # what ends without a model does so for sure
+        # what ends without a model, or without any attempt, does so for sure
+        is_known = d.estimated == 0 and (no_model[column] > 0 or d.attempts == 0)
         evidence[r] = 0 if is_known else max(label[column], 1) if d.error >= 0 else _NONE
 
 
