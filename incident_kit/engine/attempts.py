@@ -9,6 +9,7 @@ import numpy as np
 
 from incident_kit.engine.agenda import push
 from incident_kit.engine.breakers import end_probe, evaluate_all
+from incident_kit.engine.kernel import CUT
 from incident_kit.engine.machinery import DONE, HOP, LATE, MODEL, NEVER, OVERDUE, QUEUE, REJECT, RETRY
 from incident_kit.engine.queues import hold
 from incident_kit.engine.sightings import (
@@ -42,7 +43,7 @@ def _outcome(w: Any, request: int, at: int) -> tuple[int, int]:
             gap_us = abs(w.facts[w.donors[own]].sent_us - at)
             is_own = gap_us == 0 or gap_us < abs(w.requests[other].arrived - at)
         if not is_own:
-            d.cut = 1
+            d.cut = CUT
             cell = row + w.requests[other].column
             return cell, np.int64(w.outcomes[cell].estimated) if w.by_time == 1 else np.int64(1)
     return own, estimated
@@ -67,13 +68,13 @@ def _cut(w: Any, request: int, cell: int, at: int) -> tuple[int, int]:
         cut_ms = r.ttft_timeout_ms
     if cut_ms > 0:
         if outcome.error != w.timeout_class or outcome.latency_ms * 20 > cut_ms * 21:
-            d.cut = 1
+            d.cut = CUT
         latency_us, error, d.ended_early = cut_ms * 1000, np.int64(w.timeout_class), 1
     if r.deadline_us > 0 and at + latency_us > d.arrived + r.deadline_us:
         latency_us, error, d.final = max(d.arrived + r.deadline_us - at, 0), np.int64(w.timeout_class), 1
         d.ended_early = 1
         if outcome.error != w.timeout_class or np.int64(outcome.latency_ms) * 20000 > latency_us * 21:
-            d.cut = 1
+            d.cut = CUT
     return latency_us, error
 
 

@@ -20,6 +20,8 @@ from incident_kit.estimation.outcomerecords import CALL, NO_OUTCOME
 CLOSED, OPEN, HALF_OPEN = np.int64(0), np.int64(1), np.int64(2)
 BY_CONDITION, BY_COOLDOWN, BY_PROBES = np.int64(0), np.int64(1), np.int64(2)  # why a breaker changed
 RETRIED, FALLS_BACK = 1, 2  # flags of an error class
+# of a request's cut: an attempt is not the log's (shorter, or of another time, S7); the deadline passed between two
+CUT, LAPSED = 1, 2
 MAX_CONDITIONS = 30  # bits of an observation
 
 # the order of events at one instant (S3); an overdue probe completes; a cooldown's end (2) is checked before later ones
@@ -88,7 +90,7 @@ DECISION = np.dtype(
         ("probe", "i1"),
         ("probing", "i1"),  # 1: the attempt in flight is judged as a probe, 2: it was, and is overdue
         ("estimated", "i1"),  # some attempt's outcome was not observed
-        ("cut", "i1"),  # the policy's timeout cut some attempt that took longer; see also machinery.REQUEST
+        ("cut", "i1"),  # CUT: the policy's timeout cut some attempt that took longer
     ],
     align=True,
 )
@@ -480,7 +482,7 @@ def _loop(  # noqa: C901, PLR0912, PLR0915 - the loop itself; its steps are the 
         latency_ms = again.timeout_ms if cut else np.int64(outcome.latency_ms)
         error = again.timeout_class if cut else np.int64(outcome.error)
         if cut and (outcome.error != error or outcome.latency_ms * 20 > latency_ms * 21):
-            d.cut = 1  # a logged timeout of this length, within a gateway's own delay, is the same timeout
+            d.cut = CUT  # a logged timeout of this length, within a gateway's own delay, is the same timeout
         if d.probing == 1 and again.timeout_ms == 0 and latency_ms * 1000 > b.max_wait_us:
             _push(heap, in_heap, at + b.max_wait_us, np.int64(_COMPLETION) << 56 | request << 16 | d.attempts)
             in_heap += 1

@@ -16,7 +16,7 @@ from incident_kit.engine.agenda import drop_stale, is_timer_only, pop
 from incident_kit.engine.attempts import end_attempt, send
 from incident_kit.engine.breakers import change, end_probe, evaluate_all, is_exact, is_probing, judge_test, may_enter
 from incident_kit.engine.judges import ALERT, REQUESTS, enter, expire, leaves_in_use, observes
-from incident_kit.engine.kernel import BY_COOLDOWN, CLOSED, HALF_OPEN
+from incident_kit.engine.kernel import BY_COOLDOWN, CLOSED, HALF_OPEN, LAPSED
 from incident_kit.engine.machinery import (
     ALERT_CHANGE,
     ARRIVAL,
@@ -250,7 +250,7 @@ def _step(w: Any, e: Any, tick: int) -> None:  # noqa: C901, PLR0912 - one branc
         if d.held & 1:
             let_go(w, request)
         d.held &= ~4
-        d.cut |= 2
+        d.cut |= LAPSED
         finish(w, request, at, w.timeout_class)
     evaluate_all(w, at, tick)
 

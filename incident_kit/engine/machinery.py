@@ -95,7 +95,7 @@ REQUEST = np.dtype(
         ("exact", "i8"),
         ("probe", "i8"),
         ("estimated", "i8"),
-        ("cut", "i8"),  # bits: 1 an attempt was cut, or is of another time (S7); 2 the deadline passed between
+        ("cut", "i8"),  # bits: kernel.CUT, LAPSED
         ("reason", "i8"),  # of the first entry: BY_CHAIN, BY_HAND, BY_CONVERSATION
         ("no_model", "i8"),  # it ended without one
         # while it is under way

@@ -11,10 +11,10 @@ from typing import Any
 import numba as nb
 import numpy as np
 
+from incident_kit.engine.kernel import LAPSED
 from incident_kit.estimation.cells import NONE
 
 _NONE = NONE
-_DEADLINE = 2  # machinery.REQUEST's bit of cut
 
 
 @nb.njit(cache=True, nogil=True)
@@ -69,7 +69,7 @@ def settle(
         called_alike = (d.estimated == 0 and attempts_made == starts[r + 1] - starts[r]) or not is_complete[r]
         # wait_ms and error are the logged ones yet; a deadline of this length, within a gateway's own delay, is the same
         ended_alike = d.cut == 0 or (
-            d.cut == _DEADLINE and d.error == error[r] and abs(wait_ms[r] * 1000 - d.wait_us) * 20 <= d.wait_us
+            d.cut == LAPSED and d.error == error[r] and abs(wait_ms[r] * 1000 - d.wait_us) * 20 <= d.wait_us
         )
         if (
             chain[d.first] == first_logged[r]

@@ -53,7 +53,7 @@ def _way(one: dict[str, Any]) -> str:
     target = label(one["target"])
     tools = ", without tools" if one["tools"] == "disabled" and one["action"] == "fallback" else ""
     if one["action"] == "queued":
-        if str(one["target"]).startswith("queue:"):
+        if not one["attempts"]:
             return "is held until its deadline passes"
         return (
             f"is held until its primary is tried again, or for as long as the queue holds, and goes to {target}{tools}"
@@ -150,7 +150,7 @@ def _result(one: dict[str, Any]) -> str:
     wait = number(one["wait_ms"], "s") if one["wait_ms"] is not None else "an unknown time"
     error = one["error_class"]
     ends = {None: "an end that the log does not tell", "ok": f"an answer from {label(one['served'])}"}
-    if str(one["target"]).startswith("queue:"):
+    if one["action"] == "queued" and not one["attempts"]:
         return f"No model answers it: its deadline passes after {wait}."
     came = f"{ends.get(error, f'no answer ({label(error)})')} after {wait}"
     came += f", {label(one['target'])} having failed" if one["served"] != one["target"] else ""
